@@ -1,0 +1,38 @@
+"""
+Where sessions live.
+
+A storage turns the value of a cookie into a session, and a session into the value of a cookie:
+two methods, plain or `async def`, and a storage of your own needs nothing else.
+
+Most storages keep records on a server. They are all one storage, `KeyedStorage`, over a backend of
+three methods, and share its promises: no lost update, logout holds, no fixation. `CookieStorage`
+keeps the session in the cookie, and cannot promise those.
+
+A storage's client library is imported when the storage is made, never before.
+"""
+
+from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.cookie import CookieStorage
+from coatcheck.storage.files import FileStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
+from coatcheck.storage.memcached import MemcachedStorage
+from coatcheck.storage.memory import MemoryStorage
+from coatcheck.storage.protocol import AsyncSessionStorage, SessionStorage, SyncSessionStorage
+from coatcheck.storage.redis import RedisStorage
+
+__all__ = [
+    "AsyncBackend",
+    "AsyncKeyedStorage",
+    "AsyncSessionStorage",
+    "Backend",
+    "CookieStorage",
+    "FileStorage",
+    "KeyedStorage",
+    "MemcachedStorage",
+    "MemoryStorage",
+    "RedisStorage",
+    "Refused",
+    "SessionStorage",
+    "Stored",
+    "SyncSessionStorage",
+]

@@ -12,15 +12,9 @@ from typing import Protocol
 
 import msgspec
 
-Version = object
-"""What tells one state of a record from another; only the backend that made it can read it."""
+from coatcheck.record import Stored
 
-
-class Stored(msgspec.Struct, frozen=True):
-    """A record as it lies in a backend, with the version to hand back to `swap`."""
-
-    record: bytes
-    version: Version
+__all__ = ["AsyncBackend", "Backend", "Refused", "Stored"]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -45,14 +39,13 @@ class Backend(Protocol):
     def get(self, key: str, /) -> Stored | None:
         """Return the record, or None if it was never stored, was deleted, or outlived its ttl."""
 
-    def swap(
-        self, key: str, version: Version | None, record: bytes, ttl: float, /
-    ) -> Refused | None:
+    def swap(self, key: str, version: object, record: bytes, ttl: float, /) -> Refused | None:
         """
         Replace the record if it is still that version, in one atomic step.
 
         Args:
-            version: From `get` or a `Refused`. None claims the key: nothing may be there yet.
+            version: Of the `Stored` that `get` or a refusal told of. None claims the key: nothing may
+                be there yet.
             ttl: Seconds after which the backend may drop the record; above 0.
 
         Returns:
@@ -70,9 +63,7 @@ class AsyncBackend(Protocol):
     async def get(self, key: str, /) -> Stored | None:
         """Return the record, or None if it was never stored, was deleted, or outlived its ttl."""
 
-    async def swap(
-        self, key: str, version: Version | None, record: bytes, ttl: float, /
-    ) -> Refused | None:
+    async def swap(self, key: str, version: object, record: bytes, ttl: float, /) -> Refused | None:
         """Replace the record if it is still that version, in one atomic step; see `Backend`."""
 
     async def delete(self, key: str, /) -> None:

@@ -1,0 +1,163 @@
+"""
+The grammar of the headers a session touches: Cookie, Set-Cookie, Vary, Cache-Control.
+
+What the application configures is checked strictly and raises `ConfigurationError`. What a client
+sends is read generously, in linear time, and never raises.
+
+Pure: text in, text out.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from coatcheck.errors import ConfigurationError
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_COOKIE_OCTETS = re.compile(
+    r"[!#-+\--:<-\[\]-~]*"
+)  # RFC 6265, 4.1.1: no control, space, " , ; or \
+_PATH = re.compile(r"[ -+\--:<-~]*")  # RFC 6265, 4.1.1: no control character, no ";", ASCII
+_DOMAIN = re.compile(r"\.?(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+
+_UNESCAPED = re.compile(r"[!#$&-+\--:<-\[\]-~]*")  # cookie octets, less "%", which marks an escape
+_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+
+_PREFIXES = {  # RFC 6265bis, 4.1.3, longest first; browsers compare them without case
+    "__host-http-": ("Secure", "HttpOnly", "Path=/", "no Domain"),
+    "__http-": ("Secure", "HttpOnly"),
+    "__host-": ("Secure", "Path=/", "no Domain"),
+    "__secure-": ("Secure",),
+}
+
+
+def cookie_pattern(name: str) -> re.Pattern[str]:
+    """Return the pattern that finds the values of the cookie *name*, and of no other, in a header."""
+    return re.compile(rf"(?:^|;)[ \t]*{re.escape(name)}[ \t]*=([^;]*)")
+
+
+def cookie_values(pattern: re.Pattern[str], header: str) -> Iterator[str]:
+    """
+    Yield each value that a Cookie header gives for the pattern's name, in order.
+
+    A browser sends a name twice when two cookies differ in Domain or Path, and nothing in the
+    header tells them apart. A pair without a name ("=x=1") never counts as the pair "x=1".
+
+    Source: RFC 6265, 4.2.1 and 5.4; quotes around a value are not part of it (4.1.1).
+    """
+    for match in pattern.finditer(header):
+        value = match[1].strip(" \t")
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        yield value[1:-1] if quoted else value
+
+
+def escape(value: str) -> str:
+    """Return *value* as cookie octets: what is safe as it is, the rest percent-encoded."""
+    return value if _UNESCAPED.fullmatch(value) else quote(value, safe=_SAFE)
+
+
+def unescape(value: str) -> str | None:
+    """Undo `escape`; None if the escapes do not spell text."""
+    if "%" not in value:
+        return value
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        return None
+
+
+def is_cookie_safe(value: str) -> bool:
+    """Tell whether *value* can stand in a cookie unescaped."""
+    return _COOKIE_OCTETS.fullmatch(value) is not None
+
+
+def check_name(name: str) -> None:
+    """Refuse a cookie name that is no token."""
+    if not _TOKEN.fullmatch(name):
+        raise ConfigurationError(f"{name!r} is no cookie name: letters, digits and !#$%&'*+-.^_`|~")
+
+
+def check_domain(domain: str | None) -> None:
+    """Refuse a Domain that is no host name (RFC 1123, 2.1; a leading dot is ignored by browsers)."""
+    if domain is not None and not _DOMAIN.fullmatch(domain):
+        raise ConfigurationError(
+            f"domain={domain!r} is no host name: give it without scheme or port"
+        )
+
+
+def check_path(path: str | None) -> None:
+    """Refuse a Path that browsers would ignore or that breaks out of its attribute."""
+    if path is not None and not (path.startswith("/") and _PATH.fullmatch(path)):
+        raise ConfigurationError(
+            f"path={path!r} must start with '/' and hold no control character, ';' or non-ASCII"
+        )
+
+
+class Promises(Protocol):
+    """The attributes of a cookie that a prefix of its name makes promises about."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def secure(self) -> bool: ...
+    @property
+    def httponly(self) -> bool: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def domain(self) -> str | None: ...
+
+
+def check_prefix(cookie: Promises) -> None:
+    """Refuse a cookie that breaks what a prefix of its name promises: browsers drop it."""
+    prefix = next((known for known in _PREFIXES if cookie.name.lower().startswith(known)), None)
+    if prefix is None:
+        return
+    kept = {
+        "Secure": cookie.secure,
+        "HttpOnly": cookie.httponly,
+        "Path=/": cookie.path == "/",
+        "no Domain": not cookie.domain,
+    }
+    if not all(kept[promise] for promise in _PREFIXES[prefix]):
+        raise ConfigurationError(
+            f"a cookie named {cookie.name!r} needs {', '.join(_PREFIXES[prefix])}"
+        )
+
+
+def http_date(moment: datetime) -> str:
+    """Return "Wed, 21 Oct 2026 07:28:00 GMT" for an aware datetime (RFC 9110, 5.6.7)."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def with_vary_cookie(vary: str) -> str:
+    """Return the Vary header *vary* ("" if there is none) with Cookie in it."""
+    fields = {field.strip().lower() for field in vary.split(",")}
+    if fields & {"*", "cookie"}:
+        return vary
+    return f"{vary}, Cookie" if vary.strip() else "Cookie"
+
+
+def kept_private(cache_control: str) -> str:
+    """
+    Return the Cache-Control header so that no shared cache keeps the response.
+
+    What allows it is taken out (public, s-maxage, and the like), private is put in unless no-store
+    already says more.
+
+    Source: RFC 9111, 5.2.2.
+    """
+    directives = [part for each in cache_control.split(",") if (part := each.strip())]
+    names = {_directive(part) for part in directives}
+    kept = [part for part in directives if _directive(part) not in _SHARED]
+    return ", ".join(kept if names & {"no-store"} else [*kept, "private"])
+
+
+_SHARED = {"public", "s-maxage", "proxy-revalidate", "private"}
+
+
+def _directive(part: str) -> str:
+    return part.partition("=")[0].strip().lower()

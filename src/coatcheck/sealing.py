@@ -1,0 +1,161 @@
+"""
+Seal text, so that a browser can carry it but not change it.
+
+    "k0lF…" + "." + "dGhl…"    signed: the text as it is, a dot, HMAC-SHA256 as unpadded base64url
+    "q83v…"                    encrypted: nonce, ciphertext and tag of AES-256-GCM, as base64url
+
+A signature keeps text honest, not secret: whoever holds it can read it. Encryption does both.
+
+The first secret seals and every secret opens. To rotate, put the new one first, and drop the old
+one once what it sealed has outlived its time.
+
+Each secret is turned into one key for one version, one purpose and one name, so that what was
+sealed for one use never opens in another. Neither seal says when it was made, and neither stops an
+old value from being shown again: deadlines stand inside the value.
+
+Pure: no clock, no state; the only thing from outside is the nonce.
+"""
+
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from secrets import token_bytes
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from coatcheck.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
+MAX_SEALED = 4096
+"""Longer text is refused before any cryptography: no browser keeps such a cookie."""
+
+_SIGNATURE = 43  # characters: 32 bytes as unpadded base64url
+_NONCE = 12  # bytes: NIST SP 800-38D, 5.2.1.1
+_TAG = 16  # bytes
+
+_TEXT, _BASE64URL = b"\x00", b"\x01"  # what an encrypted plaintext is made of
+
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
+
+
+class Opened(NamedTuple):
+    """Text whose seal held, and whether an older secret made that seal (so that it is due anew)."""
+
+    text: str
+    stale: bool
+
+
+class Seal(Protocol):
+    """What a cookie needs: `seal` always works, `open` refuses what it did not seal."""
+
+    def seal(self, text: str, /) -> str:
+        """Return *text* sealed with the first secret: cookie-safe if *text* is."""
+
+    def open(self, sealed: str, /) -> Opened | None:
+        """Return what was sealed, or None. *sealed* comes from a client: it may be anything."""
+
+
+class Signer:
+    """Sign text that is cookie-safe already; it stays readable and as long as it was, and 44."""
+
+    def __init__(self, secrets: Sequence[str], *, purpose: str) -> None:
+        self._keys = [_keyed_hashes(_derive(secret, f"sign {purpose}")) for secret in secrets]
+
+    def seal(self, text: str) -> str:
+        return f"{text}.{_signature(self._keys[0], text)}"
+
+    def open(self, sealed: str) -> Opened | None:
+        dot = len(sealed) - _SIGNATURE - 1
+        if dot < 0 or len(sealed) > MAX_SEALED or sealed[dot] != "." or not sealed.isascii():
+            return None
+        text, given = sealed[:dot], sealed[dot + 1 :]
+        for age, key in enumerate(self._keys):
+            # As text, so that only the one canonical spelling of a signature passes.
+            if hmac.compare_digest(_signature(key, text), given):
+                return Opened(text, age > 0)
+        return None
+
+
+class Encrypter:
+    """
+    Encrypt any text.
+
+    Text that is base64url, as ids and cookie sessions are, is unpacked first: nothing is
+    base64-encoded twice. Nonces are random: rotate the secret before it has sealed 2**32 values
+    (NIST SP 800-38D, 8.3).
+    """
+
+    def __init__(self, secrets: Sequence[str], *, purpose: str) -> None:
+        try:
+            from cryptography.exceptions import InvalidTag
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError as missing:
+            raise ConfigurationError(
+                "encrypt=True needs the package cryptography: pip install 'coatcheck[encrypt]'"
+            ) from missing
+        self._invalid = InvalidTag
+        self._purpose = f"coatcheck 1 encrypt {purpose}".encode()
+        self._ciphers = [AESGCM(_derive(secret, f"encrypt {purpose}")) for secret in secrets]
+
+    def seal(self, text: str) -> str:
+        packed = unpack_base64url(text)
+        plain = _TEXT + text.encode() if packed is None else _BASE64URL + packed
+        nonce = token_bytes(_NONCE)
+        return pack_base64url(nonce + self._ciphers[0].encrypt(nonce, plain, self._purpose))
+
+    def open(self, sealed: str) -> Opened | None:
+        packed = unpack_base64url(sealed) if len(sealed) <= MAX_SEALED else None
+        if packed is None or len(packed) <= _NONCE + _TAG:
+            return None
+        nonce, ciphertext = packed[:_NONCE], packed[_NONCE:]
+        for age, cipher in enumerate(self._ciphers):
+            try:
+                plain = cipher.decrypt(nonce, ciphertext, self._purpose)
+            except self._invalid:
+                continue
+            text = pack_base64url(plain[1:]) if plain[:1] == _BASE64URL else plain[1:].decode()
+            return Opened(text, age > 0)
+        return None
+
+
+def pack_base64url(data: bytes) -> str:
+    """Return *data* as unpadded base64url (RFC 4648, 5)."""
+    encoded = binascii.b2a_base64(data, newline=False).translate(_TO_URL)
+    return encoded.rstrip(b"=").decode("ascii")
+
+
+def unpack_base64url(text: str) -> bytes | None:
+    """Return the bytes that `pack_base64url` turns into exactly *text*, or None if none do."""
+    try:
+        encoded = text.encode("ascii").translate(_FROM_URL, b"+/=")
+        data = binascii.a2b_base64(encoded + b"==="[: -len(encoded) % 4])
+    except (ValueError, UnicodeEncodeError):
+        return None
+    # The decoder skips what is not of its alphabet and ignores spare bits: only one spelling counts.
+    return data if pack_base64url(data) == text else None
+
+
+def _derive(secret: str, use: str) -> bytes:
+    return hmac.digest(secret.encode(), f"coatcheck 1 {use}".encode(), "sha256")
+
+
+def _keyed_hashes(key: bytes) -> "tuple[Hash, Hash]":
+    """
+    Return HMAC's two SHA-256 states with the key already in them (RFC 2104, 4).
+
+    Copying both for a message takes 0.7 µs where `hmac.digest` takes 1.5: this runs on every
+    request. A test compares the two.
+    """
+    block = key.ljust(64, b"\0")
+    inner, outer = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
+    return hashlib.sha256(inner), hashlib.sha256(outer)
+
+
+def _signature(key: "tuple[Hash, Hash]", text: str) -> str:
+    inner, outer = key[0].copy(), key[1].copy()
+    inner.update(text.encode("ascii"))
+    outer.update(inner.digest())
+    return pack_base64url(outer.digest())

@@ -1,0 +1,253 @@
+"""
+What a handler reads and changes during one request.
+
+    session["cart"].append(7)          a change inside a value is seen and saved
+    session.flash("notice", "Saved.")  to be read once, by a later request
+    session.regenerate_id()            after every change of who somebody is
+    session.destroy()                  sign out
+
+It works like a dict of str keys. Iteration, `len` and `bool` see the values; a flash is found by
+`get`, `[]` and `in` alone, so that printing a session consumes nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from datetime import UTC, datetime
+from secrets import token_urlsafe
+from typing import Any, TypeVar
+
+from coatcheck.changes import Clear, Flash, Unset, Update
+from coatcheck.draft import Draft
+from coatcheck.record import Contents
+from coatcheck.values import encode
+
+Value = Any
+"""What MessagePack holds: None, bool, int, float, str, bytes, aware datetime, lists, dicts of str."""
+
+Default = TypeVar("Default")
+
+ID_BYTES = 32
+"""Random bytes in an id (OWASP ASVS 7.2.3 asks for 16)."""
+
+
+class Session(MutableMapping[str, Value]):
+    """
+    One visitor's data, as one request sees it.
+
+    Storages make sessions. One of your own makes them from plain data.
+
+    Args:
+        data: What was stored; None for a new session.
+        id: The id under which it was stored; None for a new session.
+
+    Raises:
+        UnstorableValue: *data* holds what no session can.
+    """
+
+    __slots__ = ("draft",)
+
+    def __init__(self, data: Mapping[str, Value] | None = None, *, id: str | None = None) -> None:
+        values = {key: encode(key, value) for key, value in data.items()} if data else {}
+        self.draft = Draft(Contents(values=values), issued=id)
+
+    @classmethod
+    def of(cls, draft: Draft) -> "Session":
+        """Return the session that shows *draft*: for storages."""
+        session = cls.__new__(cls)
+        session.draft = draft
+        return session
+
+    def get(self, key: str, default: Default | None = None) -> Value | Default | None:
+        """Return the flash or else the value under *key*; a flash is gone with this request."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def set(self, key: str, value: Value) -> None:
+        """
+        Keep *value* under *key*.
+
+        Raises:
+            UnstorableValue: It would not come back as it is.
+            SessionDestroyed: After destroy().
+            ResponseStarted: The headers have left, and nothing can carry the change any more.
+        """
+        draft = self.draft
+        draft.accessed = True
+        draft.put(_checked(key), value, encode(key, value))
+
+    def unset(self, key: str) -> None:
+        """Take *key* away, flash or value; it need not be there."""
+        if key in self:
+            del self[key]
+        else:
+            self.draft.check("unset()")
+
+    def has(self, key: str) -> bool:
+        """Tell whether *key* is there; a flash stays unread."""
+        return key in self
+
+    def flash(self, key: str, value: Value) -> None:
+        """Leave *value* for the next request that reads *key*; this one does not see it."""
+        self.draft.accessed = True
+        self.draft.write(Flash(_checked(key), encode(key, value)))
+
+    def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
+        """
+        Give *key* what *function* makes of its value, as one atomic step, and return that.
+
+        If another request saves first, *function* runs again on what that one left. So it should
+        depend on its argument alone; it may change the argument in place and return it.
+
+        Args:
+            function: Gets the value, or *default* if there is none.
+        """
+        draft = self.draft
+        draft.accessed = True
+        draft.note_changes_in_place()
+        draft.write(Update(_checked(key), function, encode(key, default)))
+        draft.live.pop(key, None)
+        return draft.value(key)
+
+    def clear(self) -> None:
+        """Take everything away. A session that ends its request empty is removed, as by destroy()."""
+        draft = self.draft
+        draft.accessed = True
+        if draft.issued is not None or not draft.contents.empty:
+            draft.write(Clear())
+            draft.live.clear()
+            draft.shown.clear()
+            draft.cleared = True
+
+    def regenerate_id(self, *, keep_old: bool = False) -> None:
+        """
+        Give the session a new id when this request is saved; the data and the age stay.
+
+        Do it whenever somebody signs in or gains or loses a right, so that an id that leaked before
+        is worth nothing after.
+
+        Args:
+            keep_old: Let the old id go on leading to the session as it was.
+
+        Raises:
+            SessionDestroyed: After destroy().
+            ResponseStarted: The new id could not reach the client any more.
+        """
+        draft = self.draft
+        draft.accessed = True
+        draft.check("regenerate_id()", reaches="client")
+        draft.id = None
+        draft.moves = draft.issued is not None
+        draft.keeps_old = keep_old
+
+    def destroy(self) -> None:
+        """
+        End the session: its record goes, and its cookie.
+
+        Raises:
+            ResponseStarted: The headers have left, and the session lives in the cookie alone.
+        """
+        draft = self.draft
+        draft.accessed = True
+        if not draft.destroyed:
+            draft.check("destroy()")
+            draft.contents, draft.destroyed = Contents(), True
+            draft.live.clear()
+            draft.shown.clear()
+            draft.log.clear()
+
+    @property
+    def id(self) -> str:
+        """The id that the client holds from this response on: a credential, so never log it."""
+        draft = self.draft
+        draft.accessed = True
+        if draft.id is None:
+            draft.id = new_id()
+        return draft.id
+
+    @property
+    def issued_id(self) -> str | None:
+        """The id under which the session was read; None if it is new. Unlike `id` once regenerated."""
+        self.draft.accessed = True
+        return self.draft.issued
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was stored before this request."""
+        self.draft.accessed = True
+        return self.draft.issued is None
+
+    @property
+    def modified(self) -> bool:
+        """Whether this request changed anything that is not saved yet."""
+        draft = self.draft
+        draft.accessed = True
+        draft.note_changes_in_place()
+        return bool(draft.log) or draft.moves or draft.destroyed
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether destroy() was called in this request."""
+        self.draft.accessed = True
+        return self.draft.destroyed
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the session was first saved, in UTC; None before that."""
+        self.draft.accessed = True
+        base = self.draft.base
+        return datetime.fromtimestamp(base.created, UTC) if base else None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the session dies if nobody uses it, in UTC; None before it is first saved."""
+        self.draft.accessed = True
+        base = self.draft.base
+        return datetime.fromtimestamp(base.expires, UTC) if base else None
+
+    def __getitem__(self, key: str) -> Value:
+        draft = self.draft
+        draft.accessed = True
+        return draft.flashed(key) if key in draft.shown else draft.value(key)
+
+    def __setitem__(self, key: str, value: Value) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        draft = self.draft
+        if key not in self and not draft.destroyed:
+            raise KeyError(key)
+        draft.write(Unset(key))
+        draft.shown.pop(key, None)
+        draft.live.pop(key, None)
+
+    def __contains__(self, key: object) -> bool:
+        draft = self.draft
+        draft.accessed = True
+        return key in draft.shown or key in draft.contents.values
+
+    def __iter__(self) -> Iterator[str]:
+        self.draft.accessed = True
+        return iter(self.draft.contents.values)
+
+    def __len__(self) -> int:
+        self.draft.accessed = True
+        return len(self.draft.contents.values)
+
+    def __repr__(self) -> str:
+        """Say what kind of session it is, and nothing of what it holds."""
+        draft = self.draft
+        draft.accessed = True
+        state = "destroyed" if draft.destroyed else "new" if draft.issued is None else "stored"
+        return f"<Session {state}>"
+
+
+def new_id() -> str:
+    """Return a new id: 43 characters, 256 random bits of the system's generator."""
+    return token_urlsafe(ID_BYTES)
+
+
+def _checked(key: str) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"a session has str keys, not {type(key).__name__}")
+    return key

@@ -1,0 +1,52 @@
+"""
+Sessions that live in the cookie: no server, nothing to clean up, about 3 kB.
+
+The value is the id and the record, as base64url. The cookie's seal keeps it honest, the deadline
+inside it keeps it short-lived. What no cookie can do: a copy of it works until its deadline, also
+after sign-out, and of two requests at once the later answer wins. Keep the session on a server if
+either matters.
+"""
+
+from coatcheck import lifecycle
+from coatcheck.record import Stored
+from coatcheck.sealing import pack_base64url, unpack_base64url
+from coatcheck.sessions import ID_BYTES, Session
+from coatcheck.storage.keyed import Clock, system_clock
+
+
+class CookieStorage:
+    """
+    Sessions inside the cookie's value.
+
+    Args:
+        clock: Seconds since 1970; None: the system's clock.
+    """
+
+    waits = False
+    saves_late = False
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self.clock = clock or system_clock
+
+    def read(self, value: str | None) -> Session:
+        """Return the session that the cookie carries, or a new one."""
+        packed = unpack_base64url(value) if value else None
+        if packed is None or len(packed) <= ID_BYTES:
+            return Session()
+        id, record = packed[:ID_BYTES], packed[ID_BYTES:]
+        return lifecycle.restore(Stored(record, version=0), id=pack_base64url(id), now=self.clock())
+
+    def save(self, session: Session) -> str | None:
+        """
+        Return the value that carries the session, None for nothing to send, "" to remove.
+
+        Raises:
+            UnstorableValue: A value was changed in place into what no record holds.
+        """
+        if lifecycle.ends(session):
+            return None if lifecycle.bury(session) is None else ""
+        plan = lifecycle.commit(session, self.clock())
+        if plan is None:
+            return None
+        lifecycle.settle(session, plan)
+        return pack_base64url((unpack_base64url(plan.id) or b"") + plan.data)
