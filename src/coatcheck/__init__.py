@@ -1,0 +1,48 @@
+"""
+HTTP sessions: a sealed cookie in the browser, the data where you choose, no change ever lost.
+
+    from coatcheck import Cookie, session
+    from coatcheck.storage import FileStorage
+
+    cookie = Cookie("__session", secrets=[os.environ["SESSION_SECRET"]], max_age=7 * 24 * 3600)
+    app = session(cookie, FileStorage("sessions"))(app)              # any ASGI application
+    app.wsgi_app = session(cookie, FileStorage("sessions")).wsgi(app.wsgi_app)  # or any WSGI one
+"""
+
+from coatcheck.context import Context
+from coatcheck.cookie import CoatcheckWarning, Cookie
+from coatcheck.errors import (
+    BackendError,
+    ConfigurationError,
+    CookieTooLarge,
+    RecordTooLarge,
+    ResponseStarted,
+    SessionConflict,
+    SessionDestroyed,
+    SessionError,
+    UnstorableValue,
+)
+from coatcheck.middleware import Sessions, session
+from coatcheck.sessions import Session
+from coatcheck.storage.protocol import SessionStorage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "CoatcheckWarning",
+    "ConfigurationError",
+    "Context",
+    "Cookie",
+    "CookieTooLarge",
+    "RecordTooLarge",
+    "ResponseStarted",
+    "Session",
+    "SessionConflict",
+    "SessionDestroyed",
+    "SessionError",
+    "SessionStorage",
+    "Sessions",
+    "UnstorableValue",
+    "session",
+]

@@ -17,13 +17,12 @@ from coatcheck.storage.files import FileStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.memcached import MemcachedStorage
 from coatcheck.storage.memory import MemoryStorage
-from coatcheck.storage.protocol import AsyncSessionStorage, SessionStorage, SyncSessionStorage
+from coatcheck.storage.protocol import SessionStorage
 from coatcheck.storage.redis import RedisStorage
 
 __all__ = [
     "AsyncBackend",
     "AsyncKeyedStorage",
-    "AsyncSessionStorage",
     "Backend",
     "CookieStorage",
     "FileStorage",
@@ -34,5 +33,4 @@ __all__ = [
     "Refused",
     "SessionStorage",
     "Stored",
-    "SyncSessionStorage",
 ]

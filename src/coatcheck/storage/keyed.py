@@ -86,7 +86,8 @@ class KeyedStorage:
         if lifecycle.ends(session):
             return self._remove(session)
         plan = lifecycle.commit(session, self.clock())
-        if plan and plan.blind:
+        if plan and plan.lies is not None and plan.version is None:
+            # This request wrote already, and does not know what is there now.
             plan = self._rebase(session, self.backend.get(self._key(plan.lies)))
         for _ in range(ATTEMPTS):
             if plan is None:
@@ -128,7 +129,7 @@ class KeyedStorage:
     def _rebase(self, session: Session, stored: Stored | None) -> Plan | None:
         return lifecycle.rebase(session, stored, self.clock())
 
-    def _key(self, id: str | None) -> str:
+    def _key(self, id: str) -> str:
         return key_of(id, self.prefix)
 
 
@@ -178,7 +179,8 @@ class AsyncKeyedStorage:
         if lifecycle.ends(session):
             return await self._remove(session)
         plan = lifecycle.commit(session, self.clock())
-        if plan and plan.blind:
+        if plan and plan.lies is not None and plan.version is None:
+            # This request wrote already, and does not know what is there now.
             plan = self._rebase(session, await self.backend.get(self._key(plan.lies)))
         for _ in range(ATTEMPTS):
             if plan is None:
@@ -222,7 +224,7 @@ class AsyncKeyedStorage:
     def _rebase(self, session: Session, stored: Stored | None) -> Plan | None:
         return lifecycle.rebase(session, stored, self.clock())
 
-    def _key(self, id: str | None) -> str:
+    def _key(self, id: str) -> str:
         return key_of(id, self.prefix)
 
 

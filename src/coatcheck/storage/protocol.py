@@ -12,47 +12,33 @@ A storage may also say two things about itself, which the middleware reads:
 `coatcheck.testing.StorageContract` tests each sentence of the docstrings below.
 """
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from coatcheck.sessions import Session
 
 
-class SyncSessionStorage(Protocol):
-    """A storage with plain methods, for WSGI and ASGI."""
+class SessionStorage(Protocol):
+    """
+    Turns the value of a cookie into a session, and back.
 
-    def read(self, value: str | None, /) -> Session:
+    Each method may be plain or `async def`. Both raise `BackendError` when the server fails; a value
+    that leads nowhere is an answer, not an error.
+    """
+
+    def read(self, value: str | None, /) -> Session | Awaitable[Session]:
         """
         Return the session that *value* stands for, or a new, empty one.
 
         Args:
             value: What the cookie carried, its seal verified; a client may still send an old one, or
                 one of another storage. None: there is no cookie, and nobody is to be asked.
-
-        Raises:
-            BackendError: The server failed. A value that leads nowhere is an answer, not an error.
         """
 
-    def save(self, session: Session, /) -> str | None:
+    def save(self, session: Session, /) -> str | None | Awaitable[str | None]:
         """
         Keep what a request did to *session*: changes, a new id, its end.
 
         Returns:
             The value for the cookie, None for nothing to send, "" for a removal.
-
-        Raises:
-            BackendError: The server failed.
         """
-
-
-class AsyncSessionStorage(Protocol):
-    """A storage whose methods are awaited, for ASGI. The contract is the same, word for word."""
-
-    async def read(self, value: str | None, /) -> Session:
-        """Return the session that *value* stands for, or a new, empty one."""
-
-    async def save(self, session: Session, /) -> str | None:
-        """Keep what a request did to *session*: changes, a new id, its end."""
-
-
-SessionStorage = SyncSessionStorage | AsyncSessionStorage
-"""What `session(cookie, storage)` takes."""

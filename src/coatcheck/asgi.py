@@ -1,0 +1,158 @@
+"""
+The asynchronous shell: an ASGI middleware that carries out the cycle.
+
+    app = SessionMiddleware(app, cookie, storage)
+
+HTTP and WebSocket requests get `scope["session"]`; everything else passes through. The session is
+saved when the headers are about to leave, and once more at the end if a storage can still take what
+changed since.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, cast
+
+from coatcheck import lifecycle
+from coatcheck.cookie import Cookie
+from coatcheck.cycle import Cycle, amended, is_async
+from coatcheck.errors import ResponseStarted
+from coatcheck.sealing import Opened
+from coatcheck.sessions import Session
+from coatcheck.storage.protocol import SessionStorage
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PLACE = "session"
+
+STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that carry headers to the client."""
+
+_logger = logging.getLogger("coatcheck")
+
+
+class SessionMiddleware:
+    """
+    An ASGI application with sessions.
+
+    Args:
+        app: The application; it finds the session in `scope["session"]`.
+        cookie: Signed or encrypted.
+        storage: A plain one is called in a worker thread, unless it never waits.
+        idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
+        lifetime: Seconds that any session lives, used or not; None: no limit.
+        refresh: The share of *idle* after which record and cookie of a session in use are renewed.
+
+    Raises:
+        ConfigurationError: The cookie is not sealed, or a duration makes no sense.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        cookie: Cookie,
+        storage: SessionStorage,
+        *,
+        idle: float | None = None,
+        lifetime: float | None = None,
+        refresh: float = 0.1,
+    ) -> None:
+        self._set_up(app, Cycle(cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh))
+
+    @classmethod
+    def of(cls, app: ASGIApp, cycle: Cycle) -> "SessionMiddleware":
+        """Return *app* with the sessions of *cycle*: for `coatcheck.session`."""
+        middleware = cls.__new__(cls)
+        middleware._set_up(app, cycle)
+        return middleware
+
+    def _set_up(self, app: ASGIApp, cycle: Cycle) -> None:
+        self.app = app
+        self.cycle = cycle
+        self.storage = getattr(cycle.storage, "aio", None) or cycle.storage
+        waits = getattr(self.storage, "waits", True)
+        self._in_thread = waits and not is_async(self.storage)
+        self._saving: set[asyncio.Future[Any]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, connection or lifespan."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        opened = self.cycle.cookie.open(_cookie_header(scope))
+        scope = dict(scope)
+        session = self.cycle.admit(await self._read(opened), scope, PLACE)
+
+        async def send_saved(message: Message) -> None:
+            if message["type"] in STARTS and session.draft.reach == "client":
+                message = await self._with_session(message, scope, session, opened)
+            await send(message)
+
+        await self.app(scope, receive, send_saved)
+        await self._finish(scope, session)
+
+    async def _read(self, opened: Opened | None) -> Session:
+        session: Session | Awaitable[Session]
+        if opened and self._in_thread:
+            session = await asyncio.to_thread(self.storage.read, opened.text)
+        else:
+            session = self.storage.read(opened.text if opened else None)
+        return session if isinstance(session, Session) else await session
+
+    async def _with_session(
+        self, message: Message, scope: Scope, session: Session, opened: Opened | None
+    ) -> Message:
+        """Save the session, and return the message that starts the response with its headers."""
+        draft = session.draft
+        try:
+            self.cycle.check_place(session, scope, PLACE)
+            value = await self._save(session) if self.cycle.start(session) else None
+            set_cookie = self.cycle.answer(session, value, opened)
+        except BaseException:
+            draft.reach = "nothing"  # the answer to this error is sent without a session
+            raise
+        self.cycle.started(session)
+        if not (draft.accessed or set_cookie):
+            return message
+        return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
+
+    async def _finish(self, scope: Scope, session: Session) -> None:
+        """Save what changed after the headers had left, or at a WebSocket that was never accepted."""
+        draft = session.draft
+        if draft.reach == "client" and scope["type"] == "websocket":
+            pending = self.cycle.start(session)
+            self.cycle.started(session)
+            if pending and session.draft.reach == "nothing":
+                raise ResponseStarted("a change at a WebSocket that was never accepted")
+        if draft.reach != "client" and lifecycle.is_pending(session) and draft.reach == "record":
+            await self._save(session)
+
+    async def _save(self, session: Session) -> str | None:
+        """Save; once begun, a save goes on to its end, whatever becomes of the request."""
+        if self._in_thread:
+            save = cast("Callable[[Session], str | None]", self.storage.save)
+            return await self._to_the_end(asyncio.to_thread(save, session))
+        value = self.storage.save(session)
+        return value if value is None or isinstance(value, str) else await self._to_the_end(value)
+
+    async def _to_the_end(self, saving: Awaitable[str | None]) -> str | None:
+        task = asyncio.ensure_future(saving)
+        self._saving.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._saving.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()):
+                _logger.error("saving a session failed after its request was cancelled: %r", error)
+            raise
+
+
+def _cookie_header(scope: Scope) -> str | None:
+    """Return the request's cookies; HTTP/2 may send them in several fields (RFC 9113, 8.2.3)."""
+    found = [value for name, value in scope["headers"] if name == b"cookie"]
+    return b"; ".join(found).decode("latin-1") if found else None

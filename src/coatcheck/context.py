@@ -1,0 +1,55 @@
+"""
+What middleware attach to a request, found by its type.
+
+    context.get(Session)      what session() attached
+    context.set(User, user)   for whoever comes after
+
+It lies in the ASGI scope or the WSGI environ, so every framework carries it along.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any, TypeVar
+
+from coatcheck.errors import ConfigurationError
+
+KEY = "coatcheck.context"
+
+T = TypeVar("T")
+
+
+class Context:
+    """
+    The attachments of one request.
+
+    Args:
+        scope: An ASGI scope or a WSGI environ.
+    """
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: MutableMapping[str, Any]) -> None:
+        self.scope = scope
+
+    def get(self, key: type[T]) -> T:
+        """
+        Return what was attached under the type *key*.
+
+        Raises:
+            ConfigurationError: Nothing was: the middleware that does it is missing, or comes later.
+        """
+        try:
+            attached: T = self.scope[KEY][key]
+        except KeyError:
+            raise ConfigurationError(
+                f"this request has no {key.__name__}: put the middleware that attaches it before "
+                "what asks for it"
+            ) from None
+        return attached
+
+    def set(self, key: type[T], value: T) -> None:
+        """Attach *value* under the type *key*, in place of what was there."""
+        self.scope.setdefault(KEY, {})[key] = value
+
+    def has(self, key: type[Any]) -> bool:
+        """Tell whether anything is attached under the type *key*."""
+        return key in self.scope.get(KEY, ())

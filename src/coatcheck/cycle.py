@@ -1,0 +1,175 @@
+"""
+The way of a request, decided in one place for ASGI and WSGI.
+
+    Cookie header ─ open ─▶ value ─ storage.read ─▶ admit ─▶ handler
+    Set-Cookie   ◀─ answer ─ value ◀─ storage.save ◀─ is_pending ◀─┘
+
+Pure but for the storage's own calls, which the two shells make: nothing here waits.
+"""
+
+import inspect
+import warnings
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from coatcheck import headers, lifecycle
+from coatcheck.context import Context
+from coatcheck.cookie import CoatcheckWarning, Cookie
+from coatcheck.draft import Reach
+from coatcheck.errors import ConfigurationError
+from coatcheck.record import Terms, owner_of
+from coatcheck.sealing import Opened
+from coatcheck.sessions import Session
+from coatcheck.storage.protocol import SessionStorage
+
+DEFAULT_IDLE = 14 * 24 * 3600
+"""Seconds that an unused session lives if neither *idle* nor the cookie's Max-Age says so."""
+
+Header = tuple[bytes, bytes]
+
+
+class Cycle:
+    """
+    One cookie, one storage, one set of terms.
+
+    Raises:
+        ConfigurationError: The cookie is not sealed, or a duration makes no sense.
+    """
+
+    def __init__(
+        self,
+        cookie: Cookie,
+        storage: SessionStorage,
+        *,
+        idle: float | None = None,
+        lifetime: float | None = None,
+        refresh: float = 0.1,
+    ) -> None:
+        _check(cookie, idle, lifetime, refresh)
+        self.cookie = cookie
+        self.storage = storage
+        self.terms = Terms(
+            owner=owner_of(cookie.name),
+            idle=idle or cookie.max_age or DEFAULT_IDLE,
+            lifetime=lifetime,
+            refresh=refresh,
+        )
+
+    def admit(self, session: object, scope: MutableMapping[str, Any], place: str) -> Session:
+        """
+        Return what the storage read, under our terms, and put it where handlers look.
+
+        Raises:
+            ConfigurationError: It is no session, or the request has one already.
+        """
+        if not isinstance(session, Session):
+            raise ConfigurationError(
+                f"{type(self.storage).__name__}.read returned {type(session).__name__}, no Session"
+            )
+        if place in scope:
+            raise ConfigurationError(
+                "this request has a session already: session() runs twice, or beside another "
+                "session middleware; keep one"
+            )
+        admitted = scope[place] = lifecycle.admit(session, self.terms)
+        Context(scope).set(Session, admitted)
+        return admitted
+
+    def check_place(self, session: Session, scope: MutableMapping[str, Any], place: str) -> None:
+        """
+        Refuse to save what is not the session of this request.
+
+        Raises:
+            ConfigurationError: A handler or another middleware put something else there.
+        """
+        if scope.get(place) is not session:
+            raise ConfigurationError(
+                f"something replaced {place!r} of this request, and its changes would be lost: "
+                "change the session that is there, and keep one session middleware"
+            )
+
+    def answer(self, session: Session, value: str | None, opened: Opened | None) -> str | None:
+        """
+        Return the Set-Cookie header value that the response needs, or None.
+
+        Args:
+            value: What the storage's `save` returned.
+            opened: What the request's cookie held.
+
+        Raises:
+            CookieTooLarge: The session does not fit in a cookie.
+        """
+        if value is None and opened and opened.stale and session.draft.issued is not None:
+            value = opened.text  # sealed by an older secret: the first one seals it anew
+        return None if value is None else self.cookie.serialize(value)
+
+    def start(self, session: Session) -> bool:
+        """
+        Note that the headers are about to leave, and tell whether there is anything to save.
+
+        Raises:
+            UnstorableValue: A value was changed in place into what no record holds.
+        """
+        pending = lifecycle.is_pending(session)
+        # What changes while the save waits comes too late for it, so from here on it must reach a
+        # later save, or be loud.
+        session.draft.reach = self._reach
+        return pending
+
+    def started(self, session: Session) -> None:
+        """Note that the save is done: only what has an id by now can be saved again."""
+        if session.draft.issued is None:
+            session.draft.reach = "nothing"
+
+    @property
+    def _reach(self) -> Reach:
+        return "record" if getattr(self.storage, "saves_late", False) else "nothing"
+
+
+def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
+    """
+    Return a response's headers with what the session adds to them.
+
+    A response that depends on the session says so to caches, and one that sets its cookie is kept by
+    none that others share. All other headers stay, other cookies among them.
+    """
+    kept: list[Header] = []
+    vary, private = "", not set_cookie
+    for name, value in given:
+        lower = name.lower()
+        if lower == b"vary":
+            vary = f"{vary}, {value.decode('latin-1')}" if vary else value.decode("latin-1")
+        elif set_cookie and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
+            kept.append((name, headers.kept_private(value.decode("latin-1")).encode("latin-1")))
+            private = private or lower == b"cache-control"
+        else:
+            kept.append((name, value))
+    kept.append((b"vary", headers.with_vary_cookie(vary).encode("latin-1")))
+    if not private:
+        kept.append((b"cache-control", b"private"))
+    if set_cookie:
+        kept.append((b"set-cookie", set_cookie.encode("ascii")))
+    return kept
+
+
+def is_async(storage: SessionStorage) -> bool:
+    """Tell whether a storage's methods are to be awaited."""
+    return any(map(inspect.iscoroutinefunction, (storage.read, storage.save)))
+
+
+def _check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: float) -> None:
+    if not cookie.signed:
+        raise ConfigurationError(
+            f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
+        )
+    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise ConfigurationError(f"{name}={seconds!r} is no number of seconds above 0")
+    if not 0 <= refresh <= 1:
+        raise ConfigurationError(f"refresh={refresh!r} is no share from 0 to 1")
+    if not cookie.httponly:
+        warnings.warn(
+            f"cookie {cookie.name!r} has httponly=False: any script of the page can take the session",
+            CoatcheckWarning,
+            stacklevel=4,
+        )

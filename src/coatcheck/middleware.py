@@ -1,0 +1,57 @@
+"""
+`session()`: sessions for any application, ASGI or WSGI.
+
+    app = session(cookie, storage)(app)
+    app.wsgi_app = session(cookie, storage).wsgi(app.wsgi_app)
+"""
+
+from coatcheck import asgi, wsgi
+from coatcheck.cookie import Cookie
+from coatcheck.cycle import Cycle
+from coatcheck.storage.protocol import SessionStorage
+
+
+def session(
+    cookie: Cookie,
+    storage: SessionStorage,
+    *,
+    idle: float | None = None,
+    lifetime: float | None = None,
+    refresh: float = 0.1,
+) -> "Sessions":
+    """
+    Return a middleware that gives an application sessions.
+
+    Args:
+        cookie: Signed or encrypted.
+        storage: Where sessions live.
+        idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
+        lifetime: Seconds that any session lives, used or not; None: no limit. Neither a refresh nor
+            a new id extends it.
+        refresh: The share of *idle*, from 0 to 1, after which record and cookie of a session in use
+            are renewed.
+
+    Raises:
+        ConfigurationError: The cookie is not sealed, or a duration makes no sense.
+    """
+    return Sessions(Cycle(cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh))
+
+
+class Sessions:
+    """What `session()` returns: call it with an ASGI application, or its `wsgi` with a WSGI one."""
+
+    def __init__(self, cycle: Cycle) -> None:
+        self._cycle = cycle
+
+    def __call__(self, app: asgi.ASGIApp) -> asgi.SessionMiddleware:
+        """Return the ASGI application *app* with sessions."""
+        return asgi.SessionMiddleware.of(app, self._cycle)
+
+    def wsgi(self, app: wsgi.WSGIApp) -> wsgi.SessionMiddleware:
+        """
+        Return the WSGI application *app* with sessions.
+
+        Raises:
+            ConfigurationError: The storage is asynchronous.
+        """
+        return wsgi.SessionMiddleware.of(app, self._cycle)

@@ -1,0 +1,210 @@
+"""
+The synchronous shell: a WSGI middleware that carries out the cycle.
+
+    app.wsgi_app = SessionMiddleware(app.wsgi_app, cookie, storage)
+
+Requests get `environ["coatcheck.session"]`. The headers are held back until the application has
+returned, or, if it is a generator, until it yields its first bytes; then the session is saved, and
+once more at the end if a storage can still take what changed since.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Protocol, cast
+
+from coatcheck import lifecycle
+from coatcheck.cookie import Cookie
+from coatcheck.cycle import Cycle, amended, is_async
+from coatcheck.errors import ConfigurationError
+from coatcheck.sealing import Opened
+from coatcheck.sessions import Session
+from coatcheck.storage.protocol import SessionStorage
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+Write = Callable[[bytes], object]
+
+
+class StartResponse(Protocol):
+    """What a WSGI server hands to the application (PEP 3333)."""
+
+    def __call__(
+        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
+    ) -> Write: ...
+
+
+WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+PLACE = "coatcheck.session"
+
+
+class SessionMiddleware:
+    """
+    A WSGI application with sessions.
+
+    The arguments are those of `coatcheck.asgi.SessionMiddleware`; the storage must be a plain one.
+
+    Raises:
+        ConfigurationError: The storage is asynchronous, the cookie is not sealed, or a duration
+            makes no sense.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        cookie: Cookie,
+        storage: SessionStorage,
+        *,
+        idle: float | None = None,
+        lifetime: float | None = None,
+        refresh: float = 0.1,
+    ) -> None:
+        self._set_up(app, Cycle(cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh))
+
+    @classmethod
+    def of(cls, app: WSGIApp, cycle: Cycle) -> "SessionMiddleware":
+        """Return *app* with the sessions of *cycle*: for `coatcheck.session`."""
+        middleware = cls.__new__(cls)
+        middleware._set_up(app, cycle)
+        return middleware
+
+    def _set_up(self, app: WSGIApp, cycle: Cycle) -> None:
+        _check_plain(cycle.storage)
+        self.app = app
+        self.cycle = cycle
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        opened = self.cycle.cookie.open(environ.get("HTTP_COOKIE"))
+        found = self.cycle.storage.read(opened.text if opened else None)
+        session = self.cycle.admit(found, environ, PLACE)
+        response = _Response(self.cycle, environ, session, opened, start_response)
+        body = self.app(environ, response.start)
+        if response.begun:
+            response.send_headers()
+            if isinstance(body, list | tuple) or type(body) is environ.get("wsgi.file_wrapper"):
+                return body  # as it is: the server may know its length, and nothing runs any more
+        return _Body(body, response)
+
+
+class _Response:
+    """What the application said of its response, held back until the session is saved."""
+
+    def __init__(
+        self,
+        cycle: Cycle,
+        environ: Environ,
+        session: Session,
+        opened: Opened | None,
+        start_response: StartResponse,
+    ) -> None:
+        self._cycle = cycle
+        self._environ = environ
+        self._session = session
+        self._opened = opened
+        self._start_response = start_response
+        self._held: tuple[str, Headers, ExcInfo | None] | None = None
+        self._write: Write | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the application has called start_response."""
+        return self._held is not None
+
+    def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
+        """Hold the headers back: this is the application's start_response."""
+        if self._write is not None:
+            return self._start_response(status, headers, exc_info)
+        self._held = status, headers, exc_info
+        return self.write
+
+    def write(self, data: bytes) -> object:
+        """Send *data* at once: this is what the application's start_response returns."""
+        write = self.send_headers()
+        return write(data) if write else None
+
+    def send_headers(self) -> Write | None:
+        """Save the session and give the headers to the server, if that is still to be done."""
+        if self._write is None and self._held is not None:
+            status, headers, exc_info = self._held
+            if exc_info is None:
+                self._write = self._start_response(status, self._saved(headers))
+            else:  # the handler raised: nothing is saved, and no flash is consumed
+                self._session.draft.reach = "nothing"
+                self._write = self._start_response(status, headers, exc_info)
+        return self._write
+
+    def _saved(self, headers: Headers) -> Headers:
+        draft, cycle = self._session.draft, self._cycle
+        try:
+            cycle.check_place(self._session, self._environ, PLACE)
+            pending = cycle.start(self._session)
+            value = _plain(cycle.storage.save(self._session)) if pending else None
+            set_cookie = cycle.answer(self._session, value, self._opened)
+        except BaseException:
+            draft.reach = "nothing"  # the answer to this error is sent without a session
+            raise
+        cycle.started(self._session)
+        if not (draft.accessed or set_cookie):
+            return headers
+        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        changed = amended(given, set_cookie)
+        return [(_spelled(name), value.decode("latin-1")) for name, value in changed]
+
+    def finish(self) -> None:
+        """Save what changed after the headers had left."""
+        if self._write is not None and lifecycle.is_pending(self._session):
+            if self._session.draft.reach == "record":
+                self._cycle.storage.save(self._session)
+
+
+class _Body:
+    """The application's body; its first part waits for the headers, its end for the last save."""
+
+    def __init__(self, body: Iterable[bytes], response: _Response) -> None:
+        self._body = body
+        self._parts = iter(body)
+        self._response = response
+        self._failed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            part = next(self._parts)
+        except StopIteration:
+            self._response.send_headers()
+            raise
+        except BaseException:
+            self._failed = True
+            raise
+        self._response.send_headers()
+        return part
+
+    def close(self) -> None:
+        """End the request: servers call it once, however the request ended."""
+        if hasattr(self._body, "close"):
+            self._body.close()
+        if not self._failed:
+            self._response.finish()
+
+
+def _spelled(name: bytes) -> str:
+    """Return a header's name; ours come in lower case, as ASGI has them, and WSGI is used to others."""
+    return name.decode("latin-1").title() if name.islower() else name.decode("latin-1")
+
+
+def _check_plain(storage: SessionStorage) -> None:
+    if is_async(storage):
+        raise ConfigurationError(
+            "this storage is asynchronous, and WSGI cannot wait for it: make it with the plain form "
+            "of its client, for example RedisStorage(redis.Redis(...)), or KeyedStorage over a "
+            "plain backend"
+        )
+
+
+def _plain(value: str | None | Awaitable[str | None]) -> str | None:
+    """Return what a plain storage returned; `_check_plain` has refused the others."""
+    return cast("str | None", value)
