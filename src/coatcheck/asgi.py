@@ -13,7 +13,6 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
-from coatcheck import lifecycle
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle, amended, is_async
 from coatcheck.errors import ResponseStarted
@@ -88,12 +87,17 @@ class SessionMiddleware:
         session = self.cycle.admit(await self._read(opened), scope, PLACE)
 
         async def send_saved(message: Message) -> None:
-            if message["type"] in STARTS and session.draft.reach == "client":
-                message = await self._with_session(message, scope, session, opened)
+            if message["type"] in STARTS:
+                self.cycle.check_place(session, scope, PLACE)
+                if session.blank is not None:
+                    self.cycle.pass_by(session)
+                elif session.draft.reach == "client":
+                    message = await self._with_session(message, session, opened)
             await send(message)
 
         await self.app(scope, receive, send_saved)
-        await self._finish(scope, session)
+        if session.blank is None:
+            await self._finish(session, at_websocket=scope["type"] == "websocket")
 
     async def _read(self, opened: Opened | None) -> Session:
         session: Session | Awaitable[Session]
@@ -104,12 +108,11 @@ class SessionMiddleware:
         return session if isinstance(session, Session) else await session
 
     async def _with_session(
-        self, message: Message, scope: Scope, session: Session, opened: Opened | None
+        self, message: Message, session: Session, opened: Opened | None
     ) -> Message:
         """Save the session, and return the message that starts the response with its headers."""
         draft = session.draft
         try:
-            self.cycle.check_place(session, scope, PLACE)
             value = await self._save(session) if self.cycle.start(session) else None
             set_cookie = self.cycle.answer(session, value, opened)
         except BaseException:
@@ -120,15 +123,13 @@ class SessionMiddleware:
             return message
         return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
 
-    async def _finish(self, scope: Scope, session: Session) -> None:
+    async def _finish(self, session: Session, *, at_websocket: bool) -> None:
         """Save what changed after the headers had left, or at a WebSocket that was never accepted."""
-        draft = session.draft
-        if draft.reach == "client" and scope["type"] == "websocket":
+        if at_websocket and session.draft.reach == "client":
             pending = self.cycle.start(session)
-            self.cycle.started(session)
-            if pending and session.draft.reach == "nothing":
+            if pending and not self.cycle.started(session):
                 raise ResponseStarted("a change at a WebSocket that was never accepted")
-        if draft.reach != "client" and lifecycle.is_pending(session) and draft.reach == "record":
+        if self.cycle.is_late(session):
             await self._save(session)
 
     async def _save(self, session: Session) -> str | None:

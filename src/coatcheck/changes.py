@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coatcheck.record import Contents
+from coatcheck.record import Contents, reveal_nothing
 from coatcheck.values import Encoded, decode, encode
 
 
@@ -32,6 +32,8 @@ class Change(Protocol):
 class Set(msgspec.Struct, frozen=True):
     """Give a key a value."""
 
+    __repr__ = reveal_nothing
+
     key: str
     value: Encoded
     name = "set()"
@@ -42,6 +44,8 @@ class Set(msgspec.Struct, frozen=True):
 
 class Unset(msgspec.Struct, frozen=True):
     """Take a key away, flash or value."""
+
+    __repr__ = reveal_nothing
 
     key: str
     name = "unset()"
@@ -54,6 +58,8 @@ class Unset(msgspec.Struct, frozen=True):
 class Clear(msgspec.Struct, frozen=True):
     """Take everything away."""
 
+    __repr__ = reveal_nothing
+
     name = "clear()"
 
     def replay(self, contents: Contents) -> None:
@@ -63,6 +69,8 @@ class Clear(msgspec.Struct, frozen=True):
 
 class Flash(msgspec.Struct, frozen=True):
     """Leave a value for the next request that reads the key."""
+
+    __repr__ = reveal_nothing
 
     key: str
     value: Encoded
@@ -75,6 +83,8 @@ class Flash(msgspec.Struct, frozen=True):
 class Consume(msgspec.Struct, frozen=True):
     """Take away a flash that was read; another that was left meanwhile stays."""
 
+    __repr__ = reveal_nothing
+
     key: str
     value: Encoded
     name = "reading a flash"
@@ -86,6 +96,8 @@ class Consume(msgspec.Struct, frozen=True):
 
 class Update(msgspec.Struct, frozen=True):
     """Give a key what *function* makes of its value, or of *default* if there is none."""
+
+    __repr__ = reveal_nothing
 
     key: str
     function: Callable[[Any], Any]

@@ -10,12 +10,13 @@ Pure but for the storage's own calls, which the two shells make: nothing here wa
 import inspect
 import warnings
 from collections.abc import Iterable, MutableMapping
+from functools import partial
 from typing import Any
 
 from coatcheck import headers, lifecycle
 from coatcheck.context import Context
 from coatcheck.cookie import CoatcheckWarning, Cookie
-from coatcheck.draft import Reach
+from coatcheck.draft import Draft, Reach
 from coatcheck.errors import ConfigurationError
 from coatcheck.record import Terms, owner_of
 from coatcheck.sealing import Opened
@@ -54,6 +55,8 @@ class Cycle:
             lifetime=lifetime,
             refresh=refresh,
         )
+        self._blank = partial(Draft, terms=self.terms)
+        self._late_blank = partial(Draft, terms=self.terms, reach="nothing")
 
     def admit(self, session: object, scope: MutableMapping[str, Any], place: str) -> Session:
         """
@@ -71,7 +74,7 @@ class Cycle:
                 "this request has a session already: session() runs twice, or beside another "
                 "session middleware; keep one"
             )
-        admitted = scope[place] = lifecycle.admit(session, self.terms)
+        admitted = scope[place] = lifecycle.admit(session, self.terms, blank=self._blank)
         Context(scope).set(Session, admitted)
         return admitted
 
@@ -103,6 +106,10 @@ class Cycle:
             value = opened.text  # sealed by an older secret: the first one seals it anew
         return None if value is None else self.cookie.serialize(value)
 
+    def pass_by(self, session: Session) -> None:
+        """Note that the headers leave, and nobody has touched the session yet."""
+        session.blank = self._late_blank
+
     def start(self, session: Session) -> bool:
         """
         Note that the headers are about to leave, and tell whether there is anything to save.
@@ -116,10 +123,24 @@ class Cycle:
         session.draft.reach = self._reach
         return pending
 
-    def started(self, session: Session) -> None:
-        """Note that the save is done: only what has an id by now can be saved again."""
+    def started(self, session: Session) -> bool:
+        """Note that the save is done, and tell whether the session can be saved again."""
         if session.draft.issued is None:
             session.draft.reach = "nothing"
+        return session.draft.reach == "record"
+
+    def is_late(self, session: Session) -> bool:
+        """
+        Tell whether the session changed after the headers had left, and can still be saved.
+
+        Raises:
+            ResponseStarted: A value was changed in place, and nothing can carry that any more.
+        """
+        return (
+            session.draft.reach != "client"
+            and lifecycle.is_pending(session)
+            and session.draft.reach == "record"
+        )
 
     @property
     def _reach(self) -> Reach:

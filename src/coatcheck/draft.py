@@ -12,50 +12,64 @@ read. A draft holds no rule about saving: `lifecycle` decides.
 
 from typing import Any, Literal
 
+import msgspec
+
 from coatcheck.changes import Change, Consume, Set
 from coatcheck.errors import ResponseStarted, SessionDestroyed
-from coatcheck.record import Contents, Record, Terms
+from coatcheck.record import DEFAULT_TERMS, Contents, Record, Terms, reveal_nothing
 from coatcheck.values import Encoded, decode, encode
 
 Reach = Literal["client", "record", "nothing"]
 """What a change can still reach: the client, by a cookie; the record, under the id it has; nothing."""
 
-_DEFAULT = Terms()
-
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})  # what cannot change in place
 
 
-class Draft:
-    """The state of one session in one request. Only this package reads or writes it."""
+class Draft(msgspec.Struct):
+    """
+    The state of one session in one request. Only this package reads or writes it.
 
-    __slots__ = (
-        "accessed", "base", "cleared", "contents", "destroyed", "id", "issued", "keeps_old", "live",
-        "log", "moves", "over", "reach", "read_at", "shown", "terms", "version",
-    )  # fmt: skip
+    Args:
+        base: What was stored, as it was read; None: nothing yet.
+        version: Of what was stored; None: unknown.
+        issued: The id that the client holds; None: it holds none.
+        id: The id it will hold; None: one is made when somebody asks, or at the save.
+        over: The session ended or moved away meanwhile: nothing more can be kept.
+    """
 
-    def __init__(
-        self,
-        contents: Contents,
-        *,
-        issued: str | None = None,
-        base: Record | None = None,
-        version: object = None,
-        read_at: float = 0.0,
-    ) -> None:
-        self.contents = contents
-        self.base, self.version = base, version
-        self.issued = issued  # the id the client holds; None: no session was stored yet
-        self.id = (
-            issued  # the id it will hold; None: one is made when somebody asks, or at the save
+    __repr__ = reveal_nothing
+
+    contents: Contents = msgspec.field(default_factory=Contents)
+    terms: Terms = DEFAULT_TERMS
+    base: Record | None = None
+    version: object = None
+    issued: str | None = None
+    id: str | None = None
+    read_at: float = 0.0
+    reach: Reach = "client"
+    live: dict[str, Any] = {}
+    shown: dict[str, Encoded] = {}
+    log: list[Change] = []
+    accessed: bool = False
+    cleared: bool = False
+    destroyed: bool = False
+    moves: bool = False
+    keeps_old: bool = False
+    over: bool = False
+
+    @classmethod
+    def of(cls, record: Record, *, id: str, version: object, now: float) -> "Draft":
+        """Return the draft of a session that was read at *now*."""
+        contents = record.contents
+        return cls(
+            contents,
+            base=record,
+            version=version,
+            issued=id,
+            id=id,
+            read_at=now,
+            shown=dict(contents.flashes),
         )
-        self.read_at = read_at
-        self.live: dict[str, Any] = {}
-        self.shown = dict(contents.flashes)
-        self.log: list[Change] = []
-        self.terms = _DEFAULT
-        self.reach: Reach = "client"
-        self.accessed = self.cleared = self.destroyed = self.moves = self.keeps_old = False
-        self.over = False  # the session ended or moved away meanwhile: nothing more can be kept
 
     def write(self, change: Change) -> None:
         """

@@ -29,9 +29,10 @@ from coatcheck.record import (
     Terms,
     Unreadable,
     pack,
+    reveal_nothing,
     unpack,
 )
-from coatcheck.sessions import Session, new_id
+from coatcheck.sessions import Blank, Session, new_id
 
 GRACE = 60.0
 """Seconds for which a regenerated id is remembered: longer than a request that carried it runs."""
@@ -55,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
         steps: How many changes of the log it carries; a handler may go on while it is written.
     """
 
+    __repr__ = reveal_nothing
+
     record: Record
     data: bytes
     ttl: float
@@ -76,25 +79,35 @@ def restore(stored: Stored | None, *, id: str, now: float) -> Session:
     """
     record = _living(stored.record, now) if stored else None
     if stored and isinstance(record, Record):
-        return Session.of(
-            Draft(record.contents, issued=id, base=record, version=stored.version, read_at=now)
-        )
+        return Session.of(Draft.of(record, id=id, version=stored.version, now=now))
     session = Session()
     session.draft.over = record is not None
     return session
 
 
-def admit(session: Session, terms: Terms) -> Session:
-    """Return *session* under the middleware's terms, or a new one if it breaks them."""
-    base = session.draft.base
-    if base is not None:
-        outlived = terms.lifetime is not None and (
-            session.draft.read_at >= base.created + terms.lifetime
-        )
-        if outlived or base.owner not in (NOBODY, terms.owner):
-            session = Session()
-    session.draft.terms = terms
+def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
+    """
+    Return *session* under the middleware's terms, or a new one if it breaks them.
+
+    Args:
+        blank: Makes the draft of a session that holds nothing yet.
+    """
+    if session.blank is None:
+        draft = session.draft
+        if not _breaks(draft, terms):
+            draft.terms = terms
+            return session
+        session = Session()
+    session.blank = blank
     return session
+
+
+def _breaks(draft: Draft, terms: Terms) -> bool:
+    base = draft.base
+    if base is None:
+        return False
+    outlived = terms.lifetime is not None and draft.read_at >= base.created + terms.lifetime
+    return outlived or base.owner not in (NOBODY, terms.owner)
 
 
 def is_pending(session: Session) -> bool:

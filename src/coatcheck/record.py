@@ -34,8 +34,15 @@ class Unreadable(ValueError):
     """Bytes that are no record of ours, or no longer."""
 
 
+def reveal_nothing(value: object) -> str:
+    """Return a repr for what may end up in a log: the name of its type alone."""
+    return f"<{type(value).__name__}>"
+
+
 class Contents(msgspec.Struct, array_like=True):
     """What a session holds, by key: values, and flashes that wait to be read."""
+
+    __repr__ = reveal_nothing
 
     values: dict[str, Encoded] = {}
     flashes: dict[str, Encoded] = {}
@@ -47,6 +54,8 @@ class Contents(msgspec.Struct, array_like=True):
 
 class Record(msgspec.Struct, array_like=True):
     """A session at rest."""
+
+    __repr__ = reveal_nothing
 
     created: Time
     expires: Time
@@ -66,6 +75,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     A version is anything but None that equals itself; only what made it can read it.
     """
+
+    __repr__ = reveal_nothing
 
     record: bytes
     version: object
@@ -91,6 +102,9 @@ class Terms(msgspec.Struct, frozen=True):
         """Return when a session dies that is used now, and then no more."""
         idle = now + self.idle
         return idle if self.lifetime is None else min(idle, created + self.lifetime)
+
+
+DEFAULT_TERMS = Terms()
 
 
 def owner_of(cookie_name: str) -> bytes:

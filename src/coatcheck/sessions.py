@@ -25,6 +25,9 @@ Value = Any
 
 Default = TypeVar("Default")
 
+Blank = Callable[[], Draft]
+"""Makes the draft of a session that holds nothing yet."""
+
 ID_BYTES = 32
 """Random bytes in an id (OWASP ASVS 7.2.3 asks for 16)."""
 
@@ -43,17 +46,29 @@ class Session(MutableMapping[str, Value]):
         UnstorableValue: *data* holds what no session can.
     """
 
-    __slots__ = ("draft",)
+    __slots__ = ("blank", "draft")
+
+    blank: Blank | None  # makes the draft; None once it is made
+    draft: Draft
 
     def __init__(self, data: Mapping[str, Value] | None = None, *, id: str | None = None) -> None:
-        values = {key: encode(key, value) for key, value in data.items()} if data else {}
-        self.draft = Draft(Contents(values=values), issued=id)
+        self.blank = Draft
+        if data or id is not None:
+            values = {key: encode(key, value) for key, value in (data or {}).items()}
+            self.blank, self.draft = None, Draft(Contents(values=values), issued=id, id=id)
+
+    def __getattr__(self, name: str) -> Draft:
+        """Make the draft when first asked for it: of most visitors' sessions nobody does."""
+        if name != "draft" or self.blank is None:
+            raise AttributeError(f"a session has no attribute {name!r}")
+        self.draft, self.blank = self.blank(), None
+        return self.draft
 
     @classmethod
     def of(cls, draft: Draft) -> "Session":
         """Return the session that shows *draft*: for storages."""
         session = cls.__new__(cls)
-        session.draft = draft
+        session.blank, session.draft = None, draft
         return session
 
     def get(self, key: str, default: Default | None = None) -> Value | Default | None:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, cast
 
-from coatcheck import lifecycle
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle, amended, is_async
 from coatcheck.errors import ConfigurationError
@@ -136,16 +135,20 @@ class _Response:
         return self._write
 
     def _saved(self, headers: Headers) -> Headers:
-        draft, cycle = self._session.draft, self._cycle
+        session, cycle = self._session, self._cycle
+        cycle.check_place(session, self._environ, PLACE)
+        if session.blank is not None:
+            cycle.pass_by(session)
+            return headers
+        draft = session.draft
         try:
-            cycle.check_place(self._session, self._environ, PLACE)
-            pending = cycle.start(self._session)
-            value = _plain(cycle.storage.save(self._session)) if pending else None
-            set_cookie = cycle.answer(self._session, value, self._opened)
+            pending = cycle.start(session)
+            value = _plain(cycle.storage.save(session)) if pending else None
+            set_cookie = cycle.answer(session, value, self._opened)
         except BaseException:
             draft.reach = "nothing"  # the answer to this error is sent without a session
             raise
-        cycle.started(self._session)
+        cycle.started(session)
         if not (draft.accessed or set_cookie):
             return headers
         given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
@@ -154,9 +157,8 @@ class _Response:
 
     def finish(self) -> None:
         """Save what changed after the headers had left."""
-        if self._write is not None and lifecycle.is_pending(self._session):
-            if self._session.draft.reach == "record":
-                self._cycle.storage.save(self._session)
+        if self._session.blank is None and self._cycle.is_late(self._session):
+            self._cycle.storage.save(self._session)
 
 
 class _Body:

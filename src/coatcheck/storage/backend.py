@@ -12,13 +12,15 @@ from typing import Protocol
 
 import msgspec
 
-from coatcheck.record import Stored
+from coatcheck.record import Stored, reveal_nothing
 
 __all__ = ["AsyncBackend", "Backend", "Refused", "Stored"]
 
 
 class Refused(msgspec.Struct, frozen=True):
     """A swap that changed nothing, and what is there instead; None says that nothing is."""
+
+    __repr__ = reveal_nothing
 
     stored: Stored | None
 
