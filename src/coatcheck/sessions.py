@@ -152,7 +152,7 @@ class Session(MutableMapping[str, Value]):
         draft.accessed = True
         draft.check("regenerate_id()", reaches="client")
         draft.id = None
-        draft.moves = draft.issued is not None
+        draft.moves = draft.issued is not None or draft.over
         draft.keeps_old = keep_old
 
     def destroy(self) -> None:
