@@ -8,7 +8,6 @@ Pure: text in, text out.
 """
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Protocol
@@ -39,19 +38,16 @@ def cookie_pattern(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?:^|;)[ \t]*{re.escape(name)}[ \t]*=([^;]*)")
 
 
-def cookie_values(pattern: re.Pattern[str], header: str) -> Iterator[str]:
+def cookie_values(pattern: re.Pattern[str], header: str) -> list[str]:
     """
-    Yield each value that a Cookie header gives for the pattern's name, in order.
+    Return the values that a Cookie header gives for the pattern's name, in order.
 
     A browser sends a name twice when two cookies differ in Domain or Path, and nothing in the
     header tells them apart. A pair without a name ("=x=1") never counts as the pair "x=1".
 
-    Source: RFC 6265, 4.2.1 and 5.4; quotes around a value are not part of it (4.1.1).
+    Source: RFC 6265, 4.2.1 and 5.4. Quotes around a value are no part of it (4.1.1).
     """
-    for match in pattern.finditer(header):
-        value = match[1].strip(" \t")
-        quoted = len(value) > 1 and value[0] == value[-1] == '"'
-        yield value[1:-1] if quoted else value
+    return [value.strip(' \t"') for value in pattern.findall(header)]
 
 
 def escape(value: str) -> str:

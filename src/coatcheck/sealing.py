@@ -37,8 +37,13 @@ _TAG = 16  # bytes
 
 _TEXT, _BASE64URL = b"\x00", b"\x01"  # what an encrypted plaintext is made of
 
-_TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
+_STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_URL = _STANDARD[:-2] + b"-_"
+_TO_URL = bytes.maketrans(_STANDARD, _URL)
+_FROM_URL = bytes(  # what is not of the alphabet becomes "!", which the decoder refuses
+    _STANDARD[_URL.index(byte)] if byte in _URL else ord("!") for byte in range(256)
+)
+_LAST = {1: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
 
 
 class Opened(NamedTuple):
@@ -129,13 +134,14 @@ def pack_base64url(data: bytes) -> str:
 
 def unpack_base64url(text: str) -> bytes | None:
     """Return the bytes that `pack_base64url` turns into exactly *text*, or None if none do."""
-    try:
-        encoded = text.encode("ascii").translate(_FROM_URL, b"+/=")
-        data = binascii.a2b_base64(encoded + b"==="[: -len(encoded) % 4])
-    except (ValueError, UnicodeEncodeError):
+    spare = len(text) % 4  # characters of a last, partial group: their unused bits must be 0
+    if spare and text[-1] not in _LAST[spare]:
         return None
-    # The decoder skips what is not of its alphabet and ignores spare bits: only one spelling counts.
-    return data if pack_base64url(data) == text else None
+    encoded = text.encode("ascii", "replace").translate(_FROM_URL)
+    try:
+        return binascii.a2b_base64(encoded + b"==="[: -spare % 4], strict_mode=True)
+    except binascii.Error:
+        return None
 
 
 def _derive(secret: str, use: str) -> bytes:
