@@ -87,6 +87,11 @@ class MemcachedBackend:
         except self._errors as error:
             raise _failed(node, "delete") from error
 
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            client.close()
+
 
 class AsyncMemcachedBackend:
     """
