@@ -1,0 +1,40 @@
+# make demo and make test are all that a new machine needs; the rest is for everyday work.
+
+PYTHON := $(shell scripts/python)
+.DEFAULT_GOAL := help
+
+help:  ## List what can be made
+	@sed -n 's/^\([a-z]*\):.*##/  make \1 #/p' $(MAKEFILE_LIST) | column -t -s '#'
+
+demo: .venv/demo  ## Serve a small shop on http://127.0.0.1:8000
+	.venv/bin/coatcheck demo $(ARGS)
+
+test: .venv/dev  ## Run every check: format, lint, types, tests, coverage
+	scripts/test
+
+lint: .venv/dev  ## Check format, lint and types
+	scripts/lint
+
+format: .venv/dev  ## Format the code
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+docs: .venv/docs  ## Build the documentation into site/
+	.venv/bin/mkdocs build --strict
+
+lock:  ## Write constraints.txt anew
+	scripts/lock
+
+clean:  ## Remove what was made here
+	rm -rf .venv site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+
+.venv/demo: pyproject.toml constraints.txt
+	scripts/install $(PYTHON) demo
+
+.venv/dev: pyproject.toml constraints.txt
+	scripts/install $(PYTHON) dev
+
+.venv/docs: pyproject.toml constraints.txt
+	scripts/install $(PYTHON) docs
+
+.PHONY: help demo test lint format docs lock clean

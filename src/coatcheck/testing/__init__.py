@@ -1,0 +1,13 @@
+"""
+What a test of your own needs.
+
+    class TestMyBackend(BackendContract): ...    every rule of a backend, run against yours
+    MemoryStorage(clock=clock)                   with a Clock, time passes when the test says so
+
+It needs pytest. Nothing else in the package does.
+"""
+
+from coatcheck.testing.backends import BackendContract
+from coatcheck.testing.clock import Clock
+
+__all__ = ["BackendContract", "Clock"]
