@@ -1,0 +1,5 @@
+"""`python -m coatcheck` is the command `coatcheck`."""
+
+from coatcheck.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,110 @@
+"""
+The command line.
+
+    coatcheck demo --storage redis://127.0.0.1:6379 --port 8080
+
+Exit codes: 0 after Ctrl+C, 1 if something out there is in the way (a taken port, a server that does
+not answer, a missing package), 2 if the command line makes no sense.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from secrets import token_urlsafe
+from typing import NoReturn
+
+from coatcheck import __version__
+from coatcheck.errors import BackendError, ConfigurationError
+
+LAST_PORT = 65535
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the command, and return its exit code.
+
+    Args:
+        arguments: Without the program's name; None: those of this process.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return _demo(parser, options)
+    except ImportError as missing:
+        return _complain(f"{missing.name} is missing: pip install 'coatcheck[cli]'")
+    except (OSError, BackendError, ConfigurationError) as trouble:
+        return _complain(_told(trouble))
+
+
+def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    # These need the extra `cli`; --help and --version do not.
+    from coatcheck.demo.checkroom import checkroom_from
+    from coatcheck.demo.serving import listen, serve
+
+    secret = os.environ.get("SESSION_SECRET") or token_urlsafe(32)
+    signal.signal(signal.SIGTERM, _end)
+    with ExitStack() as closing:
+        try:
+            checkroom = checkroom_from(options.storage or _temporary(closing))
+        except ValueError as nonsense:
+            parser.error(str(nonsense))
+        try:
+            listener = closing.enter_context(listen(options.host, options.port))
+        except OSError as taken:
+            why = str(taken.strerror).partition(" (")[0]
+            return _complain(f"cannot use port {options.port} of {options.host}: {why}")
+        try:
+            asyncio.run(serve(checkroom, listener, secret))
+        except KeyboardInterrupt:
+            print("  Closed.")
+    return 0
+
+
+def _temporary(closing: ExitStack) -> str:
+    folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="coatcheck-"))
+    return f"file:{folder}"
+
+
+def _end(*_: object) -> NoReturn:
+    """End as after Ctrl+C: the temporary folder goes too."""
+    raise SystemExit(0)
+
+
+def _told(trouble: Exception) -> str:
+    """Return what went wrong and why, on one line."""
+    why = str(trouble.__cause__ or "").partition("\n")[0]
+    return f"{trouble}: {why}" if why else str(trouble)
+
+
+def _complain(what: str) -> int:
+    print(f"coatcheck: {what}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="coatcheck", description="HTTP sessions for Python.")
+    parser.add_argument("--version", action="version", version=f"coatcheck {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    demo = commands.add_parser("demo", help="serve a small shop that shows what sessions do")
+    demo.add_argument(
+        "--storage",
+        metavar="WHERE",
+        help="memory, file:DIR, redis://HOST:PORT, memcached://HOST:PORT,HOST:PORT or cookie "
+        "(default: files in a temporary folder)",
+    )
+    demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    demo.add_argument(
+        "--port", type=_port, default=8000, help="default: %(default)s; 0: a free one"
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to {LAST_PORT}")
+    return int(text)

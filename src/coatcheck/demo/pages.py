@@ -1,0 +1,260 @@
+"""
+The pages of the shop, and what its forms do.
+
+A form that changes something answers with a redirect, and leaves a notice for the page that comes
+next. Only the forms of the session page answer with that page itself, because it shows what its own
+request did.
+"""
+
+import asyncio
+import hmac
+import re
+from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from coatcheck import BackendError, Context, Session
+from coatcheck.demo import products
+from coatcheck.demo.checkroom import Checkroom
+from coatcheck.demo.report import cookie_facts, report_on, spoken
+
+PASSWORD = "ticket"  # noqa: S105 - no secret: the sign-in page shows it
+
+PARALLEL = 20
+"""Requests that the page of parallel requests sends at once."""
+
+WORK = 0.05
+"""Seconds that each of them takes, as if it asked a database: long enough to meet the others."""
+
+_PATH_OF_OURS = re.compile(r"/(?:[\w-][\w/?=&%.-]*)?", re.ASCII)
+
+_templates = Environment(
+    loader=PackageLoader("coatcheck.demo"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+async def shop(request: Request) -> Response:
+    """Show what there is to buy."""
+    query = request.query_params.get("q", "")[:60]
+    return page(request, "shop.html", products=products.found(query), query=query)
+
+
+async def add(request: Request) -> Response:
+    """Put one product into the cart."""
+    async with request.form() as form:
+        product = _product(form)
+    session = session_of(request)
+    session.apply("cart", partial(products.added, slug=product.slug), {})
+    return _go("/", session, f"{product.name}: in your cart.")
+
+
+async def cart(request: Request) -> Response:
+    """Show the cart."""
+    lines = products.lines(_cart(session_of(request)))
+    return page(request, "cart.html", lines=lines, total=sum(line.price for line in lines))
+
+
+async def change_cart(request: Request) -> Response:
+    """Take another number of a product, or none."""
+    async with request.form() as form:
+        product, count = _product(form), _text(form, "count")
+    if not re.fullmatch(r"[0-9]{1,4}", count):
+        raise HTTPException(400, "How many? A whole number, please.")
+    session = session_of(request)
+    session.apply("cart", partial(products.counted, slug=product.slug, count=int(count)), {})
+    said = "out of your cart." if int(count) == 0 else f"{int(count)} in your cart."
+    return _go("/cart", session, f"{product.name}: {said}")
+
+
+async def order(request: Request) -> Response:
+    """Empty the cart, as if it had been paid; only for whoever is signed in."""
+    session = session_of(request)
+    if "name" not in session:
+        return RedirectResponse("/sign-in?next=/cart", 303)
+    session.unset("cart")
+    return _go("/", session, "Thank you. Nothing was charged, and nothing will arrive.")
+
+
+async def sign_in_form(request: Request) -> Response:
+    """Ask who it is; after a wrong password, with the name still there."""
+    session = session_of(request)
+    onward = own_path(request.query_params.get("next"))
+    return page(
+        request,
+        "sign-in.html",
+        problem=session.get("problem"),
+        tried=session.get("tried", ""),
+        onward=onward,
+        password=PASSWORD,
+    )
+
+
+async def sign_in(request: Request) -> Response:
+    """Let in whoever knows the password: under a new id, and with the cart of before."""
+    async with request.form() as form:
+        name, password = _text(form, "name").strip()[:40], _text(form, "password")
+        onward = own_path(_text(form, "next"))
+    session = session_of(request)
+    if not name or not hmac.compare_digest(password.encode(), PASSWORD.encode()):
+        session.flash("problem", "That is not the password. It stands below.")
+        session.flash("tried", name)
+        return RedirectResponse(f"/sign-in?next={quote(onward)}", 303)
+    session["name"] = name
+    session.regenerate_id()
+    return _go(onward, session, f"Welcome, {name}. You see this notice once.")
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session."""
+    session_of(request).destroy()
+    return RedirectResponse("/goodbye", 303)
+
+
+async def goodbye(request: Request) -> Response:
+    """Say what signing out did."""
+    return page(request, "goodbye.html")
+
+
+async def show_session(request: Request) -> Response:
+    """Show the session's own state."""
+    session = session_of(request)
+    session.get("notice")  # now, so that the report has it
+    cookie = request.app.state.cookie
+    return page(
+        request,
+        "session.html",
+        report=report_on(session),
+        facts=cookie_facts(cookie, request.cookies.get(cookie.name)),
+        note=session.get("note", ""),
+        now=datetime.now(UTC),
+        spoken=spoken,
+    )
+
+
+async def change_session(request: Request) -> Response:
+    """Do one thing to the session, and show its state in this same request."""
+    async with request.form() as form:
+        action, note = _text(form, "action"), _text(form, "note").strip()[:200]
+    session = session_of(request)
+    if action == "keep" and note:
+        session["note"] = note
+    elif action == "keep":
+        session.unset("note")
+    elif action == "flash":
+        session.flash("notice", "You left this notice on the session page, and now it is gone.")
+    elif action == "regenerate":
+        session.regenerate_id()
+    return await show_session(request)
+
+
+async def parallel(request: Request) -> Response:
+    """Show the button that sends many requests at once."""
+    return page(request, "parallel.html", count=PARALLEL)
+
+
+async def start_parallel(request: Request) -> Response:
+    """See to it that there is a session, and return how many hangers its cart has."""
+    counted = session_of(request).apply("cart", dict, {})
+    return JSONResponse({"hangers": counted.get("hanger", 0)})
+
+
+async def add_parallel(request: Request) -> Response:
+    """Add one hanger, some time after the session was read: others add theirs meanwhile."""
+    session = session_of(request)
+    await asyncio.sleep(WORK)
+    session.apply("cart", partial(products.added, slug="hanger"), {})
+    return Response(status_code=204)
+
+
+async def count_parallel(request: Request) -> Response:
+    """Return how many hangers the cart has now."""
+    return JSONResponse({"hangers": _cart(session_of(request)).get("hanger", 0)})
+
+
+async def missing(request: Request, _: Exception) -> Response:
+    """Answer a request for a page that is not there."""
+    return page(request, "missing.html", status=404)
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer a request that an error ended: without a session, which may be what failed."""
+    status = 503 if isinstance(error, BackendError) else 500
+    checkroom: Checkroom = request.app.state.checkroom
+    html = _templates.get_template("failed.html").render(status=status, checkroom=checkroom)
+    return HTMLResponse(html, status)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
+    """Return a page, with what stands on every one: who is signed in, the cart, a notice."""
+    session = session_of(request)
+    html = _templates.get_template(template).render(
+        checkroom=request.app.state.checkroom,
+        path=request.url.path,
+        name=session.get("name"),
+        in_cart=sum(_cart(session).values()),
+        notice=session.get("notice"),
+        **values,
+    )
+    return HTMLResponse(html, status, headers={"cache-control": "no-store"})
+
+
+def session_of(request: Request) -> Session:
+    """Return the request's session: `request.session`, with its type."""
+    return Context(request.scope).get(Session)
+
+
+def own_path(path: str | None) -> str:
+    """Return *path*, which a client sent, if it is a page of this shop; else the front page."""
+    return path if path and _PATH_OF_OURS.fullmatch(path) else "/"
+
+
+def _go(path: str, session: Session, notice: str) -> Response:
+    session.flash("notice", notice)
+    return RedirectResponse(path, 303)
+
+
+def _cart(session: Session) -> products.Cart:
+    kept: products.Cart | None = session.get("cart")
+    return kept or {}
+
+
+def _product(form: FormData) -> products.Product:
+    product = products.product_of(_text(form, "product"))
+    if product is None:
+        raise HTTPException(400, "The shop has no such product.")
+    return product
+
+
+def _text(form: FormData, field: str) -> str:
+    value = form.get(field)
+    return value if isinstance(value, str) else ""
+
+
+ROUTES = [
+    Route("/", shop),
+    Route("/cart", cart),
+    Route("/cart", change_cart, methods=["POST"]),
+    Route("/cart/add", add, methods=["POST"]),
+    Route("/order", order, methods=["POST"]),
+    Route("/sign-in", sign_in_form),
+    Route("/sign-in", sign_in, methods=["POST"]),
+    Route("/sign-out", sign_out, methods=["POST"]),
+    Route("/goodbye", goodbye),
+    Route("/session", show_session),
+    Route("/session", change_session, methods=["POST"]),
+    Route("/parallel", parallel),
+    Route("/parallel/start", start_parallel, methods=["POST"]),
+    Route("/parallel/add", add_parallel, methods=["POST"]),
+    Route("/parallel/count", count_parallel),
+]

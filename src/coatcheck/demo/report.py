@@ -1,0 +1,105 @@
+"""
+The session's own state, for the page that shows it.
+
+The id stays hidden: it is a credential, and whoever sees it can use it. What is shown instead is
+the beginning of the key under which the record is filed, which leads nowhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from coatcheck import Session
+from coatcheck.cookie import MAX_COOKIE, Cookie
+from coatcheck.storage.keyed import key_of
+
+_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of the session, and the bytes that its value takes in the record."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change that this request made: how a handler calls it, and the key, if it has one."""
+
+    name: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is to tell about a session at one moment of a request."""
+
+    is_stored: bool
+    created: datetime | None
+    expires: datetime | None
+    values: list[Entry]
+    flashes: list[Entry]
+    steps: list[Step]
+    filed: str | None
+
+
+def report_on(session: Session) -> Report:
+    """Return the state of *session*, without reading a flash or making an id."""
+    issued = session.issued_id
+    steps = steps_of(session)  # first: it notices what was changed in place
+    contents = session.draft.contents
+    return Report(
+        is_stored=issued is not None,
+        created=session.created_at,
+        expires=session.expires_at,
+        values=_entries(contents.values.items()),
+        flashes=_entries(contents.flashes.items()),
+        steps=steps,
+        filed=key_of(issued)[:8] if issued else None,
+    )
+
+
+def steps_of(session: Session) -> list[Step]:
+    """Return what this request did to the session so far, in order."""
+    draft = session.draft
+    draft.note_changes_in_place()
+    steps = [Step(change.name, getattr(change, "key", None)) for change in draft.log]
+    if draft.moves:
+        steps.append(Step("regenerate_id()"))
+    return [*steps, Step("destroy()")] if draft.destroyed else steps
+
+
+def cookie_facts(cookie: Cookie, sent: str | None) -> list[tuple[str, str]]:
+    """
+    Return the cookie's attributes as they read in a table.
+
+    Args:
+        cookie: As the application made it.
+        sent: The value that the request's cookie carried, seal and all; None if there was none.
+    """
+    size = len(f"{cookie.name}={sent}") if sent else 0
+    return [
+        ("Name", cookie.name),
+        ("Size", f"{size} of {MAX_COOKIE} bytes" if size else "none came with this request"),
+        ("Seal", "encrypted (AES-256-GCM)" if cookie.encrypted else "signed (HMAC-SHA256)"),
+        ("HttpOnly", "yes: no script can read it" if cookie.httponly else "no"),
+        ("SameSite", cookie.samesite or "not set"),
+        ("Secure", "yes" if cookie.secure else "no: this shop is served over plain HTTP"),
+        ("Path", cookie.path or "not set"),
+        ("Max-Age", spoken(timedelta(seconds=cookie.max_age)) if cookie.max_age else "not set"),
+    ]
+
+
+def spoken(span: timedelta) -> str:
+    """Return a span of time in its largest unit: "59 minutes"."""
+    seconds = max(0, round(span.total_seconds()))
+    unit, length = next((each for each in _UNITS if seconds >= each[1]), _UNITS[-1])
+    count = seconds // length
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
+def _entries(items: Iterable[tuple[str, Any]]) -> list[Entry]:
+    return [Entry(key, len(bytes(encoded))) for key, encoded in items]
