@@ -1,0 +1,76 @@
+"""Every page, light and dark, wide and narrow: it fits, and the browser finds no fault."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.demo.shops import served
+
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[str]:
+    """The address of a shop."""
+    with served("--storage", "memory") as address:
+        yield address
+
+
+@pytest.mark.parametrize("width", [1200, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits(chromium: Browser, shop: str, scheme: str, width: int) -> None:
+    """Nothing is wider than the window, and nothing is logged; a picture of each page is kept."""
+    faults: list[str] = []
+    with chromium.new_context(
+        base_url=shop,
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+        viewport={"width": width, "height": 800},
+    ) as context:
+        page = context.new_page()
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        for name in visit(page):
+            page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{width}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    assert faults == []
+
+
+def visit(page: Page) -> Iterator[str]:
+    """Walk through the shop, and yield the name of each page on the way."""
+    yield from look_around(page)
+    yield from sign_in(page)
+    page.goto("/session")
+    page.get_by_role("button", name="Leave a notice").click()
+    expect(page.get_by_test_id("steps")).to_be_visible()
+    yield "session"
+    page.goto("/parallel")
+    page.get_by_role("button", name="Send 20 requests").click()
+    page.locator("#result[data-state]").wait_for()
+    yield "parallel"
+    page.get_by_role("button", name="Sign out").click()
+    yield "goodbye"
+
+
+def look_around(page: Page) -> Iterator[str]:
+    """See what there is before one has a session, and then fill a cart."""
+    for path, name in {"/session": "session-new", "/cart": "cart-empty"}.items():
+        page.goto(path)
+        yield name
+    page.goto("/")
+    for product in ("Wool overcoat", "Long scarf"):
+        page.get_by_role("button", name=f"Add to cart: {product}").click()
+        expect(page.get_by_test_id("notice")).to_contain_text(product)
+    yield "shop"
+
+
+def sign_in(page: Page) -> Iterator[str]:
+    """Sign in under a long name, on the second try, and arrive at the cart."""
+    page.goto("/sign-in?next=/cart")
+    for password, said, name in (("wrong", "problem", "sign-in"), ("ticket", "notice", "cart")):
+        page.get_by_label("Name").fill("Augusta Ada King, Countess of Lovelace")
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("main").get_by_role("button", name="Sign in").click()
+        expect(page.get_by_test_id(said)).to_be_visible()
+        yield name

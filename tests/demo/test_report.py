@@ -1,0 +1,84 @@
+"""What the session page knows about a session."""
+
+from datetime import timedelta
+
+import pytest
+
+from coatcheck import Cookie, Session
+from coatcheck.demo.report import Entry, Step, cookie_facts, report_on, spoken
+from coatcheck.storage import MemoryStorage
+
+
+def stored(**values: object) -> Session:
+    """Return a session as the next request reads it, with a flash "notice" that waits."""
+    storage = MemoryStorage()
+    first = Session()
+    first.update(values)
+    first.flash("notice", "hello")
+    return storage.read(storage.save(first))
+
+
+def test_a_report_lists_keys_and_sizes_and_no_values() -> None:
+    """Values and flashes are told by key and encoded size."""
+    report = report_on(stored(name="Ada"))
+    assert report.values == [Entry("name", 4)]
+    assert report.flashes == [Entry("notice", 6)]
+
+
+def test_a_report_lists_the_changes_in_order() -> None:
+    """Also those inside a value, and a new id; each by the name that a handler uses."""
+    session = stored(cart=[1])
+    session.get("notice")
+    session["cart"].append(2)
+    session.apply("count", lambda count: count + 1, 0)
+    session.regenerate_id()
+    assert report_on(session).steps == [
+        Step("reading a flash", "notice"),
+        Step("set()", "cart"),
+        Step("apply()", "count"),
+        Step("regenerate_id()"),
+    ]
+
+
+def test_a_report_changes_nothing() -> None:
+    """It reads no flash, makes no id, and leaves an untouched session untouched."""
+    session, fresh = stored(name="Ada"), Session()
+    report_on(session)
+    assert report_on(session).steps == []
+    assert not session.modified
+    assert not report_on(fresh).is_stored
+    assert fresh.draft.id is None
+
+
+def test_a_report_never_holds_the_id() -> None:
+    """The id is a credential; the key that is shown is cut short, and not made from it alone."""
+    session = stored(name="Ada")
+    report = report_on(session)
+    assert session.id not in repr(report)
+    assert report.filed is not None
+    assert len(report.filed) == 8
+    assert report.filed not in session.id
+
+
+def test_a_destroyed_session_says_so() -> None:
+    """The end of a session is its last step."""
+    session = stored(name="Ada")
+    session.destroy()
+    assert report_on(session).steps == [Step("destroy()")]
+
+
+def test_the_size_of_the_cookie_is_what_the_browser_sent() -> None:
+    """Name, equals sign and sealed value count; without a cookie there is no size."""
+    cookie = Cookie("sid", secrets=["a secret for the tests, 32 of it"], secure=False)
+    assert dict(cookie_facts(cookie, "12345"))["Size"] == "9 of 4096 bytes"
+    assert dict(cookie_facts(cookie, None))["Size"] == "none came with this request"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 seconds"), (-5, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"),
+     (3599, "59 minutes"), (3600, "1 hour"), (172800, "2 days")],
+)  # fmt: skip
+def test_a_span_is_spoken_in_its_largest_unit(seconds: int, words: str) -> None:
+    """Whole units, rounded down, never negative."""
+    assert spoken(timedelta(seconds=seconds)) == words

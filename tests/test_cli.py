@@ -1,0 +1,82 @@
+"""The command line: what it refuses, in how many words, and with which exit code."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coatcheck import __version__
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "coatcheck", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_version_and_help_are_told() -> None:
+    """Both end well, and on standard output."""
+    assert run("--version").stdout == f"coatcheck {__version__}\n"
+    assert "--storage" in run("demo", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("demo", "--port", "65536"),
+        ("demo", "--port", "http"),
+        ("demo", "--storage", "floppy:a"),
+        ("demo", "--storage", "file:"),
+        ("demo", "--storage", "memcached://"),
+        ("demo", "--storage", "redis://localhost:no-port"),
+    ],
+)
+def test_a_line_that_makes_no_sense_ends_with_2(arguments: tuple[str, ...]) -> None:
+    """The usage, one line of reason, and no traceback."""
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: coatcheck")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    """It names the port and the host, and ends with 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("demo", "--storage", "memory", "--port", str(port))
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1" in only_line(done)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "memcached"])
+def test_a_server_that_does_not_answer_is_one_clear_line(scheme: str) -> None:
+    """It says where it was looked for, and nothing was served."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    done = run("demo", "--port", "0", "--storage", f"{scheme}://127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in only_line(done)
+    assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    """A file is in its place."""
+    (tmp_path / "file").touch()
+    done = run("demo", "--port", "0", "--storage", f"file:{tmp_path}/file/folder")
+    assert done.returncode == 1
+    assert "folder" in only_line(done)
+
+
+def only_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what was complained about: one line, and no traceback."""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("coatcheck: ")
+    return line
