@@ -7,7 +7,7 @@ What middleware attach to a request, found by its type.
 It lies in the ASGI scope or the WSGI environ, so every framework carries it along.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TypeVar
 
 from coatcheck.errors import ConfigurationError
@@ -49,6 +49,12 @@ class Context:
     def set(self, key: type[T], value: T) -> None:
         """Attach *value* under the type *key*, in place of what was there."""
         self.scope.setdefault(KEY, {})[key] = value
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """What the route found in the path, by name, where the router puts it in the ASGI scope."""
+        params: Mapping[str, Any] = self.scope.get("path_params", {})
+        return params
 
     def has(self, key: type[Any]) -> bool:
         """Tell whether anything is attached under the type *key*."""

@@ -1,0 +1,43 @@
+"""
+Who makes a request, told by schemes of your choice.
+
+    router = Router(middleware=[
+        session(cookie, storage),
+        auth(schemes=[
+            SessionScheme(read=lambda session: session.get("user_id"), verify=users.get),
+            BearerScheme(verify=user_of_token, realm="api"),
+        ]),
+    ])
+
+    context.get(Auth).ok          whether a scheme recognised the request
+    context.get(Auth).identity    whom it recognised
+    require_auth()                middleware that answers all others with 401
+
+Signing in is the application's own: check the password, keep an id in the session, call
+`session.regenerate_id()`.
+"""
+
+from coatcheck.auth.middleware import (
+    AuthMiddleware,
+    OnFailure,
+    RequireAuthMiddleware,
+    auth,
+    require_auth,
+)
+from coatcheck.auth.schemes import ApiKeyScheme, BearerScheme, SessionScheme
+from coatcheck.auth.states import Auth, Failure, Scheme, Success
+
+__all__ = [
+    "ApiKeyScheme",
+    "Auth",
+    "AuthMiddleware",
+    "BearerScheme",
+    "Failure",
+    "OnFailure",
+    "RequireAuthMiddleware",
+    "Scheme",
+    "SessionScheme",
+    "Success",
+    "auth",
+    "require_auth",
+]

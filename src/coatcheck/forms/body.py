@@ -1,0 +1,76 @@
+"""
+The body of a request: read once by us while it streams, kept, and read again by whoever comes next.
+"""
+
+from collections.abc import AsyncGenerator
+from tempfile import SpooledTemporaryFile
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
+
+from coatcheck.forms.limits import KIBIBYTE, Limits, check_total
+
+IN_MEMORY = 64 * KIBIBYTE
+"""Bytes of a body or an upload that stay in memory; what is larger lies on disk."""
+
+
+class Body:
+    """
+    A body within its limit.
+
+    Args:
+        receive: The server's; after the body it goes on telling of a client that leaves.
+    """
+
+    def __init__(self, receive: Receive, limits: Limits) -> None:
+        self._receive = receive
+        self._limits = limits
+        self._size = self._left = 0
+        self._ended = self._replayed = False
+        self._kept = UploadFile(SpooledTemporaryFile(max_size=IN_MEMORY))  # type: ignore[arg-type]
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """
+        Yield what has not been read yet, as it comes.
+
+        Raises:
+            OverLimit: More came than a body may have.
+            ClientDisconnect: The client left in the middle.
+        """
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            self._ended = not message.get("more_body", False)
+            self._size += len(chunk)
+            check_total(self._size, self._limits)
+            await self._kept.write(chunk)
+            yield chunk
+
+    async def rewind(self) -> None:
+        """Read what nobody has read, and let `replay` begin."""
+        async for _ in self.stream():
+            pass
+        self._left = self._size
+        await self._kept.seek(0)
+
+    async def replay(self) -> Message:
+        """Receive the body once more: this is the receive of the application behind."""
+        if self._replayed:
+            return await self._receive()
+        chunk = await self._kept.read(IN_MEMORY)
+        self._left -= len(chunk)
+        self._replayed = self._left == 0
+        return {"type": "http.request", "body": chunk, "more_body": not self._replayed}
+
+    def close(self) -> None:
+        """Free what was kept; at once, so that a cancelled request frees it too."""
+        self._kept.file.close()
+
+
+def announced_size(headers: Headers) -> int:
+    """Return the bytes that Content-Length announces; 0 if it announces none that can be read."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
