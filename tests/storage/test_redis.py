@@ -1,0 +1,180 @@
+"""The backend in Redis and Valkey, over both libraries' plain and asyncio clients."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import redis
+import redis.asyncio
+import valkey
+import valkey.asyncio
+
+from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, RedisStorage
+from coatcheck.storage.redis import AsyncRedisBackend, RedisBackend
+from coatcheck.testing import BackendContract
+from coatcheck.testing.backends import Make
+
+
+@pytest.fixture
+def client(redis_socket: str) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=redis_socket) as opened:
+        yield opened
+
+
+class TestRedisBackend(BackendContract):
+    """Every rule of a backend, on Redis, over redis-py."""
+
+    @pytest.fixture
+    def make(self, client: redis.Redis) -> Make:
+        return lambda: RedisBackend(client)
+
+
+class TestAsyncRedisBackend(BackendContract):
+    """Every rule of a backend, on Redis, over redis-py's asyncio client."""
+
+    @pytest.fixture
+    def make(self, redis_socket: str) -> Make:
+        @asynccontextmanager
+        async def backend() -> AsyncIterator[AsyncRedisBackend]:
+            async with redis.asyncio.Redis(unix_socket_path=redis_socket) as opened:
+                yield AsyncRedisBackend(opened)
+
+        return backend
+
+
+class TestValkeyBackend(BackendContract):
+    """Every rule of a backend, on Valkey, over valkey-py."""
+
+    @pytest.fixture
+    def make(self, valkey_socket: str) -> Iterator[Make]:
+        with valkey.Valkey(unix_socket_path=valkey_socket) as opened:
+            yield lambda: RedisBackend(opened)
+
+
+class TestAsyncValkeyBackend(BackendContract):
+    """Every rule of a backend, on Valkey, over valkey-py's asyncio client."""
+
+    @pytest.fixture
+    def make(self, valkey_socket: str) -> Make:
+        @asynccontextmanager
+        async def backend() -> AsyncIterator[AsyncRedisBackend]:
+            async with valkey.asyncio.Valkey(unix_socket_path=valkey_socket) as opened:
+                yield AsyncRedisBackend(opened)
+
+        return backend
+
+
+def test_the_client_tells_which_storage_comes_back(redis_socket: str) -> None:
+    """A plain client makes a plain storage, an asyncio client an asynchronous one."""
+    assert isinstance(RedisStorage(redis.Redis(unix_socket_path=redis_socket)), KeyedStorage)
+    asynchronous = redis.asyncio.Redis(unix_socket_path=redis_socket)
+    assert isinstance(RedisStorage(asynchronous), AsyncKeyedStorage)
+
+
+def test_a_client_that_decodes_is_refused(redis_socket: str) -> None:
+    """Records are bytes: a client made with decode_responses=True says so when it is given."""
+    decoding = redis.Redis(unix_socket_path=redis_socket, decode_responses=True)
+    with pytest.raises(ConfigurationError, match="decode_responses"):
+        RedisStorage(decoding)
+
+
+def test_what_is_no_client_is_refused() -> None:
+    """Only what comes from redis-py or valkey-py is taken for a client."""
+
+    class Encoder:
+        decode_responses = False
+
+    class Stranger:
+        def get_encoder(self) -> Encoder:
+            return Encoder()
+
+        def execute_command(self, *_: object, **__: object) -> None: ...
+        def register_script(self, _: str) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="Stranger"):
+        RedisStorage(Stranger())
+
+
+def test_a_prefix_keeps_applications_apart(client: redis.Redis) -> None:
+    """Two storages with other prefixes on one server see nothing of each other."""
+    ours, theirs = RedisStorage(client, prefix="ours:"), RedisStorage(client, prefix="theirs:")
+    session = ours.read(None)
+    session["user"] = 1
+    value = ours.save(session)
+    assert theirs.read(value).is_new
+    assert ours.read(value)["user"] == 1
+
+
+def test_the_server_forgets_what_expired(client: redis.Redis) -> None:
+    """A record has the server's own ttl, so that nobody has to sweep."""
+    backend = RedisBackend(client)
+    backend.swap("ttl", None, b"one", 100)
+    assert 99_000 < client.pttl("ttl") <= 100_000
+    backend.swap("ttl", b"one", b"two", 200)
+    assert 199_000 < client.pttl("ttl") <= 200_000
+
+
+def test_a_script_that_the_server_lost_is_loaded_again(client: redis.Redis) -> None:
+    """A server that was restarted or flushed knows the script again after one more round trip."""
+    backend = RedisBackend(client)
+    backend.swap("script", None, b"one", 100)
+    client.script_flush()
+    assert backend.swap("script", b"one", b"two", 100) is None
+
+
+def test_a_server_that_is_not_there_is_a_backend_error(tmp_path: object) -> None:
+    """Each call raises BackendError, and the client's own error is the cause."""
+    backend = RedisBackend(redis.Redis(unix_socket_path=f"{tmp_path}/none", retry=None))
+    for call in (
+        lambda: backend.get("key"),
+        lambda: backend.swap("key", None, b"", 1),
+        lambda: backend.swap("key", b"", b"", 1),
+        lambda: backend.delete("key"),
+    ):
+        with pytest.raises(BackendError) as raised:
+            call()
+        assert isinstance(raised.value.__cause__, redis.RedisError)
+        assert "key" not in str(raised.value)
+
+
+def test_an_asyncio_server_that_is_not_there_is_a_backend_error(tmp_path: object) -> None:
+    """The asynchronous form raises the same."""
+
+    async def scenario() -> None:
+        async with redis.asyncio.Redis(unix_socket_path=f"{tmp_path}/none", retry=None) as client:
+            backend = AsyncRedisBackend(client)
+            for call in (
+                backend.get("key"),
+                backend.swap("key", None, b"", 1),
+                backend.swap("key", b"", b"", 1),
+                backend.delete("key"),
+            ):
+                with pytest.raises(BackendError):
+                    await call
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_call_poisons_no_connection(redis_socket: str) -> None:
+    """A request that is cancelled in the middle of an answer leaves none of it to the next one."""
+
+    async def scenario() -> None:
+        pool = redis.asyncio.ConnectionPool.from_url(f"unix://{redis_socket}", max_connections=1)
+        async with redis.asyncio.Redis(connection_pool=pool) as client:
+            backend = AsyncRedisBackend(client)
+            for number in range(30):
+                key = f"cancelled{number}"
+                await backend.swap(key, None, key.encode(), 100)
+                call = asyncio.create_task(backend.get(key))
+                for _ in range(number % 5):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+                await backend.swap(f"other{number}", None, b"other", 100)
+                other = await backend.get(f"other{number}")
+                assert other and other.record == b"other"
+        await pool.disconnect()
+
+    asyncio.run(scenario())
