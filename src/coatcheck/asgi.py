@@ -66,7 +66,7 @@ class SessionMiddleware:
     def of(cls, app: ASGIApp, cycle: Cycle) -> "SessionMiddleware":
         """Return *app* with the sessions of *cycle*: for `coatcheck.session`."""
         middleware = cls.__new__(cls)
-        middleware._set_up(app, cycle)
+        cls._set_up(middleware, app, cycle)
         return middleware
 
     def _set_up(self, app: ASGIApp, cycle: Cycle) -> None:
@@ -124,7 +124,7 @@ class SessionMiddleware:
         return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
 
     async def _finish(self, session: Session, *, at_websocket: bool) -> None:
-        """Save what changed after the headers had left, or at a WebSocket that was never accepted."""
+        """Save what changed after the headers left, or at a WebSocket that was never accepted."""
         if at_websocket and session.draft.reach == "client":
             pending = self.cycle.start(session)
             if pending and not self.cycle.started(session):
@@ -148,9 +148,14 @@ class SessionMiddleware:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             await asyncio.wait([task])
-            if not task.cancelled() and (error := task.exception()):
-                _logger.error("saving a session failed after its request was cancelled: %r", error)
+            _report(task)
             raise
+
+
+def _report(task: "asyncio.Future[Any]") -> None:
+    """Log the error of a save that nobody waits for any more."""
+    if not task.cancelled() and (error := task.exception()):
+        _logger.error("saving a session failed after its request was cancelled", exc_info=error)
 
 
 def _cookie_header(scope: Scope) -> str | None:

@@ -2,8 +2,8 @@
 The replayable log: what a request did to a session, one small step after another.
 
 A step is replayed on the session that the request read, as soon as it is made. If another request
-saved in the meantime, the same steps are replayed on what that one left. So nobody's change is lost,
-and two requests that set the same key agree that the later one wins.
+saved in the meantime, the same steps are replayed on what that one left. So nobody's change is
+lost, and two requests that set the same key agree that the later one wins.
 
 A step holds encoded values, so that nothing the handler does later can change it.
 

@@ -127,7 +127,7 @@ class Cookie:
         if not header or self.name not in header:
             return None
         for value in headers.cookie_values(self._pattern, header):
-            opened = self._seal.open(value) if self._seal else Opened(value, False)
+            opened = self._seal.open(value) if self._seal else Opened(value, stale=False)
             if opened and (text := self._decoded(opened.text)) is not None:
                 return Opened(text, opened.stale)
         return None
@@ -153,7 +153,8 @@ class Cookie:
         worn = replace(self, secrets=(), encrypt=False, **overrides) if overrides else self
         if not value:
             return f"{self.name}={_written(worn, removing=True)}"
-        header = f"{self.name}={self._sealed(value)}{worn._attributes}"
+        attributes = _written(worn) if overrides else self._attributes
+        header = f"{self.name}={self._sealed(value)}{attributes}"
         if len(header) > MAX_COOKIE:
             raise CookieTooLarge(self.name, len(header), MAX_COOKIE)
         return header
@@ -192,7 +193,7 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
     for secret in secrets:
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError(
-                "a secret is empty or no text: is the environment variable that should hold it set?"
+                "a secret is empty or no text: is the environment variable that holds it set?"
             )
         if len(secret) < SHORT_SECRET:
             warnings.warn(

@@ -4,9 +4,9 @@ A token that proves a form came from a page of ours: it is bound to the session 
     token = csrf_token(session)            into the form, as a hidden field
     is_csrf_token(session, form["csrf"])   else answer 403
 
-The token is an HMAC keyed with the session's id. So there is nothing to keep, pages that load at the
-same time agree on it, a new id makes a new token, and the token ends with the session. It does not
-lead back to the id.
+The token is an HMAC keyed with the session's id. So there is nothing to keep, pages that load at
+the same time agree on it, a new id makes a new token, and the token ends with the session. It does
+not lead back to the id.
 
 Source: OWASP Cross-Site Request Forgery Prevention, "HMAC-based token".
 """
@@ -19,9 +19,9 @@ _MARK = "_csrf"
 
 
 def csrf_token(session: Session) -> str:
-    """Return the token for a form on this page: 64 characters. A new session is kept from here on."""
+    """Return the token for the forms of a page: 64 characters. A new session is kept from now on."""
     if session.is_new:
-        session.set(_MARK, True)  # the id of a session that holds nothing is not kept
+        session[_MARK] = True  # the id of a session that holds nothing is not kept
     return _token(session.id)
 
 

@@ -151,8 +151,8 @@ def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
     """
     Return a response's headers with what the session adds to them.
 
-    A response that depends on the session says so to caches, and one that sets its cookie is kept by
-    none that others share. All other headers stay, other cookies among them.
+    A response that depends on the session says so to caches, and one that sets its cookie is kept
+    by none that others share. All other headers stay, other cookies among them.
     """
     kept: list[Header] = []
     vary, private = "", not set_cookie
@@ -190,7 +190,7 @@ def _check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: 
         raise ConfigurationError(f"refresh={refresh!r} is no share from 0 to 1")
     if not cookie.httponly:
         warnings.warn(
-            f"cookie {cookie.name!r} has httponly=False: any script of the page can take the session",
+            f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
             CoatcheckWarning,
             stacklevel=4,
         )

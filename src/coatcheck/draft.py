@@ -20,7 +20,7 @@ from coatcheck.record import DEFAULT_TERMS, Contents, Record, Terms, reveal_noth
 from coatcheck.values import Encoded, decode, encode
 
 Reach = Literal["client", "record", "nothing"]
-"""What a change can still reach: the client, by a cookie; the record, under the id it has; nothing."""
+"""What a change can still reach: the client, by a cookie; the record, by the id it has; nothing."""
 
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})  # what cannot change in place
 

@@ -2,7 +2,7 @@
 Every error coatcheck raises. Nothing that a client sends raises any of them.
 
     SessionError                  catch this to catch them all
-    ├── ConfigurationError        the application is set up wrongly; most are raised while it starts
+    ├── ConfigurationError        the application is set up wrongly; mostly raised while it starts
     ├── SessionDestroyed          the session was written to after destroy()
     ├── ResponseStarted           the change came too late to reach the client
     ├── UnstorableValue           the value is nothing a record can hold
@@ -82,8 +82,8 @@ class SessionConflict(SessionError):
 
     def __init__(self, attempts: int) -> None:
         super().__init__(
-            f"the session could not be saved: other requests changed it {attempts} times while this "
-            "one tried; nothing of this request was kept, so it may be sent again"
+            f"the session could not be saved: other requests changed it {attempts} times while "
+            "this one tried; nothing of this request was kept, so it may be sent again"
         )
         self.attempts = attempts
 

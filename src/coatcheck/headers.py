@@ -34,7 +34,7 @@ _PREFIXES = {  # RFC 6265bis, 4.1.3, longest first; browsers compare them withou
 
 
 def cookie_pattern(name: str) -> re.Pattern[str]:
-    """Return the pattern that finds the values of the cookie *name*, and of no other, in a header."""
+    """Return the pattern that finds the values of the cookie *name*, and no other, in a header."""
     return re.compile(rf"(?:^|;)[ \t]*{re.escape(name)}[ \t]*=([^;]*)")
 
 
@@ -77,7 +77,7 @@ def check_name(name: str) -> None:
 
 
 def check_domain(domain: str | None) -> None:
-    """Refuse a Domain that is no host name (RFC 1123, 2.1; a leading dot is ignored by browsers)."""
+    """Refuse a Domain that is no host name (RFC 1123, 2.1; browsers ignore a leading dot)."""
     if domain is not None and not _DOMAIN.fullmatch(domain):
         raise ConfigurationError(
             f"domain={domain!r} is no host name: give it without scheme or port"

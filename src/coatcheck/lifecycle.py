@@ -7,11 +7,12 @@ Every decision about a session: restore, admit, commit, rebase, settle.
 A plan is one write. A storage carries it out, and if it is refused, asks for the next: the changes
 of this request, replayed on what is there now.
 
-Two rules settle every race. What is gone stays gone: a refused write that finds nothing is dropped,
-so nobody signed out comes back. And an id that was regenerated leads nowhere: it reads as an empty
-session that keeps nothing and sends no cookie, so that a request that still carries it neither signs
-the visitor out nor follows him into the new session. Only a request that regenerates the id itself,
-as a second click on "sign in" does, gets an id of its own, and keeps under it what it wrote.
+Two rules settle every race. What is gone stays gone: a refused write that finds nothing is
+dropped, so nobody signed out comes back. And an id that was regenerated leads nowhere: it reads as
+an empty session that keeps nothing and sends no cookie, so that a request that still carries it
+neither signs the visitor out nor follows into the new session. Only a request that regenerates the
+id itself, as a second click on "sign in" does, gets an id of its own, and keeps under it what it
+wrote.
 
 Pure: no clock, no storage; *now* is an argument.
 """

@@ -64,7 +64,7 @@ class Record(msgspec.Struct, array_like=True):
 
 
 class Moved(msgspec.Struct):
-    """What lies under an id that was regenerated, until *expires*; it says nothing of the new id."""
+    """What lies under a regenerated id until *expires*; it says nothing of the new one."""
 
     expires: Time
 

@@ -1,11 +1,11 @@
-"""
+r"""
 Where a visitor may be sent after signing in: to a page of this application, and nowhere else.
 
     RedirectResponse(safe_redirect_target(form.get("next")), 303)
 
-Browsers read much as the start of another host: "//", "/\\\\", a tab or a newline in between. So only
-what the grammar calls an absolute path is accepted, with a query and a fragment; and in the path no
-"//" and no encoded slash or backslash, which proxies are known to decode.
+Browsers read much as the start of another host: "//", "/\", a tab or a newline in between. So only
+what the grammar calls an absolute path is accepted, with a query and a fragment; and in the path
+no "//" and no encoded slash or backslash, which proxies are known to decode.
 
 Source: RFC 3986, 3.3 to 3.5; WHATWG URL, 4.4; OWASP Unvalidated Redirects.
 """

@@ -96,6 +96,8 @@ class Router(Starlette):
 
         Args:
             path: "/items/{id:int}", with Starlette's types; `context.params` holds what was found.
+            handler: None: the function that the returned decorator is put on.
+            methods: What it answers; anything else gets 405.
         """
 
         def register(handler: H) -> H:

@@ -80,7 +80,7 @@ class Signer:
         for age, key in enumerate(self._keys):
             # As text, so that only the one canonical spelling of a signature passes.
             if hmac.compare_digest(_signature(key, text), given):
-                return Opened(text, age > 0)
+                return Opened(text, stale=age > 0)
         return None
 
 
@@ -122,7 +122,7 @@ class Encrypter:
             except self._invalid:
                 continue
             text = pack_base64url(plain[1:]) if plain[:1] == _BASE64URL else plain[1:].decode()
-            return Opened(text, age > 0)
+            return Opened(text, stale=age > 0)
         return None
 
 

@@ -13,7 +13,7 @@ It works like a dict of str keys. Iteration, `len` and `bool` see the values; a 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from secrets import token_urlsafe
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from coatcheck.changes import Clear, Flash, Unset, Update
 from coatcheck.draft import Draft
@@ -21,7 +21,7 @@ from coatcheck.record import Contents
 from coatcheck.values import encode
 
 Value = Any
-"""What MessagePack holds: None, bool, int, float, str, bytes, aware datetime, lists, dicts of str."""
+"""What MessagePack holds: None, bool, int, float, str, bytes, aware datetime, list, dict of str."""
 
 Default = TypeVar("Default")
 
@@ -71,6 +71,10 @@ class Session(MutableMapping[str, Value]):
         session.blank, session.draft = None, draft
         return session
 
+    @overload
+    def get(self, key: str) -> Value: ...
+    @overload
+    def get(self, key: str, default: Default) -> Value | Default: ...
     def get(self, key: str, default: Default | None = None) -> Value | Default | None:
         """Return the flash or else the value under *key*; a flash is gone with this request."""
         try:
@@ -125,7 +129,7 @@ class Session(MutableMapping[str, Value]):
         return draft.value(key)
 
     def clear(self) -> None:
-        """Take everything away. A session that ends its request empty is removed, as by destroy()."""
+        """Take everything away. A session left empty so is removed, as by destroy()."""
         draft = self.draft
         draft.accessed = True
         if draft.issued is not None or not draft.contents.empty:
@@ -182,7 +186,7 @@ class Session(MutableMapping[str, Value]):
 
     @property
     def issued_id(self) -> str | None:
-        """The id under which the session was read; None if it is new. Unlike `id` once regenerated."""
+        """The id under which the session was read; None if it is new. `id` is the one to come."""
         self.draft.accessed = True
         return self.draft.issued
 

@@ -66,7 +66,7 @@ def _check(key: object, value: object) -> None:
 
 
 def _objection(value: object) -> str | None:
-    if type(value) in _SCALARS:
+    if isinstance(value, int | float | str | bytes | None):
         return None
     if isinstance(value, dict):
         strange = next((name for name in value if not isinstance(name, str)), None)
@@ -77,13 +77,11 @@ def _objection(value: object) -> str | None:
         return next(filter(None, map(_objection, value)), None)
     if isinstance(value, datetime):
         return "a datetime in it has no time zone" if value.utcoffset() is None else None
-    if isinstance(value, int | float | str | bytes):
-        return None
     return f"it is or holds a {type(value).__name__}"
 
 
 def _base_of(value: object) -> object:
-    """Return an instance of a subclass of str, bytes or float (as template engines make) as its base."""
+    """Return a str, bytes or float of a subclass, as template engines make them, as its base."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes):

@@ -65,7 +65,7 @@ class SessionMiddleware:
     def of(cls, app: WSGIApp, cycle: Cycle) -> "SessionMiddleware":
         """Return *app* with the sessions of *cycle*: for `coatcheck.session`."""
         middleware = cls.__new__(cls)
-        middleware._set_up(app, cycle)
+        cls._set_up(middleware, app, cycle)
         return middleware
 
     def _set_up(self, app: WSGIApp, cycle: Cycle) -> None:
@@ -194,16 +194,16 @@ class _Body:
 
 
 def _spelled(name: bytes) -> str:
-    """Return a header's name; ours come in lower case, as ASGI has them, and WSGI is used to others."""
+    """Return a header's name as WSGI spells it; ours come in lower case, as in ASGI."""
     return name.decode("latin-1").title() if name.islower() else name.decode("latin-1")
 
 
 def _check_plain(storage: SessionStorage) -> None:
     if is_async(storage):
         raise ConfigurationError(
-            "this storage is asynchronous, and WSGI cannot wait for it: make it with the plain form "
-            "of its client, for example RedisStorage(redis.Redis(...)), or KeyedStorage over a "
-            "plain backend"
+            "this storage is asynchronous, and WSGI cannot wait for it: make it with the plain "
+            "form of its client, for example RedisStorage(redis.Redis(...)), or use KeyedStorage "
+            "over a plain backend"
         )
 
 

@@ -9,6 +9,9 @@ import redis
 import redis.asyncio
 import valkey
 import valkey.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, RedisStorage
@@ -126,7 +129,9 @@ def test_a_script_that_the_server_lost_is_loaded_again(client: redis.Redis) -> N
 
 def test_a_server_that_is_not_there_is_a_backend_error(tmp_path: object) -> None:
     """Each call raises BackendError, and the client's own error is the cause."""
-    backend = RedisBackend(redis.Redis(unix_socket_path=f"{tmp_path}/none", retry=None))
+    backend = RedisBackend(
+        redis.Redis(unix_socket_path=f"{tmp_path}/none", retry=Retry(NoBackoff(), 0))
+    )
     for call in (
         lambda: backend.get("key"),
         lambda: backend.swap("key", None, b"", 1),
@@ -143,7 +148,9 @@ def test_an_asyncio_server_that_is_not_there_is_a_backend_error(tmp_path: object
     """The asynchronous form raises the same."""
 
     async def scenario() -> None:
-        async with redis.asyncio.Redis(unix_socket_path=f"{tmp_path}/none", retry=None) as client:
+        async with redis.asyncio.Redis(
+            unix_socket_path=f"{tmp_path}/none", retry=AsyncRetry(NoBackoff(), 0)
+        ) as client:
             backend = AsyncRedisBackend(client)
             for call in (
                 backend.get("key"),

@@ -6,8 +6,8 @@ Forms, read while they stream, within limits.
     form = context.get(FormData)
     form["name"], form.getlist("tag"), form["photo"].filename
 
-Too many fields, files or parts are answered with 400, too many bytes with 413. Starlette's parsers do
-the parsing, on `python-multipart`. The application behind can still read the body.
+Too many fields, files or parts are answered with 400, too many bytes with 413. Starlette's parsers
+do the parsing, on `python-multipart`. The application behind can still read the body.
 """
 
 from starlette.datastructures import FormData, UploadFile

@@ -1,6 +1,4 @@
-"""
-The body of a request: read once by us while it streams, kept, and read again by whoever comes next.
-"""
+"""The body of a request: read while it streams, kept, and read again by whoever comes next."""
 
 from collections.abc import AsyncGenerator
 from tempfile import SpooledTemporaryFile
@@ -28,7 +26,8 @@ class Body:
         self._limits = limits
         self._size = self._left = 0
         self._ended = self._replayed = False
-        self._kept = UploadFile(SpooledTemporaryFile(max_size=IN_MEMORY))  # type: ignore[arg-type]
+        spool = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - close() closes it
+        self._kept = UploadFile(spool)  # type: ignore[arg-type]  # Starlette gives it one too
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """

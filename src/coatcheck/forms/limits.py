@@ -1,8 +1,8 @@
 """
 What a form may hold, and the count of what it does hold.
 
-Too many of something answers 400, too many bytes of something 413 (RFC 9110, 15.5.14). Every count is
-taken before what is counted is kept, so a form costs no more memory and disk than the limits say.
+Too many of something answers 400, too many bytes of something 413 (RFC 9110, 15.5.14). Every count
+is taken before what is counted is kept, so a form costs no more memory and disk than limits say.
 """
 
 from dataclasses import dataclass, fields

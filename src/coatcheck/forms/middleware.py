@@ -1,4 +1,4 @@
-"""The middleware: reads the form of a request, refuses what is over a limit, keeps the body for others."""
+"""The middleware: reads a request's form, refuses what is over a limit, keeps the body for others."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -17,7 +17,7 @@ from coatcheck.forms.limits import Limits, OverLimit, check_total
 from coatcheck.forms.parsers import PARSERS, MakeParser
 
 UploadHandler = Callable[[UploadFile], object | Awaitable[object]]
-"""Turns an upload into what the form holds in its place. Its `filename` may be anything: no path."""
+"""Turns an upload into what the form holds in its place. Its `filename` may be anything."""
 
 
 class FormLimits(TypedDict, total=False):
@@ -42,8 +42,8 @@ def form_data(
     """
     Return a middleware that reads forms: `context.get(FormData)`.
 
-    A request without a form, and any GET or HEAD, has an empty one. What is over a limit is answered
-    with 413 or 400 while it streams. Uploads are closed when the request ends.
+    A request without a form, and any GET or HEAD, has an empty one. What is over a limit is
+    answered with 413 or 400 while it streams. Uploads are closed when the request ends.
 
     Args:
         upload_handler: Called with each upload once the whole form has come, and is within its

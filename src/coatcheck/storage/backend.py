@@ -46,8 +46,8 @@ class Backend(Protocol):
         Replace the record if it is still that version, in one atomic step.
 
         Args:
-            version: Of the `Stored` that `get` or a refusal told of. None claims the key: nothing may
-                be there yet.
+            version: Of the `Stored` that `get` or a refusal told of. None claims the key: nothing
+                may be there yet.
             ttl: Seconds after which the backend may drop the record; above 0.
 
         Returns:

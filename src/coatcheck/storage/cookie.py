@@ -33,12 +33,12 @@ class CookieStorage:
         packed = unpack_base64url(value) if value else None
         if packed is None or len(packed) <= ID_BYTES:
             return Session()
-        id, record = packed[:ID_BYTES], packed[ID_BYTES:]
-        return lifecycle.restore(Stored(record, version=0), id=pack_base64url(id), now=self.clock())
+        stored = Stored(packed[ID_BYTES:], version=0)
+        return lifecycle.restore(stored, id=pack_base64url(packed[:ID_BYTES]), now=self.clock())
 
     def save(self, session: Session) -> str | None:
         """
-        Return the value that carries the session, None for nothing to send, "" to remove.
+        Return the value that carries the session: None changes nothing, "" removes the cookie.
 
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.

@@ -4,9 +4,9 @@ Sessions in files: no server, several processes, one machine.
     sessions/ab/ab12…        8 bytes deadline, then the record
     sessions/locks/ab        who holds its lock may change what lies in ab/
 
-A file is written whole: to a temporary file beside it, then renamed. So a reader, who takes no lock,
-sees the old record or the new one, also when a writer is killed. Nothing waits for the disk (no
-fsync): a power cut may lose the last writes, and a file it tore counts as absent.
+A file is written whole: to a temporary file beside it, then renamed. So a reader, who takes no
+lock, sees the old record or the new one, also when a writer is killed. Nothing waits for the disk
+(no fsync): a power cut may lose the last writes, and a file it tore counts as absent.
 
 Files are 0600, in folders that are 0700. The locks are advisory and local (flock), so the folder
 belongs on a local disk.

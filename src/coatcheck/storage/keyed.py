@@ -76,7 +76,8 @@ class KeyedStorage:
 
     def save(self, session: Session) -> str | None:
         """
-        Keep what this request did; return the cookie's value, None for nothing to send, "" to remove.
+        Keep what a request did, and return what its cookie is to carry: None changes nothing, ""
+        removes it.
 
         Raises:
             BackendError: The backend failed; nothing tells whether the change was kept.
@@ -169,7 +170,8 @@ class AsyncKeyedStorage:
 
     async def save(self, session: Session) -> str | None:
         """
-        Keep what this request did; return the cookie's value, None for nothing to send, "" to remove.
+        Keep what a request did, and return what its cookie is to carry: None changes nothing, ""
+        removes it.
 
         Raises:
             BackendError: The backend failed; nothing tells whether the change was kept.

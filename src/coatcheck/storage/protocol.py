@@ -22,8 +22,8 @@ class SessionStorage(Protocol):
     """
     Turns the value of a cookie into a session, and back.
 
-    Each method may be plain or `async def`. Both raise `BackendError` when the server fails; a value
-    that leads nowhere is an answer, not an error.
+    Each method may be plain or `async def`. Both raise `BackendError` when the server fails; a
+    value that leads nowhere is an answer, not an error.
     """
 
     def read(self, value: str | None, /) -> Session | Awaitable[Session]:
@@ -31,8 +31,8 @@ class SessionStorage(Protocol):
         Return the session that *value* stands for, or a new, empty one.
 
         Args:
-            value: What the cookie carried, its seal verified; a client may still send an old one, or
-                one of another storage. None: there is no cookie, and nobody is to be asked.
+            value: What the cookie carried, its seal verified; a client may still send an old one,
+                or one of another storage. None: there is no cookie, and nobody is to be asked.
         """
 
     def save(self, session: Session, /) -> str | None | Awaitable[str | None]:

@@ -1,8 +1,8 @@
 """
 Sessions in Redis or Valkey, over redis-py's or valkey-py's client, plain or asyncio.
 
-A read is one GET. A write is one script that compares and sets, or one SET NX for a new session: one
-round trip either way. The record itself is its version, so the server needs no counter beside it.
+A read is one GET. A write is one script that compares and sets, or one SET NX for a new session:
+one round trip either way. The record itself is its version, so the server keeps no counter beside.
 
 `RedisBackend` and `AsyncRedisBackend` are the same text but for `async` and `await`; a test holds
 them to it.
@@ -42,6 +42,7 @@ class AsyncClient(Protocol):
 
     def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]: ...
     def register_script(self, script: str) -> Any: ...
+    def aclose(self) -> Awaitable[None]: ...
 
 
 class RedisBackend:
