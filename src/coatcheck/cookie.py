@@ -193,7 +193,7 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
     for secret in secrets:
         if not isinstance(secret, str) or not secret:
             raise ConfigurationError(
-                "a secret is empty or no text: is the environment variable that holds it set?"
+                "a secret is empty or no text: is the variable that holds it set?"
             )
         if len(secret) < SHORT_SECRET:
             warnings.warn(

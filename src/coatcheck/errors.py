@@ -2,7 +2,7 @@
 Every error coatcheck raises. Nothing that a client sends raises any of them.
 
     SessionError                  catch this to catch them all
-    ├── ConfigurationError        the application is set up wrongly; mostly raised while it starts
+    ├── ConfigurationError        the application is set up wrongly; most raise while it starts
     ├── SessionDestroyed          the session was written to after destroy()
     ├── ResponseStarted           the change came too late to reach the client
     ├── UnstorableValue           the value is nothing a record can hold

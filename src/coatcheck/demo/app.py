@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from coatcheck import Cookie
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.demo import pages
+from coatcheck.demo import pages, rendering
 from coatcheck.demo.checkroom import Checkroom
 from coatcheck.demo.guard import Guard
 
@@ -49,7 +49,7 @@ def create_app(checkroom: Checkroom, secret: str) -> Guard:
     shop = Starlette(
         routes=[*pages.ROUTES, static],
         middleware=[sessions],
-        exception_handlers={404: pages.missing, Exception: pages.failed},
+        exception_handlers={404: rendering.missing, Exception: rendering.failed},
     )
     shop.state.cookie, shop.state.checkroom = cookie, checkroom
     return Guard(shop)

@@ -4,7 +4,8 @@ What every response of the shop carries, and the requests that it refuses.
 A form of another site cannot post here. `SameSite=Lax` keeps most of them out already, but not a
 page on another port of the same host, which counts as the same site. So a request that changes
 something must come from a page of this very origin, and browsers say where it comes from. This
-needs no token in the forms, and no session for a visitor who only looks.
+needs no token in the forms, and no session for a visitor who only looks; `coatcheck.csrf` has
+tokens for applications that cannot count on such browsers.
 
 Source: Fetch Metadata (W3C) for Sec-Fetch-Site; RFC 6454, 7 for Origin.
 """

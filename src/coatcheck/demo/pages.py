@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from coatcheck import BackendError, Context, Session
+from coatcheck import Session
 from coatcheck.demo import products
-from coatcheck.demo.checkroom import Checkroom
+from coatcheck.demo.rendering import cart_of, page, session_of
 from coatcheck.demo.report import cookie_facts, report_on, spoken
+from coatcheck.redirects import safe_redirect_target
 
 PASSWORD = "ticket"  # noqa: S105 - no secret: the sign-in page shows it
 
@@ -32,16 +32,6 @@ PARALLEL = 20
 
 WORK = 0.05
 """Seconds that each of them takes, as if it asked a database: long enough to meet the others."""
-
-_PATH_OF_OURS = re.compile(r"/(?:[\w-][\w/?=&%.-]*)?", re.ASCII)
-
-_templates = Environment(
-    loader=PackageLoader("coatcheck.demo"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 async def shop(request: Request) -> Response:
@@ -61,7 +51,7 @@ async def add(request: Request) -> Response:
 
 async def cart(request: Request) -> Response:
     """Show the cart."""
-    lines = products.lines(_cart(session_of(request)))
+    lines = products.lines(cart_of(session_of(request)))
     return page(request, "cart.html", lines=lines, total=sum(line.price for line in lines))
 
 
@@ -89,7 +79,7 @@ async def order(request: Request) -> Response:
 async def sign_in_form(request: Request) -> Response:
     """Ask who it is; after a wrong password, with the name still there."""
     session = session_of(request)
-    onward = own_path(request.query_params.get("next"))
+    onward = safe_redirect_target(request.query_params.get("next"))
     return page(
         request,
         "sign-in.html",
@@ -104,7 +94,7 @@ async def sign_in(request: Request) -> Response:
     """Let in whoever knows the password: under a new id, and with the cart of before."""
     async with request.form() as form:
         name, password = _text(form, "name").strip()[:40], _text(form, "password")
-        onward = own_path(_text(form, "next"))
+        onward = safe_redirect_target(_text(form, "next"))
     session = session_of(request)
     if not name or not hmac.compare_digest(password.encode(), PASSWORD.encode()):
         session.flash("problem", "That is not the password. It stands below.")
@@ -179,54 +169,12 @@ async def add_parallel(request: Request) -> Response:
 
 async def count_parallel(request: Request) -> Response:
     """Return how many hangers the cart has now."""
-    return JSONResponse({"hangers": _cart(session_of(request)).get("hanger", 0)})
-
-
-async def missing(request: Request, _: Exception) -> Response:
-    """Answer a request for a page that is not there."""
-    return page(request, "missing.html", status=404)
-
-
-async def failed(request: Request, error: Exception) -> Response:
-    """Answer a request that an error ended: without a session, which may be what failed."""
-    status = 503 if isinstance(error, BackendError) else 500
-    checkroom: Checkroom = request.app.state.checkroom
-    html = _templates.get_template("failed.html").render(status=status, checkroom=checkroom)
-    return HTMLResponse(html, status)
-
-
-def page(request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
-    """Return a page, with what stands on every one: who is signed in, the cart, a notice."""
-    session = session_of(request)
-    html = _templates.get_template(template).render(
-        checkroom=request.app.state.checkroom,
-        path=request.url.path,
-        name=session.get("name"),
-        in_cart=sum(_cart(session).values()),
-        notice=session.get("notice"),
-        **values,
-    )
-    return HTMLResponse(html, status, headers={"cache-control": "no-store"})
-
-
-def session_of(request: Request) -> Session:
-    """Return the request's session: `request.session`, with its type."""
-    return Context(request.scope).get(Session)
-
-
-def own_path(path: str | None) -> str:
-    """Return *path*, which a client sent, if it is a page of this shop; else the front page."""
-    return path if path and _PATH_OF_OURS.fullmatch(path) else "/"
+    return JSONResponse({"hangers": cart_of(session_of(request)).get("hanger", 0)})
 
 
 def _go(path: str, session: Session, notice: str) -> Response:
     session.flash("notice", notice)
     return RedirectResponse(path, 303)
-
-
-def _cart(session: Session) -> products.Cart:
-    kept: products.Cart | None = session.get("cart")
-    return kept or {}
 
 
 def _product(form: FormData) -> products.Product:
