@@ -110,7 +110,7 @@ class Draft(msgspec.Struct):
     def flashed(self, key: str) -> Any:
         """Return a flash of an earlier request; from the next request on it is gone."""
         flash = self.shown[key]
-        if self.contents.flashes.get(key) == flash:
+        if self.contents.flashes.get(key) is flash:  # an equal one that was left since is another
             self.write(Consume(key, flash))
         return decode(flash)
 
