@@ -197,8 +197,8 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
             )
         if len(secret) < SHORT_SECRET:
             warnings.warn(
-                f"a secret of {len(secret)} characters can be guessed: use at least {SHORT_SECRET}, "
-                "made by secrets.token_urlsafe(32)",
+                f"a secret of {len(secret)} characters can be guessed: use {SHORT_SECRET} at "
+                "least, made by secrets.token_urlsafe(32)",
                 CoatcheckWarning,
                 stacklevel=4,
             )

@@ -19,7 +19,7 @@ _MARK = "_csrf"
 
 
 def csrf_token(session: Session) -> str:
-    """Return the token for the forms of a page: 64 characters. A new session is kept from now on."""
+    """Return the token for the forms of a page: 64 characters. A new session is kept then."""
     if session.is_new:
         session[_MARK] = True  # the id of a session that holds nothing is not kept
     return _token(session.id)

@@ -9,7 +9,7 @@ Every error coatcheck raises. Nothing that a client sends raises any of them.
     ├── RecordTooLarge            the session outgrew what a record may weigh
     ├── CookieTooLarge            the value does not fit in a cookie
     ├── SessionConflict           other requests kept winning the race for this session
-    └── BackendError              the server that keeps the records failed; its own error is the cause
+    └── BackendError              the server that keeps the records failed; its error is the cause
 
 The messages say what happened and what to do next. They never hold an id, a secret or session data.
 """

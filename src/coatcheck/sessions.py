@@ -12,11 +12,11 @@ It works like a dict of str keys. Iteration, `len` and `bool` see the values; a 
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
-from secrets import token_urlsafe
 from typing import Any, TypeVar, overload
 
 from coatcheck.changes import Clear, Flash, Unset, Update
 from coatcheck.draft import Draft
+from coatcheck.ids import new_id
 from coatcheck.record import Contents
 from coatcheck.values import encode
 
@@ -27,9 +27,6 @@ Default = TypeVar("Default")
 
 Blank = Callable[[], Draft]
 """Makes the draft of a session that holds nothing yet."""
-
-ID_BYTES = 32
-"""Random bytes in an id (OWASP ASVS 7.2.3 asks for 16)."""
 
 
 class Session(MutableMapping[str, Value]):
@@ -93,14 +90,12 @@ class Session(MutableMapping[str, Value]):
         """
         draft = self.draft
         draft.accessed = True
-        draft.put(_checked(key), value, encode(key, value))
+        draft.put(key, value, encode(key, value))
 
     def unset(self, key: str) -> None:
         """Take *key* away, flash or value; it need not be there."""
-        if key in self:
+        if key in self or self.draft.destroyed:
             del self[key]
-        else:
-            self.draft.check("unset()")
 
     def has(self, key: str) -> bool:
         """Tell whether *key* is there; a flash stays unread."""
@@ -108,8 +103,7 @@ class Session(MutableMapping[str, Value]):
 
     def flash(self, key: str, value: Value) -> None:
         """Leave *value* for the next request that reads *key*; this one does not see it."""
-        self.draft.accessed = True
-        self.draft.write(Flash(_checked(key), encode(key, value)))
+        self._used.write(Flash(key, encode(key, value)))
 
     def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
         """
@@ -121,17 +115,15 @@ class Session(MutableMapping[str, Value]):
         Args:
             function: Gets the value, or *default* if there is none.
         """
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         draft.note_changes_in_place()
-        draft.write(Update(_checked(key), function, encode(key, default)))
+        draft.write(Update(key, function, encode(key, default)))
         draft.live.pop(key, None)
         return draft.value(key)
 
     def clear(self) -> None:
         """Take everything away. A session left empty so is removed, as by destroy()."""
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         if draft.issued is not None or not draft.contents.empty:
             draft.write(Clear())
             draft.live.clear()
@@ -152,8 +144,7 @@ class Session(MutableMapping[str, Value]):
             SessionDestroyed: After destroy().
             ResponseStarted: The new id could not reach the client any more.
         """
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         draft.check("regenerate_id()", reaches="client")
         draft.id = None
         draft.moves = draft.issued is not None or draft.over
@@ -166,8 +157,7 @@ class Session(MutableMapping[str, Value]):
         Raises:
             ResponseStarted: The headers have left, and the session lives in the cookie alone.
         """
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         if not draft.destroyed:
             draft.check("destroy()")
             draft.contents, draft.destroyed = Contents(), True
@@ -178,8 +168,7 @@ class Session(MutableMapping[str, Value]):
     @property
     def id(self) -> str:
         """The id that the client holds from this response on: a credential, so never log it."""
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         if draft.id is None:
             draft.id = new_id()
         return draft.id
@@ -187,42 +176,42 @@ class Session(MutableMapping[str, Value]):
     @property
     def issued_id(self) -> str | None:
         """The id under which the session was read; None if it is new. `id` is the one to come."""
-        self.draft.accessed = True
-        return self.draft.issued
+        return self._used.issued
 
     @property
     def is_new(self) -> bool:
         """Whether nothing was stored before this request."""
-        self.draft.accessed = True
-        return self.draft.issued is None
+        return self._used.issued is None
 
     @property
     def modified(self) -> bool:
         """Whether this request changed anything that is not saved yet."""
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         draft.note_changes_in_place()
         return bool(draft.log) or draft.moves or draft.destroyed
 
     @property
     def destroyed(self) -> bool:
         """Whether destroy() was called in this request."""
-        self.draft.accessed = True
-        return self.draft.destroyed
+        return self._used.destroyed
 
     @property
     def created_at(self) -> datetime | None:
         """When the session was first saved, in UTC; None before that."""
-        self.draft.accessed = True
-        base = self.draft.base
+        base = self._used.base
         return datetime.fromtimestamp(base.created, UTC) if base else None
 
     @property
     def expires_at(self) -> datetime | None:
         """When the session dies if nobody uses it, in UTC; None before it is first saved."""
-        self.draft.accessed = True
-        base = self.draft.base
+        base = self._used.base
         return datetime.fromtimestamp(base.expires, UTC) if base else None
+
+    @property
+    def _used(self) -> Draft:
+        """The draft, noting that the response depends on the session."""
+        self.draft.accessed = True
+        return self.draft
 
     def __getitem__(self, key: str) -> Value:
         draft = self.draft
@@ -257,13 +246,9 @@ class Session(MutableMapping[str, Value]):
         """Say what kind of session it is, and nothing of what it holds."""
         draft = self.draft
         draft.accessed = True
-        state = "destroyed" if draft.destroyed else "new" if draft.issued is None else "stored"
-        return f"<Session {state}>"
-
-
-def new_id() -> str:
-    """Return a new id: 43 characters, 256 random bits of the system's generator."""
-    return token_urlsafe(ID_BYTES)
+        return (
+            f"<Session {'destroyed' if draft.destroyed else 'stored' if draft.issued else 'new'}>"
+        )
 
 
 def _checked(key: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
+
 from tests.demo.shops import served
 
 COOKIE = "coatcheck_demo"

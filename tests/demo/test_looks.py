@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+
 from tests.demo.shops import served
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"

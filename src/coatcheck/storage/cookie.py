@@ -8,9 +8,10 @@ either matters.
 """
 
 from coatcheck import lifecycle
+from coatcheck.ids import ID_BYTES
 from coatcheck.record import Stored
 from coatcheck.sealing import pack_base64url, unpack_base64url
-from coatcheck.sessions import ID_BYTES, Session
+from coatcheck.sessions import Session
 from coatcheck.storage.keyed import Clock, system_clock
 
 

@@ -8,14 +8,14 @@ request was faster. The id goes to the client, its SHA-256 to the backend.
 them to it.
 """
 
-import re
 import time
 from collections.abc import Callable
 from hashlib import sha256
 
 from coatcheck import lifecycle
 from coatcheck.errors import SessionConflict
-from coatcheck.lifecycle import Plan
+from coatcheck.ids import is_id
+from coatcheck.plan import Plan, renamed
 from coatcheck.sessions import Session
 from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
 
@@ -23,8 +23,6 @@ ATTEMPTS = 200
 """Races that one save may lose before it gives up: every round, somebody wins."""
 
 Clock = Callable[[], float]
-
-_ID = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def system_clock() -> float:
@@ -69,7 +67,7 @@ class KeyedStorage:
         Raises:
             BackendError: The backend failed.
         """
-        if value is None or not _ID.fullmatch(value):
+        if value is None or not is_id(value):
             return Session()
         stored = self.backend.get(self._key(value))
         return lifecycle.restore(stored, id=value, now=self.clock())
@@ -94,7 +92,7 @@ class KeyedStorage:
             if plan is None:
                 return None
             if plan.claims and self.backend.swap(self._key(plan.id), None, plan.data, plan.ttl):
-                plan = lifecycle.renamed(plan)
+                plan = renamed(plan)
                 continue
             refused = self._leave(plan) if plan.claims else self._replace(plan)
             if refused is None:
@@ -163,7 +161,7 @@ class AsyncKeyedStorage:
         Raises:
             BackendError: The backend failed.
         """
-        if value is None or not _ID.fullmatch(value):
+        if value is None or not is_id(value):
             return Session()
         stored = await self.backend.get(self._key(value))
         return lifecycle.restore(stored, id=value, now=self.clock())
@@ -190,7 +188,7 @@ class AsyncKeyedStorage:
             if plan.claims and await self.backend.swap(
                 self._key(plan.id), None, plan.data, plan.ttl
             ):
-                plan = lifecycle.renamed(plan)
+                plan = renamed(plan)
                 continue
             refused = await self._leave(plan) if plan.claims else await self._replace(plan)
             if refused is None:

@@ -11,68 +11,17 @@ All backends that it makes keep their records in the same place.
 """
 
 import asyncio
-import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from secrets import token_hex
-from typing import Any
 
 from coatcheck.record import LIMIT
-from coatcheck.storage.backend import Refused, Stored
+from coatcheck.storage.backend import Refused
+from coatcheck.testing.driving import Driven, Make, rule
+
+__all__ = ["BackendContract", "Make"]
 
 HOUR = 3600.0
 RACERS = 20
-
-Make = Callable[[], Any]
-
-
-class Calls:
-    """A backend whose methods are awaited, whether it is plain or asynchronous."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._is_async = inspect.iscoroutinefunction(backend.get)
-
-    async def get(self, key: str) -> Stored | None:
-        found: Stored | None = await self._answer("get", key)
-        return found
-
-    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        refused: Refused | None = await self._answer("swap", key, version, record, ttl)
-        return refused
-
-    async def delete(self, key: str) -> None:
-        await self._answer("delete", key)
-
-    async def _answer(self, method: str, *args: object) -> Any:
-        call = getattr(self._backend, method)
-        return await call(*args) if self._is_async else await asyncio.to_thread(call, *args)
-
-
-@asynccontextmanager
-async def opened(make: Make) -> AsyncIterator[Any]:
-    """Yield what *make* makes, opened and closed if it can be."""
-    made = make()
-    if hasattr(made, "__aenter__"):
-        async with made as yielded:
-            yield yielded
-    else:
-        yield made
-
-
-def rule(scenario: Callable[[Any, Calls], Awaitable[None]]) -> Callable[[Any, Make], None]:
-    """Return *scenario* as a test that pytest can run without a plugin."""
-
-    async def play(contract: Any, make: Make) -> None:
-        async with opened(make) as backend:
-            await scenario(contract, Calls(backend))
-
-    def test(self: Any, make: Make) -> None:
-        asyncio.run(play(self, make))
-
-    test.__doc__ = scenario.__doc__
-    return test
 
 
 def new_key() -> str:
@@ -84,12 +33,12 @@ class BackendContract:
     """The contract of `Backend` and `AsyncBackend`; see the top of this module."""
 
     @rule
-    async def test_a_key_that_was_never_stored_has_nothing(self, backend: Calls) -> None:
+    async def test_a_key_that_was_never_stored_has_nothing(self, backend: Driven) -> None:
         """A missing record is an answer, not an error."""
         assert await backend.get(new_key()) is None
 
     @rule
-    async def test_a_claimed_key_holds_its_record(self, backend: Calls) -> None:
+    async def test_a_claimed_key_holds_its_record(self, backend: Driven) -> None:
         """Version None claims a key that has nothing."""
         key = new_key()
         assert await backend.swap(key, None, b"one", HOUR) is None
@@ -97,7 +46,7 @@ class BackendContract:
         assert stored and stored.record == b"one"
 
     @rule
-    async def test_a_taken_key_cannot_be_claimed(self, backend: Calls) -> None:
+    async def test_a_taken_key_cannot_be_claimed(self, backend: Driven) -> None:
         """A claim never overwrites, and tells what is there."""
         key = new_key()
         await backend.swap(key, None, b"first", HOUR)
@@ -105,7 +54,7 @@ class BackendContract:
         assert refused and refused.stored and refused.stored.record == b"first"
 
     @rule
-    async def test_the_version_that_was_read_is_replaced(self, backend: Calls) -> None:
+    async def test_the_version_that_was_read_is_replaced(self, backend: Driven) -> None:
         """A swap of what is there succeeds."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
@@ -116,7 +65,7 @@ class BackendContract:
         assert replaced and replaced.record == b"two"
 
     @rule
-    async def test_a_stale_version_is_refused(self, backend: Calls) -> None:
+    async def test_a_stale_version_is_refused(self, backend: Driven) -> None:
         """A swap of what was there before changes nothing and tells what is there now."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
@@ -129,7 +78,7 @@ class BackendContract:
         assert there and there.record == b"two"
 
     @rule
-    async def test_a_refusal_carries_a_version_that_works(self, backend: Calls) -> None:
+    async def test_a_refusal_carries_a_version_that_works(self, backend: Driven) -> None:
         """What a refused swap tells can be swapped without another read."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
@@ -138,7 +87,7 @@ class BackendContract:
         assert await backend.swap(key, refused.stored.version, b"two", HOUR) is None
 
     @rule
-    async def test_an_unchanged_record_keeps_its_version(self, backend: Calls) -> None:
+    async def test_an_unchanged_record_keeps_its_version(self, backend: Driven) -> None:
         """Two reads of the same state tell of the same version."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
@@ -147,7 +96,7 @@ class BackendContract:
         assert first.version is not None
 
     @rule
-    async def test_a_deleted_record_stays_gone(self, backend: Calls) -> None:
+    async def test_a_deleted_record_stays_gone(self, backend: Driven) -> None:
         """A swap of a deleted record is refused, and finds nothing."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
@@ -159,14 +108,14 @@ class BackendContract:
         assert await backend.get(key) is None
 
     @rule
-    async def test_deleting_nothing_is_no_error(self, backend: Calls) -> None:
+    async def test_deleting_nothing_is_no_error(self, backend: Driven) -> None:
         """A delete of what is not there does nothing."""
         key = new_key()
         await backend.delete(key)
         assert await backend.get(key) is None
 
     @rule
-    async def test_a_deleted_key_can_be_claimed(self, backend: Calls) -> None:
+    async def test_a_deleted_key_can_be_claimed(self, backend: Driven) -> None:
         """Nothing of a deleted record is left."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
@@ -174,7 +123,7 @@ class BackendContract:
         assert await backend.swap(key, None, b"two", HOUR) is None
 
     @rule
-    async def test_a_record_goes_after_its_ttl(self, backend: Calls) -> None:
+    async def test_a_record_goes_after_its_ttl(self, backend: Driven) -> None:
         """What outlived its ttl is absent, and its key is free."""
         key = new_key()
         await backend.swap(key, None, b"one", 0.05)
@@ -185,14 +134,14 @@ class BackendContract:
         assert await backend.swap(key, None, b"two", HOUR) is None
 
     @rule
-    async def test_a_long_ttl_keeps_the_record(self, backend: Calls) -> None:
+    async def test_a_long_ttl_keeps_the_record(self, backend: Driven) -> None:
         """A ttl beyond a month is a duration like any other."""
         key = new_key()
         await backend.swap(key, None, b"one", 400 * 24 * HOUR)
         assert await backend.get(key) is not None
 
     @rule
-    async def test_every_byte_comes_back(self, backend: Calls) -> None:
+    async def test_every_byte_comes_back(self, backend: Driven) -> None:
         """A record is bytes, and nothing about them matters."""
         for record in (bytes(range(256)), b"\r\nEND\r\n", b"\x00", b"x" * (LIMIT - 50_000)):
             key = new_key()
@@ -202,13 +151,14 @@ class BackendContract:
             assert await backend.swap(key, stored.version, record[::-1], HOUR) is None
 
     @rule
-    async def test_one_of_many_claims_wins(self, backend: Calls) -> None:
+    async def test_one_of_many_claims_wins(self, backend: Driven) -> None:
         """Of claims that race, exactly one succeeds, and the others see its record."""
         key, start = new_key(), asyncio.Barrier(RACERS)
 
         async def claim(racer: int) -> Refused | None:
             await start.wait()
-            return await backend.swap(key, None, b"%d" % racer, HOUR)
+            refused: Refused | None = await backend.swap(key, None, b"%d" % racer, HOUR)
+            return refused
 
         results = await asyncio.gather(*map(claim, range(RACERS)))
         winners = [racer for racer, refused in enumerate(results) if refused is None]
@@ -218,7 +168,7 @@ class BackendContract:
         assert seen == {stored.record}
 
     @rule
-    async def test_no_swap_of_a_race_is_lost(self, backend: Calls) -> None:
+    async def test_no_swap_of_a_race_is_lost(self, backend: Driven) -> None:
         """Racers that each add one, and try again when refused, count exactly."""
         key, start = new_key(), asyncio.Barrier(RACERS)
         await backend.swap(key, None, b"0", HOUR)
@@ -236,7 +186,7 @@ class BackendContract:
         assert counted and counted.record == b"%d" % RACERS
 
     @rule
-    async def test_a_delete_wins_against_writers(self, backend: Calls) -> None:
+    async def test_a_delete_wins_against_writers(self, backend: Driven) -> None:
         """Once a delete is done, no swap that began before brings the record back."""
         key, start = new_key(), asyncio.Barrier(RACERS)
         await backend.swap(key, None, b"0", HOUR)
