@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle, amended, is_async
-from coatcheck.errors import ResponseStarted
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -126,9 +125,7 @@ class SessionMiddleware:
     async def _finish(self, session: Session, *, at_websocket: bool) -> None:
         """Save what changed after the headers left, or at a WebSocket that was never accepted."""
         if at_websocket and session.draft.reach == "client":
-            pending = self.cycle.start(session)
-            if pending and not self.cycle.started(session):
-                raise ResponseStarted("a change at a WebSocket that was never accepted")
+            self.cycle.never_start(session)
         if self.cycle.is_late(session):
             await self._save(session)
 

@@ -17,7 +17,7 @@ from coatcheck import headers, lifecycle
 from coatcheck.context import Context
 from coatcheck.cookie import CoatcheckWarning, Cookie
 from coatcheck.draft import Draft, Reach
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import ConfigurationError, ResponseStarted
 from coatcheck.record import Terms, owner_of
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
@@ -128,6 +128,18 @@ class Cycle:
         if session.draft.issued is None:
             session.draft.reach = "nothing"
         return session.draft.reach == "record"
+
+    def never_start(self, session: Session) -> None:
+        """
+        Note that a connection ended without headers.
+
+        Raises:
+            ResponseStarted: A change would have to reach the client, and nothing can carry it.
+        """
+        changed = self.start(session) and session.modified
+        stays = session.draft.destroyed or not session.draft.moves
+        if not (self.started(session) and stays) and changed:
+            raise ResponseStarted("a change at a WebSocket that was never accepted")
 
     def is_late(self, session: Session) -> bool:
         """

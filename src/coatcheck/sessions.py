@@ -244,14 +244,6 @@ class Session(MutableMapping[str, Value]):
 
     def __repr__(self) -> str:
         """Say what kind of session it is, and nothing of what it holds."""
-        draft = self.draft
-        draft.accessed = True
-        return (
-            f"<Session {'destroyed' if draft.destroyed else 'stored' if draft.issued else 'new'}>"
-        )
-
-
-def _checked(key: str) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"a session has str keys, not {type(key).__name__}")
-    return key
+        draft = self._used
+        state = "destroyed" if draft.destroyed else "stored" if draft.issued else "new"
+        return f"<Session {state}>"

@@ -31,8 +31,11 @@ def encode(key: object, value: object) -> Encoded:
     Return *value* as MessagePack.
 
     Raises:
+        TypeError: *key* is no text.
         UnstorableValue: It, or something inside it, would not come back as it is; names *key*.
     """
+    if not isinstance(key, str):
+        raise TypeError(f"a session has str keys, not {type(key).__name__}")
     if type(value) not in _SCALARS:
         _check(key, value)
     try:
@@ -55,7 +58,7 @@ def decode(encoded: Encoded) -> Any:
         raise KeyError("damaged") from damage
 
 
-def _check(key: object, value: object) -> None:
+def _check(key: str, value: object) -> None:
     """Refuse what MessagePack would quietly turn into something else."""
     try:
         reason = _objection(value)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from coatcheck.sessions import new_id
+from coatcheck.ids import new_id
 from coatcheck.storage import (
     CookieStorage,
     FileStorage,
