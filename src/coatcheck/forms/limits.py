@@ -2,7 +2,7 @@
 What a form may hold, and the count of what it does hold.
 
 Too many of something answers 400, too many bytes of something 413 (RFC 9110, 15.5.14). Every count
-is taken before what is counted is kept, so a form costs no more memory and disk than limits say.
+is taken before what is counted is kept, so that a form costs no more memory and disk than it may.
 """
 
 from dataclasses import dataclass, fields

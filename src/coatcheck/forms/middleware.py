@@ -1,4 +1,4 @@
-"""The middleware: reads a request's form, refuses what is over a limit, keeps the body for others."""
+"""The middleware: reads a form, refuses one that is too much, keeps the body for others."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
