@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import servers
 
-PATIENCE = 5000
+PATIENCE = 10_000
 """Milliseconds to wait for anything on a page."""
 
 
@@ -22,9 +22,20 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser(chromium: Browser, shop: str) -> Iterator[BrowserContext]:
-    """A browser's window on the shop, with no cookies yet."""
+    """A browser on the shop."""
     with chromium.new_context(base_url=shop) as context:
         context.set_default_timeout(PATIENCE)
         yield context
+
+
+@pytest.fixture
+def page(browser: BrowserContext) -> Iterator[Page]:
+    """The front page, opened for the first time: no cookies are left of an earlier visit."""
+    browser.clear_cookies()
+    page = browser.new_page()
+    page.goto("/")
+    yield page
+    for each in browser.pages:
+        each.close()
