@@ -81,7 +81,11 @@ class SessionMiddleware:
         response = _Response(self.cycle, environ, session, opened, start_response)
         body = self.app(environ, response.start)
         if response.begun:
-            response.send_headers()
+            try:
+                response.send_headers()
+            except BaseException:
+                _close(body)
+                raise
             if isinstance(body, list | tuple) or type(body) is environ.get("wsgi.file_wrapper"):
                 return body  # as it is: the server may know its length, and nothing runs any more
         return _Body(body, response)
@@ -141,6 +145,8 @@ class _Response:
             cycle.pass_by(session)
             return headers
         draft = session.draft
+        if draft.reach != "client":
+            return headers
         try:
             pending = cycle.start(session)
             value = _plain(cycle.storage.save(session)) if pending else None
@@ -187,10 +193,15 @@ class _Body:
 
     def close(self) -> None:
         """End the request: servers call it once, however the request ended."""
-        if hasattr(self._body, "close"):
-            self._body.close()
+        _close(self._body)
         if not self._failed:
             self._response.finish()
+
+
+def _close(body: Iterable[bytes]) -> None:
+    """Tell the application that its body is not read any more (PEP 3333)."""
+    if hasattr(body, "close"):
+        body.close()
 
 
 def _spelled(name: bytes) -> str:
