@@ -6,7 +6,7 @@ Two front ends for the same steps: the handler of a request is a function over i
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, Protocol
@@ -164,17 +164,19 @@ async def nothing_received() -> MutableMapping[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-def scope_of(cookie: str | None = None, **more: Any) -> dict[str, Any]:
+def scope_of(cookie: str | None = None, more: Mapping[str, object] | None = None) -> dict[str, Any]:
     """Return the scope of an HTTP request."""
     headers = [(b"host", b"example.org")]
     if cookie is not None:
         headers.append((b"cookie", cookie.encode("latin-1")))
-    return {"type": "http", "method": "GET", "path": "/", "headers": headers, **more}
+    return {"type": "http", "method": "GET", "path": "/", "headers": headers, **(more or {})}
 
 
-def environ_of(cookie: str | None = None, **more: Any) -> dict[str, Any]:
+def environ_of(
+    cookie: str | None = None, more: Mapping[str, object] | None = None
+) -> dict[str, Any]:
     """Return the environ of a request."""
-    environ: dict[str, Any] = {"QUERY_STRING": "", **more}
+    environ: dict[str, Any] = {"QUERY_STRING": "", **(more or {})}
     if cookie is not None:
         environ["HTTP_COOKIE"] = cookie
     setup_testing_defaults(environ)
@@ -189,7 +191,7 @@ async def ask_asgi(
 ) -> Answer:
     """Send one request through the middleware over `asgi_app`."""
     sent = Sent()
-    scope = scope_of(cookie, **{"test.handler": handler, "test.headers": headers})
+    scope = scope_of(cookie, {"test.handler": handler, "test.headers": headers})
     await app(scope, nothing_received, sent)
     return sent.answer
 
@@ -201,7 +203,7 @@ def ask_wsgi(
     headers: Headers = (),
 ) -> Answer:
     """Send one request through the middleware over `wsgi_app`."""
-    environ = environ_of(cookie, **{"test.handler": handler, "test.headers": headers})
+    environ = environ_of(cookie, {"test.handler": handler, "test.headers": headers})
     return served(app, environ)
 
 

@@ -168,7 +168,7 @@ def test_a_middleware_runs_once_a_request(memory: KeyedStorage) -> None:
 def test_a_foreign_session_around_ours_is_refused(memory: KeyedStorage) -> None:
     """A session that another middleware put there is not overwritten."""
     with pytest.raises(ConfigurationError, match="beside another session middleware"):
-        run(answers(ignores), scope_of(session={}), memory)
+        run(answers(ignores), scope_of(None, {"session": {}}), memory)
 
 
 def test_a_foreign_session_within_ours_is_refused(memory: KeyedStorage) -> None:
