@@ -75,6 +75,23 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     assert "folder" in only_line(done)
 
 
+@pytest.mark.parametrize(("package", "extras"), [("uvicorn", "[cli]"), ("redis", "[cli,redis]")])
+def test_a_missing_package_is_one_clear_line(package: str, extras: str) -> None:
+    """It names the package and what to install; help and version need none of them."""
+    program = f"""
+import sys
+from coatcheck.cli import main
+sys.modules[{package!r}] = None
+sys.exit(main(["demo", "--port", "0", "--storage", "redis://127.0.0.1:1"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert package in only_line(done)
+    assert extras in only_line(done)
+
+
 def only_line(done: subprocess.CompletedProcess[str]) -> str:
     """Return what was complained about: one line, and no traceback."""
     (line,) = done.stderr.splitlines()

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _demo(parser, options)
     except ImportError as missing:
-        return _complain(f"{missing.name} is missing: pip install 'coatcheck[cli]'")
+        package = str(missing.name).partition(".")[0]
+        extras = "cli,redis" if package == "redis" else "cli"
+        return _complain(f"{package} is missing: pip install 'coatcheck[{extras}]'")
     except (OSError, BackendError, ConfigurationError) as trouble:
         return _complain(_told(trouble))
 
