@@ -411,6 +411,18 @@ def test_a_body_is_closed_when_the_save_fails(memory: KeyedStorage) -> None:
     assert bodies[0].closed == 1
 
 
+def test_a_body_that_cannot_be_closed_is_let_go(memory: KeyedStorage) -> None:
+    """A list has no close()."""
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ["coatcheck.session"] = {}
+        start_response("200 OK", PLAIN)
+        return [b""]
+
+    with pytest.raises(ConfigurationError):
+        session(COOKIE, memory).wsgi(app)(environ_of(), _never)
+
+
 # How it is made
 
 
