@@ -7,6 +7,7 @@ that Python knows raise or take a long time on bytes made for it.
 
 import re
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from math import inf
 from typing import Protocol
 
@@ -64,11 +65,15 @@ class LimitedMultiPartParser(MultiPartParser):
         self._ended = False
 
     async def parse(self) -> FormData:
-        form = await super().parse()
+        async with aclosing(self._whole(self.stream)) as self.stream:
+            return await super().parse()
+
+    async def _whole(self, stream: Stream) -> Stream:
+        """Refuse a form that ends in the middle, while the parser still closes its files."""
+        async for chunk in stream:
+            yield chunk
         if not self._ended:
-            await form.close()
             raise MultiPartException("the form ends before its last boundary")
-        return form
 
     def on_part_begin(self) -> None:
         self._count.part()
