@@ -12,6 +12,7 @@ In Flask, Bottle or Django the session is found the same way: `environ["coatchec
 import hashlib
 import hmac
 import os
+import secrets
 from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs
@@ -39,7 +40,7 @@ def password_hash(password: str, salt: bytes) -> bytes:
 
 SALT = b"your database has one for each user"
 USERS = {"ada": password_hash("analytical engine", SALT)}
-NOBODY = password_hash("", SALT)  # an unknown name takes as long as a wrong password
+NOBODY = secrets.token_bytes(64)  # so that an unknown name takes as long as a wrong password
 
 
 def password_is_right(name: str, password: str) -> bool:
@@ -94,7 +95,8 @@ def missing(_environ: Environ, start_response: StartResponse) -> list[bytes]:
 def posted(environ: Environ) -> dict[str, str]:
     """Return the fields of a small form."""
     length = environ.get("CONTENT_LENGTH") or "0"
-    body = environ["wsgi.input"].read(min(int(length), 10_000))
+    size = min(int(length), 10_000) if length.isdecimal() else 0
+    body = environ["wsgi.input"].read(size)
     return {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
 
 
