@@ -351,6 +351,41 @@ def test_a_handler_that_raises_saves_nothing(memory: KeyedStorage, headers: str)
     assert "user" not in stored
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_an_error_page_saves_nothing(memory: KeyedStorage, status: int) -> None:
+    """Frameworks turn what a handler raised into a page: nothing is kept, no flash is consumed."""
+    stored = memory.read(None)
+    stored.flash("notice", "Saved.")
+    stored["cart"] = []
+    value = memory.save(stored)
+    assert value
+    header = COOKIE.serialize(value).partition(";")[0]
+
+    async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
+        assert scope["session"].get("notice") == "Saved."
+        scope["session"]["cart"].append("coat")
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send(END)
+
+    sent = run(app, scope_of(header), memory)
+    assert sent.answer.headers == [("vary", "Cookie")]
+    stored = look(memory, header)
+    assert (stored.get("notice"), stored["cart"]) == ("Saved.", [])
+
+
+def test_a_page_about_a_replaced_session_is_sent(memory: KeyedStorage) -> None:
+    """The error was told; the page about it has nothing to lose."""
+
+    async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
+        scope["session"] = {}
+        with pytest.raises(ConfigurationError):
+            await send(START)
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send(END)
+
+    assert run(app, scope_of(), memory).answer.status == 500
+
+
 class Failing:
     """A storage whose server is down when it is to save; it counts the attempts."""
 
@@ -381,7 +416,8 @@ def test_the_answer_to_a_failed_save_passes_without_another() -> None:
             await send(END)
 
     sent = run(app, scope_of("__session=" + COOKIE.serialize("id").split("=", 1)[1]), storage)
-    assert (sent.answer.status, sent.answer.headers, storage.attempts) == (503, [], 1)
+    assert (sent.answer.status, storage.attempts) == (503, 1)
+    assert sent.answer.headers == [("vary", "Cookie")]
 
 
 def test_a_change_after_a_failed_save_is_loud() -> None:

@@ -333,22 +333,25 @@ def test_a_generator_that_raises_saves_nothing_more(memory: KeyedStorage) -> Non
     assert dict(look(memory, header)) == {"user": 1}
 
 
-def test_an_error_page_saves_nothing(memory: KeyedStorage) -> None:
-    """start_response with exc_info says that the handler raised; its headers pass as they are."""
-    header = fill(memory, user=1)
+@pytest.mark.parametrize("told", [True, False])
+def test_an_error_page_saves_nothing(memory: KeyedStorage, *, told: bool) -> None:
+    """Whether start_response is told of the error, or the status alone says so, as in Flask."""
+    header = fill(memory, user=1, cart=[])
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", PLAIN)
+        session_of(environ)["cart"].append("coat")
         try:
             raises(session_of(environ))
         except LookupError:
-            start_response("500 Internal Server Error", PLAIN, sys.exc_info())
-        return [b"sorry"]
+            error = sys.exc_info() if told else None
+            start_response("500 Internal Server Error", PLAIN, error)
+        yield b"sorry"
 
-    answer = run(app, memory, header)
+    answer = served(session(COOKIE, memory).wsgi(app), environ_of(header))
     assert (answer.status, answer.body) == (500, b"sorry")
-    assert answer.headers == [("content-type", "text/plain")]
-    assert dict(look(memory, header)) == {"user": 1}
+    assert answer.headers == [("content-type", "text/plain"), ("vary", "Cookie")]
+    assert dict(look(memory, header)) == {"user": 1, "cart": []}
 
 
 def test_an_error_after_the_headers_goes_to_the_server(memory: KeyedStorage) -> None:
@@ -393,7 +396,7 @@ def test_the_answer_to_a_failed_save_passes_without_another() -> None:
 
     answer = run(app, KeyedStorage(Down(max_records=1, clock=system_clock)))
     assert (answer.status, answer.body, len(attempts)) == (503, b"later", 1)
-    assert answer.headers == [("content-type", "text/plain")]
+    assert answer.headers == [("content-type", "text/plain"), ("vary", "Cookie")]
 
 
 def test_a_body_is_closed_when_the_save_fails(memory: KeyedStorage) -> None:

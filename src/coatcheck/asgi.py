@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import Cycle, amended, is_async
+from coatcheck.cycle import FAILED, Cycle, amended, is_async
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -87,10 +87,12 @@ class SessionMiddleware:
 
         async def send_saved(message: Message) -> None:
             if message["type"] in STARTS:
+                if message.get("status", 0) >= FAILED:
+                    self.cycle.abandon(session)
                 self.cycle.check_place(session, scope, PLACE)
                 if session.blank is not None:
                     self.cycle.pass_by(session)
-                elif session.draft.reach == "client":
+                else:
                     message = await self._with_session(message, session, opened)
             await send(message)
 
@@ -110,17 +112,22 @@ class SessionMiddleware:
         self, message: Message, session: Session, opened: Opened | None
     ) -> Message:
         """Save the session, and return the message that starts the response with its headers."""
-        draft = session.draft
+        savable = session.draft.reach == "client"
+        set_cookie = await self._saved(session, opened) if savable else None
+        if not (session.draft.accessed or set_cookie):
+            return message
+        return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
+
+    async def _saved(self, session: Session, opened: Opened | None) -> str | None:
+        """Save the session, and return the Set-Cookie header value that the response needs."""
         try:
             value = await self._save(session) if self.cycle.start(session) else None
             set_cookie = self.cycle.answer(session, value, opened)
         except BaseException:
-            draft.reach = "nothing"  # the answer to this error is sent without a session
+            self.cycle.abandon(session)  # the answer to this error is sent without a session
             raise
         self.cycle.started(session)
-        if not (draft.accessed or set_cookie):
-            return message
-        return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
+        return set_cookie
 
     async def _finish(self, session: Session, *, at_websocket: bool) -> None:
         """Save what changed after the headers left, or at a WebSocket that was never accepted."""

@@ -26,6 +26,9 @@ from coatcheck.storage.protocol import SessionStorage
 DEFAULT_IDLE = 14 * 24 * 3600
 """Seconds that an unused session lives if neither *idle* nor the cookie's Max-Age says so."""
 
+FAILED = 500
+"""The status from which a response says that the handler failed, whoever wrote that page."""
+
 Header = tuple[bytes, bytes]
 
 
@@ -85,7 +88,8 @@ class Cycle:
         Raises:
             ConfigurationError: A handler or another middleware put something else there.
         """
-        if scope.get(place) is not session:
+        abandoned = session.blank is None and session.draft.reach == "nothing"
+        if scope.get(place) is not session and not abandoned:
             raise ConfigurationError(
                 f"something replaced {place!r} of this request, and its changes would be lost: "
                 "change the session that is there, and keep one session middleware"
@@ -128,6 +132,11 @@ class Cycle:
         if session.draft.issued is None:
             session.draft.reach = "nothing"
         return session.draft.reach == "record"
+
+    def abandon(self, session: Session) -> None:
+        """Note that the request failed: nothing of it is kept, and no flash is consumed."""
+        session.draft.reach = "nothing"
+        session.draft.live.clear()
 
     def never_start(self, session: Session) -> None:
         """

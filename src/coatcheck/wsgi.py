@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import Cycle, amended, is_async
+from coatcheck.cycle import FAILED, Cycle, amended, is_async
 from coatcheck.errors import ConfigurationError
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
@@ -131,35 +131,39 @@ class _Response:
         """Save the session and give the headers to the server, if that is still to be done."""
         if self._write is None and self._held is not None:
             status, headers, exc_info = self._held
-            if exc_info is None:
-                self._write = self._start_response(status, self._saved(headers))
-            else:  # the handler raised: nothing is saved, and no flash is consumed
-                self._session.draft.reach = "nothing"
-                self._write = self._start_response(status, headers, exc_info)
+            if exc_info is not None or int(status[:3]) >= FAILED:
+                self._cycle.abandon(self._session)
+            headers = self._with_session(headers)
+            given = (status, headers) if exc_info is None else (status, headers, exc_info)
+            self._write = self._start_response(*given)
         return self._write
 
-    def _saved(self, headers: Headers) -> Headers:
-        session, cycle = self._session, self._cycle
-        cycle.check_place(session, self._environ, PLACE)
+    def _with_session(self, headers: Headers) -> Headers:
+        """Save the session, and return the headers with what it adds to them."""
+        session = self._session
+        self._cycle.check_place(session, self._environ, PLACE)
         if session.blank is not None:
-            cycle.pass_by(session)
+            self._cycle.pass_by(session)
             return headers
-        draft = session.draft
-        if draft.reach != "client":
-            return headers
-        try:
-            pending = cycle.start(session)
-            value = _plain(cycle.storage.save(session)) if pending else None
-            set_cookie = cycle.answer(session, value, self._opened)
-        except BaseException:
-            draft.reach = "nothing"  # the answer to this error is sent without a session
-            raise
-        cycle.started(session)
-        if not (draft.accessed or set_cookie):
+        savable = session.draft.reach == "client"
+        set_cookie = self._saved() if savable else None
+        if not (session.draft.accessed or set_cookie):
             return headers
         given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         changed = amended(given, set_cookie)
         return [(_spelled(name), value.decode("latin-1")) for name, value in changed]
+
+    def _saved(self) -> str | None:
+        """Save the session, and return the Set-Cookie header value that the response needs."""
+        session, cycle = self._session, self._cycle
+        try:
+            value = _plain(cycle.storage.save(session)) if cycle.start(session) else None
+            set_cookie = cycle.answer(session, value, self._opened)
+        except BaseException:
+            cycle.abandon(session)  # the answer to this error is sent without a session
+            raise
+        cycle.started(session)
+        return set_cookie
 
     def finish(self) -> None:
         """Save what changed after the headers had left."""
