@@ -134,6 +134,13 @@ def test_the_first_scheme_that_does_not_pass_decides(
 def test_an_identity_may_be_anything_but_none(identity: object) -> None:
     """A user with the number 0 is a user."""
     assert who(site(Fixed("a", Success(identity)))) == [True, identity, "a", None]
+    schemes = (
+        SessionScheme(read=lambda _session: 7, verify=lambda _value: identity),
+        BearerScheme(verify=lambda _token: identity),
+        ApiKeyScheme(verify=lambda _key: identity),
+    )
+    for scheme in schemes:
+        assert who(site(scheme), {"authorization": "Bearer t", "x-api-key": "k"})[0], scheme.name
 
 
 def test_auth_needs_a_scheme() -> None:

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -91,6 +91,7 @@ def test_a_token_does_not_show_the_id() -> None:
 
 
 @given(st.one_of(st.none(), st.text(), st.binary(), st.integers()))
+@example("\udcff")
 def test_nothing_that_a_client_sends_raises(given: object) -> None:
     """A form's field may hold anything, or be missing, or be an upload."""
     assert not is_csrf_token(Session({"user": "ada"}, id="an id"), given)

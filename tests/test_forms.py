@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coatcheck import ConfigurationError, Context
 from coatcheck.forms import FormData, Limits, UploadFile, form_data
-from coatcheck.forms.body import IN_MEMORY
+from coatcheck.forms.body import IN_MEMORY, Body
 from coatcheck.forms.middleware import FormLimits
 from coatcheck.router import Router
 from tests.asking import Exchange, ask
@@ -203,6 +203,12 @@ def test_a_form_just_within_a_limit_is_read(
     assert post(in_pieces(body, 64), headers, **enough).status == 200, what
 
 
+def test_sizes_of_a_part_are_those_of_one_part() -> None:
+    """Two files, two fields or two sets of headers within their limits are within them."""
+    body = multipart(ONE_FILE, ONE_FILE, ONE_FIELD, ONE_FIELD)
+    assert post(body, max_file_size=100, max_part_size=104, max_header_size=100).status == 200
+
+
 def test_a_form_is_refused_while_it_streams() -> None:
     """What comes after the limit is never read."""
     endless = [b"a=" + b"x" * 1000] + [b"x" * 1000] * 1000
@@ -245,15 +251,18 @@ def test_a_limit_is_a_number(value: Any) -> None:
 
 def test_uploads_and_bodies_beyond_64_kib_lie_on_disk() -> None:
     """Memory is bounded by the fields, not by the files."""
-    rolled: list[bool] = []
+    held: list[bool] = []
 
     def note(given: UploadFile) -> str:
-        rolled.append(given._in_memory)
+        held.append(given._in_memory)
         return ""
 
-    body = multipart(upload("a", b"x" * IN_MEMORY), upload("b", b"x" * (IN_MEMORY + 1)))
-    post(in_pieces(body, 10_000), upload_handler=note)
-    assert rolled == [True, False]
+    form = multipart(upload("a", b"x" * IN_MEMORY), upload("b", b"x" * (IN_MEMORY + 1)))
+    post(in_pieces(form, 10_000), upload_handler=note)
+    body = Body(Exchange(in_pieces(form, 10_000)).receive, Limits())
+    asyncio.run(body.rewind())
+    assert [*held, body._kept._in_memory] == [True, False, False]
+    body.close()
 
 
 # What is malformed
