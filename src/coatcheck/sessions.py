@@ -12,7 +12,7 @@ It works like a dict of str keys. Iteration, `len` and `bool` see the values; a 
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from coatcheck.changes import Clear, Flash, Unset, Update
 from coatcheck.draft import Draft
@@ -54,17 +54,19 @@ class Session(MutableMapping[str, Value]):
             values = {key: encode(key, value) for key, value in (data or {}).items()}
             self.blank, self.draft = None, Draft(Contents(values=values), issued=id, id=id)
 
-    def __getattr__(self, name: str) -> Draft:
-        """Make the draft when first asked for it: of most visitors' sessions nobody does."""
-        if name != "draft" or self.blank is None:
-            raise AttributeError(f"a session has no attribute {name!r}")
-        self.draft, self.blank = self.blank(), None
-        return self.draft
+    if not TYPE_CHECKING:  # or every misspelled attribute would pass for a draft
+
+        def __getattr__(self, name: str) -> Draft:
+            """Make the draft when first asked for it: of most visitors' sessions nobody does."""
+            if name != "draft" or self.blank is None:
+                raise AttributeError(f"a session has no attribute {name!r}")
+            self.draft, self.blank = self.blank(), None
+            return self.draft
 
     @classmethod
     def of(cls, draft: Draft) -> "Session":
         """Return the session that shows *draft*: for storages."""
-        session = cls.__new__(cls)
+        session = cls()
         session.blank, session.draft = None, draft
         return session
 
@@ -235,12 +237,10 @@ class Session(MutableMapping[str, Value]):
         return key in draft.shown or key in draft.contents.values
 
     def __iter__(self) -> Iterator[str]:
-        self.draft.accessed = True
-        return iter(self.draft.contents.values)
+        return iter(self._used.contents.values)
 
     def __len__(self) -> int:
-        self.draft.accessed = True
-        return len(self.draft.contents.values)
+        return len(self._used.contents.values)
 
     def __repr__(self) -> str:
         """Say what kind of session it is, and nothing of what it holds."""

@@ -26,7 +26,7 @@ _logger = logging.getLogger("coatcheck")
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 
-def encode(key: object, value: object) -> Encoded:
+def encode(key: str, value: object) -> Encoded:
     """
     Return *value* as MessagePack.
 

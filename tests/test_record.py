@@ -1,0 +1,112 @@
+"""A session as bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coatcheck.errors import RecordTooLarge
+from coatcheck.record import (
+    LIMIT,
+    Contents,
+    Moved,
+    Record,
+    Stored,
+    Terms,
+    Unreadable,
+    owner_of,
+    pack,
+    unpack,
+)
+from coatcheck.values import encode
+
+times = st.floats(min_value=0, max_value=253_402_300_799)
+
+
+def contents(**values: object) -> Contents:
+    return Contents(values={key: encode(key, value) for key, value in values.items()})
+
+
+@given(created=times, expires=times, keys=st.dictionaries(st.text(), st.integers(0, 9)))
+def test_a_record_comes_back(created: float, expires: float, keys: dict[str, int]) -> None:
+    """Times, owner, values and flashes."""
+    held = {key: encode(key, value) for key, value in keys.items()}
+    record = Record(created, expires, owner_of("a"), Contents(values=held, flashes=held))
+    assert unpack(pack(record)) == record
+
+
+@given(expires=times)
+def test_a_moved_session_comes_back(expires: float) -> None:
+    """A marker has a deadline, and nothing else."""
+    assert unpack(pack(Moved(expires))) == Moved(expires)
+
+
+def test_the_first_byte_is_the_version_of_the_format() -> None:
+    """A format that is not known reads as unreadable, so that it can change."""
+    data = pack(Record(1, 2, b"", Contents()))
+    assert data[0] == 1
+    with pytest.raises(Unreadable):
+        unpack(b"\x07" + data[1:])
+
+
+@given(data=st.binary())
+def test_no_bytes_raise_anything_else(data: bytes) -> None:
+    """A record that somebody damaged is unreadable, and no crash."""
+    for damaged in (data, b"\x01" + data, b"\x02" + data):
+        try:
+            unpack(damaged)
+        except Unreadable:
+            continue
+
+
+def test_every_truncation_is_unreadable() -> None:
+    """Half a record is none."""
+    data = pack(Record(1, 2, owner_of("a"), contents(user=1, cart=[1, 2, {"a": "b"}])))
+    for length in range(len(data)):
+        with pytest.raises(Unreadable):
+            unpack(data[:length])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x91" * 200_000,
+        b"\x94\x01\x02\xc4\x00\x92\x81\xa1a" + b"\x91" * 200_000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\x94\xcb\x7f\xf8" + b"\0" * 6 + b"\x02\xc4\x00\x92\x80\x80",
+        b"\x94\xff\x02\xc4\x00\x92\x80\x80",
+    ],
+    ids=["deep", "deep inside", "huge length", "not a number", "negative time"],
+)
+def test_a_bomb_is_unreadable(body: bytes) -> None:
+    """Depth, length and times are bounded, whatever the bytes promise."""
+    with pytest.raises(Unreadable):
+        unpack(b"\x01" + body)
+
+
+def test_a_record_has_a_limit() -> None:
+    """More is not written; the error tells how much it is. More is not read either."""
+    with pytest.raises(RecordTooLarge) as raised:
+        pack(Record(1, 2, b"", contents(filler="x" * LIMIT)))
+    assert raised.value.size > raised.value.limit == LIMIT
+    with pytest.raises(Unreadable):
+        unpack(b"\x01" + b"x" * LIMIT)
+
+
+def test_owners_differ_by_the_cookies_name() -> None:
+    """Two cookies' sessions are never taken for each other's."""
+    assert owner_of("a") != owner_of("b")
+    assert owner_of("a") == owner_of("a")
+
+
+def test_a_deadline_is_the_nearer_of_idle_and_lifetime() -> None:
+    """Use moves the first, and nothing moves the second."""
+    assert Terms(idle=10).deadline(created=0, now=100) == 110
+    assert Terms(idle=10, lifetime=105).deadline(created=0, now=100) == 105
+
+
+def test_a_repr_shows_nothing() -> None:
+    """What lies in a record is nobody's business in a log."""
+    record = Record(1, 2, owner_of("a"), contents(password="hunter2"))
+    for value in (record, record.contents, Stored(pack(record), version=pack(record))):
+        assert "hunter2" not in repr(value)
+        assert repr(value).startswith("<")
