@@ -1,140 +1,137 @@
-"""What a response is told, and what no middleware starts with."""
+"""The way of a request, decided in one place."""
+
+import warnings
+from typing import Any
 
 import pytest
 
-from coatcheck import CoatcheckWarning, ConfigurationError, Cookie, Session
+from coatcheck import CoatcheckWarning, ConfigurationError, Context, Cookie, Session
 from coatcheck.cycle import DEFAULT_IDLE, Cycle, amended, is_async
-from coatcheck.record import owner_of
-from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
-from tests.fronts import COOKIE, SECRET
+from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage
+from tests.fronts import SECRET
 
-SET = "__session=value; Path=/"
-
-
-def cache_control(given: str, name: str = "Cache-Control") -> str:
-    """Return that header after a session cookie was set beside it."""
-    headers = dict(amended([(name.encode(), given.encode())], SET))
-    return headers[name.encode()].decode()
+PLACE = "session"
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [
-        ("public, s-maxage=600", "private"),
-        ("public, max-age=60, S-MaxAge=600", "max-age=60, private"),
-        ("private", "private"),
-        ("private=set-cookie, max-age=5", "max-age=5, private"),
-        ("no-store", "no-store"),
-        ("public, no-store", "no-store"),
-        ("max-age=60,, proxy-revalidate", "max-age=60, private"),
-        ("", "private"),
-    ],
-)
-def test_a_response_with_the_cookie_is_kept_by_no_shared_cache(given: str, kept: str) -> None:
-    """What allows a shared cache to keep it is taken out; private is put in (RFC 9111, 5.2.2)."""
-    assert cache_control(given) == kept
+def cycle(**options: Any) -> Cycle:
+    return Cycle(Cookie("name", secrets=[SECRET]), MemoryStorage(), **options)
 
 
-@pytest.mark.parametrize("name", ["CDN-Cache-Control", "cdn-cache-control", "Acme-Cache-Control"])
-def test_a_cache_that_has_its_own_header_is_told_too(name: str) -> None:
-    """A targeted header overrides Cache-Control where it is understood (RFC 9213)."""
-    headers = amended([(name.encode(), b"public, max-age=60")], SET)
-    assert headers[0] == (name.encode(), b"max-age=60, private")
-    assert (b"cache-control", b"private") in headers
-
-
-def test_several_cache_control_fields_are_all_amended() -> None:
-    """A header may come in several fields (RFC 9110, 5.3)."""
-    given = [(b"cache-control", b"public"), (b"cache-control", b"max-age=60")]
-    headers = amended(given, SET)
-    kept = [value for name, value in headers if name == b"cache-control"]
-    assert kept == [b"private", b"max-age=60, private"]
-
-
-def test_a_response_that_only_read_the_session_may_be_kept() -> None:
-    """By caches that obey Vary; its Cache-Control is the application's own."""
-    headers = amended([(b"cache-control", b"public, max-age=60")], None)
-    assert headers == [(b"cache-control", b"public, max-age=60"), (b"vary", b"Cookie")]
-
-
-@pytest.mark.parametrize(
-    ("given", "merged"),
-    [
-        ([], "Cookie"),
-        (["Accept"], "Accept, Cookie"),
-        (["Accept", "Accept-Encoding, Origin"], "Accept, Accept-Encoding, Origin, Cookie"),
-        (["accept, cookie"], "accept, cookie"),
-        (["*"], "*"),
-        ([""], "Cookie"),
-    ],
-)
-def test_vary_is_merged(given: list[str], merged: str) -> None:
-    """One field in the end, with what was there and Cookie."""
-    headers = amended([(b"Vary", value.encode()) for value in given], None)
-    assert headers == [(b"vary", merged.encode())]
-
-
-def test_other_headers_stay_as_they_are() -> None:
-    """Their order, their spelling, and other cookies among them."""
-    given = [
-        (b"Set-Cookie", b"theme=dark; Path=/"),
-        (b"content-type", b"text/html"),
-        (b"Set-Cookie", b"a=1"),
-        (b"X-Raw", b"\xff\xfe"),
-    ]
-    added = [(b"vary", b"Cookie"), (b"cache-control", b"private"), (b"set-cookie", SET.encode())]
-    assert amended(given, SET) == given + added
-
-
-def test_idle_falls_back_to_the_cookie_and_then_to_a_fortnight() -> None:
-    """`idle`, else `max_age`, else 14 days."""
-    storage = MemoryStorage()
-    short = Cookie("s", secrets=[SECRET], max_age=100)
-    endless = Cookie("s", secrets=[SECRET])
-    assert Cycle(short, storage, idle=50).terms.idle == 50
-    assert Cycle(short, storage).terms.idle == 100
-    assert Cycle(endless, storage).terms.idle == DEFAULT_IDLE == 14 * 24 * 3600
-    assert Cycle(short, storage).terms.owner == owner_of("s")
-
-
-@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
-@pytest.mark.parametrize("name", ["idle", "lifetime"])
-def test_a_duration_that_makes_no_sense_is_refused(name: str, seconds: float) -> None:
-    """None says that there is no limit; zero, negative and endless numbers say nothing."""
-    with pytest.raises(ConfigurationError, match=name):
-        Cycle(COOKIE, MemoryStorage(), **{name: seconds})
-
-
-@pytest.mark.parametrize("refresh", [-0.1, 1.1, float("nan")])
-def test_a_refresh_is_a_share(refresh: float) -> None:
-    """From 0, on every request, to 1, when it would be over."""
-    with pytest.raises(ConfigurationError, match="refresh"):
-        Cycle(COOKIE, MemoryStorage(), refresh=refresh)
-
-
-def test_a_cookie_that_anybody_can_write_is_refused() -> None:
-    """An unsigned session cookie is a session of the visitor's own making."""
-    with pytest.raises(ConfigurationError, match="'plain' has no secrets"):
-        Cycle(Cookie("plain"), MemoryStorage())
+def test_an_unsealed_cookie_is_refused() -> None:
+    """Anybody could write a session of their own."""
+    with pytest.raises(ConfigurationError, match="secrets"):
+        Cycle(Cookie("name"), MemoryStorage())
 
 
 def test_a_cookie_that_scripts_can_read_warns() -> None:
-    """httponly=False works, and is weaker than it should be."""
-    cookie = Cookie("s", secrets=[SECRET], httponly=False)
-    with pytest.warns(CoatcheckWarning, match="httponly=False"):
-        Cycle(cookie, MemoryStorage())
+    """It works, and is weaker than it should be."""
+    with pytest.warns(CoatcheckWarning, match="httponly"):
+        Cycle(Cookie("name", secrets=[SECRET], httponly=False), MemoryStorage())
 
 
-def test_a_storage_with_one_coroutine_is_asynchronous() -> None:
-    """Either method may be plain or `async def`."""
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"idle": 0},
+        {"idle": -1},
+        {"idle": float("inf")},
+        {"idle": float("nan")},
+        {"lifetime": 0},
+        {"lifetime": float("inf")},
+        {"refresh": -0.1},
+        {"refresh": 1.1},
+        {"refresh": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_duration_that_makes_no_sense_is_refused(options: dict[str, float]) -> None:
+    """Configuration fails when the application starts."""
+    with pytest.raises(ConfigurationError):
+        cycle(**options)
 
-    class Mixed:
-        def read(self, _: str | None) -> Session:
-            raise AssertionError
 
-        async def save(self, _: Session) -> None: ...
+def test_idle_is_the_cookies_max_age_unless_it_is_said() -> None:
+    """And fourteen days if neither says."""
+    storage = MemoryStorage()
+    with_age = Cookie("name", secrets=[SECRET], max_age=60)
+    assert Cycle(with_age, storage).terms.idle == 60
+    assert Cycle(with_age, storage, idle=30).terms.idle == 30
+    assert cycle().terms.idle == DEFAULT_IDLE == 14 * 24 * 3600
 
-    assert is_async(Mixed())
-    assert is_async(AsyncKeyedStorage(MemoryStorage().backend))  # type: ignore[arg-type]
+
+def test_a_session_is_put_where_handlers_look() -> None:
+    """In the scope, and in the context."""
+    scope: dict[str, Any] = {}
+    session = cycle().admit(Session(), scope, PLACE)
+    assert scope[PLACE] is session
+    assert Context(scope).get(Session) is session
+
+
+def test_a_second_session_on_a_request_is_refused() -> None:
+    """Two would overwrite each other."""
+    with pytest.raises(ConfigurationError, match="twice"):
+        cycle().admit(Session(), {PLACE: {}}, PLACE)
+
+
+def test_a_storage_that_reads_no_session_is_refused() -> None:
+    """The message names what came back."""
+    with pytest.raises(ConfigurationError, match="dict"):
+        cycle().admit({}, {}, PLACE)
+
+
+def test_a_session_in_its_place_is_refused() -> None:
+    """What somebody put there would not be saved."""
+    scope: dict[str, Any] = {}
+    admitted = cycle().admit(Session(), scope, PLACE)
+    cycle().check_place(admitted, scope, PLACE)
+    scope[PLACE] = {}
+    with pytest.raises(ConfigurationError, match="replaced"):
+        cycle().check_place(admitted, scope, PLACE)
+
+
+def test_headers_that_do_not_concern_us_stay() -> None:
+    """Other cookies above all, in their order."""
+    given = [(b"set-cookie", b"a=1"), (b"x", b"y"), (b"Set-Cookie", b"b=2")]
+    kept = amended(given, "name=value")
+    assert [pair for pair in kept if pair in given] == given
+    assert kept[-1] == (b"set-cookie", b"name=value")
+
+
+def test_a_response_that_only_read_is_not_made_private() -> None:
+    """It varies with the cookie, and a cache may keep it so."""
+    kept = amended([(b"cache-control", b"public")], None)
+    assert kept == [(b"cache-control", b"public"), (b"vary", b"Cookie")]
+
+
+def test_a_response_that_sets_the_cookie_is_private() -> None:
+    """Also to the caches that read a Cache-Control of their own (RFC 9213)."""
+    given = [(b"Cache-Control", b"public"), (b"CDN-Cache-Control", b"max-age=60")]
+    kept = dict(amended(given, "name=value"))
+    assert kept[b"Cache-Control"] == b"private"
+    assert kept[b"CDN-Cache-Control"] == b"max-age=60, private"
+    assert dict(amended([], "name=value"))[b"cache-control"] == b"private"
+
+
+def test_several_vary_headers_become_one() -> None:
+    """What each of them said stays."""
+    kept = amended([(b"vary", b"Accept"), (b"Vary", b"Origin")], None)
+    assert kept == [(b"vary", b"Accept, Origin, Cookie")]
+
+
+def test_a_storage_is_asynchronous_if_either_method_is() -> None:
+    """The middleware asks before the first request."""
+
+    class Half(CookieStorage):
+        async def save(self, session: Session) -> None:  # type: ignore[override]
+            """Do nothing."""
+
+    assert is_async(Half())
     assert not is_async(CookieStorage())
-    assert not is_async(KeyedStorage(MemoryStorage().backend))
+    assert is_async(AsyncKeyedStorage(None))  # type: ignore[arg-type]
+
+
+def test_the_usual_configuration_is_quiet() -> None:
+    """No warning without a reason."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cycle(idle=60, lifetime=3600, refresh=0)
