@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -277,14 +278,13 @@ MALFORMED = [
     b"--cut\r\n\r\nno headers\r\n--cut--\r\n",
     b"--cut\r\nbad header\r\n\r\n\r\n--cut--\r\n",
     b"--cutting\r\n",
-    multipart(upload("a", b"1", headers="X-Long: " + "x" * 9000 + "\r\n")),
 ]
 
 
 @pytest.mark.parametrize("body", MALFORMED)
 def test_a_malformed_form_is_400(body: bytes) -> None:
     """A form that ends in the middle is malformed too: half a form is none."""
-    answer = post(body, max_header_size=10_000)
+    answer = post(body)
     assert answer.status == 400
     assert answer.text.endswith("\n")
 
@@ -292,7 +292,7 @@ def test_a_malformed_form_is_400(body: bytes) -> None:
 @pytest.mark.parametrize("body", MALFORMED)
 def test_a_malformed_form_can_be_read_as_an_empty_one(body: bytes) -> None:
     """`suppress_errors` is for applications that read the body themselves."""
-    answer = post(in_pieces(body, 8) or [b""], suppress_errors=True, max_header_size=10_000)
+    answer = post(in_pieces(body, 8) or [b""], suppress_errors=True)
     assert (answer.status, answer.text) == (200, "[]")
 
 
@@ -364,6 +364,17 @@ def test_no_content_type_raises(text: str) -> None:
 
 
 # The body and the uploads
+
+
+def test_a_body_streams_as_starlettes_own_does() -> None:
+    """The one empty chunk is the last: some versions of Starlette's parsers end there."""
+
+    async def chunks() -> list[bytes]:
+        body = Body(Exchange([b"", b"a=", b"", b"1", b""]).receive, Limits())
+        with closing(body):
+            return [chunk async for chunk in body.stream()]
+
+    assert asyncio.run(chunks()) == [b"a=", b"1", b""]
 
 
 @pytest.mark.parametrize("size", [0, 1, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY])

@@ -31,7 +31,9 @@ class Body:
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """
-        Yield what has not been read yet, as it comes.
+        Yield what has not been read yet, as it comes, and at its end one empty chunk.
+
+        Starlette's own stream ends so, and some versions of its parsers go by it.
 
         Raises:
             OverLimit: More came than a body may have.
@@ -45,8 +47,10 @@ class Body:
             self._ended = not message.get("more_body", False)
             self._size += len(chunk)
             check_total(self._size, self._limits)
-            await self._kept.write(chunk)
-            yield chunk
+            if chunk:
+                await self._kept.write(chunk)
+                yield chunk
+        yield b""
 
     async def rewind(self) -> None:
         """Read what nobody has read, and let `replay` begin."""

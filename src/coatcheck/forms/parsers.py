@@ -11,6 +11,7 @@ from contextlib import aclosing
 from math import inf
 from typing import Protocol
 
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
@@ -66,7 +67,10 @@ class LimitedMultiPartParser(MultiPartParser):
 
     async def parse(self) -> FormData:
         async with aclosing(self._whole(self.stream)) as self.stream:
-            return await super().parse()
+            try:
+                return await super().parse()
+            except FormParserError as error:  # some versions let it through
+                raise MultiPartException("the form is malformed") from error
 
     async def _whole(self, stream: Stream) -> Stream:
         """Refuse a form that ends in the middle, while the parser still closes its files."""
