@@ -346,7 +346,9 @@ class Place(NamedTuple):
         if self.kind == "file":
             return FileStorage(self.addresses[0])
         if self.kind == "redis":
-            client = stack.enter_context(redis.Redis(unix_socket_path=self.addresses[0]))
+            client: redis.Redis = stack.enter_context(
+                redis.Redis(unix_socket_path=self.addresses[0])
+            )
             return RedisStorage(client, prefix=self.prefix)
         storage = MemcachedStorage(*self.addresses, prefix=self.prefix, timeout=10)
         assert isinstance(storage.backend, MemcachedBackend)
