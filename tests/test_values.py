@@ -45,6 +45,10 @@ class Number(float):
     __slots__ = ()
 
 
+class Moment(datetime):
+    """A datetime that would come back as less than it was."""
+
+
 class Colour(IntEnum):
     RED = 1
 
@@ -122,6 +126,7 @@ def deep() -> object:
         ({"a": ({1},)},),
         lambda: None,
         endless(),
+        Moment(2026, 1, 1, tzinfo=UTC),
     ],
 )
 def test_what_would_not_come_back_is_refused(value: object) -> None:

@@ -8,6 +8,7 @@ Pure but for the storage's own calls, which the two shells make: nothing here wa
 """
 
 import inspect
+import logging
 import warnings
 from collections.abc import Iterable, MutableMapping
 from functools import partial
@@ -30,6 +31,8 @@ FAILED = 500
 """The status from which a response says that the handler failed, whoever wrote that page."""
 
 Header = tuple[bytes, bytes]
+
+_logger = logging.getLogger("coatcheck")
 
 
 class Cycle:
@@ -135,8 +138,11 @@ class Cycle:
 
     def abandon(self, session: Session) -> None:
         """Note that the request failed: nothing of it is kept, and no flash is consumed."""
-        session.draft.reach = "nothing"
-        session.draft.live.clear()
+        draft = session.draft
+        if draft.log or draft.moves or draft.destroyed:
+            _logger.info("the changes of a request to a session were dropped: the request failed")
+        draft.reach = "nothing"
+        draft.live.clear()
 
     def never_start(self, session: Session) -> None:
         """
