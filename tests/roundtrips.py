@@ -1,0 +1,145 @@
+"""
+Count how often a request asks the server that keeps its session: `python -m tests.roundtrips`.
+
+The servers count themselves. Redis: reads from its sockets. Memcached: commands, over all nodes.
+Connections are open and scripts are loaded before anything is counted.
+"""
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import redis
+import redis.asyncio
+
+from coatcheck import Session
+from coatcheck.storage import MemcachedStorage, RedisStorage
+from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend
+from tests import servers
+from tests.fronts import Browser, Handler
+from tests.kinds import Made, front_of
+
+Counter = Callable[[], int]
+
+
+def reads(session: Session) -> object:
+    return session.get("user")
+
+
+def writes(session: Session) -> None:
+    session["n"] = session.get("n", 0) + 1
+
+
+def signs_in(session: Session) -> None:
+    session["user"] = 1
+    session.regenerate_id()
+
+
+def destroys(session: Session) -> None:
+    session.destroy()
+
+
+REQUESTS: dict[str, tuple[int, Handler, bool]] = {
+    "without a cookie, reads": (0, reads, False),
+    "without a cookie, writes": (1, writes, False),
+    "does not touch the session": (1, lambda _: None, True),
+    "reads": (1, reads, True),
+    "reads and writes": (2, writes, True),
+    "signs in: writes, and gets a new id": (3, signs_in, True),
+    "signs out": (2, destroys, True),
+}
+"""What a request does: the round trips it may make, its handler, and whether it has a cookie."""
+
+
+def count(browser: Browser, counter: Counter) -> dict[str, int]:
+    """Return the round trips of each kind of request."""
+    warm_up: list[Handler] = [writes, reads, writes, destroys]  # connects, and loads the script
+    for handler in warm_up:
+        browser.ask(handler)
+    counted = {}
+    for name, (_, handler, known) in REQUESTS.items():
+        browser.header = None
+        if known:
+            browser.ask(writes)
+        before = counter()
+        browser.ask(handler)
+        counted[name] = counter() - before
+    return counted
+
+
+def redis_reads(path: str) -> Counter:
+    """Return what counts the requests that a Redis has read; its own question is not counted."""
+    asked = 0
+
+    def counter() -> int:
+        nonlocal asked
+        asked += 1
+        return int(client.info("stats")["total_reads_processed"]) - asked
+
+    client = redis.Redis(unix_socket_path=path, single_connection_client=True)
+    return counter
+
+
+def memcached_commands(*paths: str) -> Counter:
+    """Return what counts the commands on records that all nodes have answered."""
+    names = {b"cmd_get", b"cmd_set", b"delete_hits", b"delete_misses"}
+
+    def counter() -> int:
+        lines = [line.split() for path in paths for line in statistics(path)]
+        return sum(int(value) for _, name, value in lines if name in names)
+
+    return counter
+
+
+def statistics(path: str) -> list[bytes]:
+    """Return what a Memcached says of itself: lines of "STAT name value"."""
+    with socket.socket(socket.AF_UNIX) as client, client.makefile("rwb") as file:
+        client.connect(path)
+        file.write(b"stats\r\n")
+        file.flush()
+        return list(iter(file.readline, b"END\r\n"))
+
+
+def measured() -> dict[str, dict[str, int]]:
+    """Return the round trips of each kind of request, by storage, over servers started for it."""
+    with TemporaryDirectory(prefix="coatcheck-") as folder, ExitStack() as stack:
+        path = stack.enter_context(
+            servers.redis_server(Path(folder), program=servers.find("redis-server"))
+        )
+        nodes = [stack.enter_context(servers.memcached_server(Path(folder), name)) for name in "ab"]
+        plain = stack.enter_context(redis.Redis(unix_socket_path=path))
+        waiting = redis.asyncio.Redis(unix_socket_path=path)
+        memcached = MemcachedStorage(*nodes)
+        assert memcached.aio
+        assert isinstance(memcached.backend, MemcachedBackend)
+        assert isinstance(memcached.aio.backend, AsyncMemcachedBackend)
+        stack.callback(memcached.backend.close)
+        fronts = {
+            "Redis, WSGI": ("wsgi", Made(RedisStorage(plain)), redis_reads(path)),
+            "Redis, ASGI": ("asgi", Made(RedisStorage(waiting), waiting.aclose), redis_reads(path)),
+            "Memcached, WSGI": ("wsgi", Made(memcached), memcached_commands(*nodes)),
+            "Memcached, ASGI": (
+                "asgi",
+                Made(memcached, memcached.aio.backend.close),
+                memcached_commands(*nodes),
+            ),
+        }
+        return {name: count_at(*front) for name, front in fronts.items()}
+
+
+def count_at(name: str, made: Made, counter: Counter) -> dict[str, int]:
+    with front_of(name, made) as front:
+        return count(front.browser(), counter)
+
+
+def table(counted: dict[str, dict[str, int]]) -> str:
+    """Return the numbers as a table in Markdown."""
+    lines = [["a request that", *counted], ["---"] * (len(counted) + 1)]
+    lines += [[name, *(str(each[name]) for each in counted.values())] for name in REQUESTS]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(table(measured()))  # noqa: T201 - it is a command
