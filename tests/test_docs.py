@@ -1,0 +1,72 @@
+"""The pages: their code runs, and their links lead somewhere."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL
+)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks_of(path: Path) -> list[tuple[int, str]]:
+    """Return the blocks of a page that are to be run, with the line each starts on."""
+    text = path.read_text()
+    return [
+        (text.count("\n", 0, found.start("code")), found["code"])
+        for found in BLOCK.finditer(text)
+        if not found["reason"]
+    ]
+
+
+@pytest.fixture
+def somewhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    redis_socket: str,
+    valkey_socket: str,
+    memcached_nodes: tuple[str, str],
+) -> Iterator[Path]:
+    """A folder to work in, and the environment that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.setenv("SESSION_SECRET", "a-secret-that-only-this-test-knows-0123456789")
+    monkeypatch.setenv("REDIS_URL", f"unix://{redis_socket}")
+    monkeypatch.setenv("VALKEY_URL", f"unix://{valkey_socket}")
+    monkeypatch.setenv("MEMCACHED_NODES", ",".join(memcached_nodes))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)], ids=name_of)
+@pytest.mark.usefixtures("somewhere")
+def test_the_code_of_a_page_runs(page: Path) -> None:
+    """From top to bottom, in one namespace, with warnings as errors."""
+    namespace = {"__name__": f"page_{page.stem}"}
+    for line, code in blocks_of(page):
+        exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=name_of)
+def test_links_lead_to_files(text: Path) -> None:
+    """Every relative link of a page is a file."""
+    for target in LINK.findall(text.read_text()):
+        assert os.path.lexists(text.parent / target), f"{name_of(text)} links to {target}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """What nobody can find need not have been written."""
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert str(page.relative_to(ROOT / "docs")) in navigation
