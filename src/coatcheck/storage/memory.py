@@ -2,15 +2,19 @@
 Sessions in the memory of one process: for tests, tools, and applications of one process.
 
 They are gone when the process ends. The number of records is bounded: when it is reached, expired
-ones go first, then the one that was used least recently.
+ones among the least recently used go, or else the very least.
 """
 
 from collections import OrderedDict
+from itertools import islice
 from threading import Lock
 from typing import NamedTuple
 
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.keyed import Clock, KeyedStorage, system_clock
+
+LOOKED_AT = 16
+"""Records that are looked at to make room for one: a full storage must not cost more than that."""
 
 
 class _Held(NamedTuple):
@@ -70,8 +74,10 @@ class MemoryBackend:
         if len(self._records) < self._max_records:
             return
         now = self._clock()
-        for key in [key for key, held in self._records.items() if held.until <= now]:
-            del self._records[key]
+        oldest = list(islice(self._records.items(), LOOKED_AT))
+        for key, held in oldest:
+            if held.until <= now:
+                del self._records[key]
         while len(self._records) >= self._max_records:
             self._records.popitem(last=False)
 
