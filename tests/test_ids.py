@@ -5,6 +5,7 @@ import string
 import pytest
 
 from coatcheck.ids import is_id, new_id
+from coatcheck.storage import CookieStorage
 
 
 def test_an_id_has_256_random_bits() -> None:
@@ -24,3 +25,14 @@ def test_an_id_has_256_random_bits() -> None:
 def test_what_does_not_look_like_an_id_is_none(text: str) -> None:
     """Short, long, or with a character that an id never has: no backend is asked."""
     assert not is_id(text)
+
+
+def test_a_cookie_session_keeps_its_id() -> None:
+    """The value that carries a session begins with the id, as text and as bytes."""
+    storage = CookieStorage()
+    for _ in range(100):
+        session = storage.read(None)
+        session["a"] = 1
+        value = storage.save(session)
+        assert value
+        assert storage.read(value).id == session.id == value[:43]

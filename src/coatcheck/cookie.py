@@ -129,7 +129,7 @@ class Cookie:
         for value in headers.cookie_values(self._pattern, header):
             opened = self._seal.open(value) if self._seal else Opened(value, stale=False)
             if opened and (text := self._decoded(opened.text)) is not None:
-                return Opened(text, opened.stale)
+                return opened if text is opened.text else Opened(text, opened.stale)
         return None
 
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:

@@ -7,7 +7,7 @@ The id of a session: a credential, never logged, never stored in clear.
 import re
 from secrets import token_urlsafe
 
-ID_BYTES = 32
+ID_BYTES, ID_LENGTH = 32, 43
 
 _ID = re.compile(r"[A-Za-z0-9_-]{43}")
 

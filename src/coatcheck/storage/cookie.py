@@ -8,7 +8,7 @@ either matters.
 """
 
 from coatcheck import lifecycle
-from coatcheck.ids import ID_BYTES
+from coatcheck.ids import ID_BYTES, ID_LENGTH
 from coatcheck.record import Stored
 from coatcheck.sealing import pack_base64url, unpack_base64url
 from coatcheck.sessions import Session
@@ -32,10 +32,11 @@ class CookieStorage:
     def read(self, value: str | None) -> Session:
         """Return the session that the cookie carries, or a new one."""
         packed = unpack_base64url(value) if value else None
-        if packed is None or len(packed) <= ID_BYTES:
+        if not value or not packed or len(packed) <= ID_BYTES:
             return Session()
+        # A record's first byte begins with two zero bits, so the value begins with the id's own text.
         stored = Stored(packed[ID_BYTES:], version=0)
-        return lifecycle.restore(stored, id=pack_base64url(packed[:ID_BYTES]), now=self.clock())
+        return lifecycle.restore(stored, id=value[:ID_LENGTH], now=self.clock())
 
     def save(self, session: Session) -> str | None:
         """
