@@ -4,9 +4,9 @@ A session as bytes, with its own deadline inside.
     0x01 + [created, expires, owner, [values, flashes]]    a session, in MessagePack
     0x02 + expires                                         a moved session: see `lifecycle`
 
-The first byte is the version of the format, and below 64. Times are seconds since 1970. The owner tells which
-cookie the session belongs to. Values stay encoded until a handler asks for them, and travel from
-the old record into the new one as they are.
+The first byte is the version of the format, and below 64. Times are seconds since 1970. The owner
+tells which cookie the session belongs to. Values stay encoded until a handler asks for them, and
+travel from the old record into the new one as they are.
 
 Pure: no clock; *now* is an argument.
 """

@@ -34,7 +34,7 @@ class CookieStorage:
         packed = unpack_base64url(value) if value else None
         if not value or not packed or len(packed) <= ID_BYTES:
             return Session()
-        # A record's first byte begins with two zero bits, so the value begins with the id's own text.
+        # A record begins with two zero bits, so that the value begins with the id's own text.
         stored = Stored(packed[ID_BYTES:], version=0)
         return lifecycle.restore(stored, id=value[:ID_LENGTH], now=self.clock())
 
