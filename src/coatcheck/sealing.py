@@ -52,6 +52,9 @@ class Opened(NamedTuple):
     text: str
     stale: bool
 
+    def __repr__(self) -> str:
+        return f"<Opened stale={self.stale}>"
+
 
 class Seal(Protocol):
     """What a cookie needs: `seal` always works, `open` refuses what it did not seal."""
