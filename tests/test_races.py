@@ -21,7 +21,9 @@ import redis
 from coatcheck import Session, session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import FileStorage, KeyedStorage, MemcachedStorage, RedisStorage
+from coatcheck.storage.keyed import system_clock
 from coatcheck.storage.memcached import MemcachedBackend
+from coatcheck.storage.memory import MemoryBackend
 from coatcheck.testing import Clock
 from tests.fronts import (
     COOKIE,
@@ -36,7 +38,7 @@ from tests.fronts import (
     ask_wsgi,
     wsgi_app,
 )
-from tests.kinds import SERVER_SIDE, front_of, names, storage_of
+from tests.kinds import SERVER_SIDE, Made, front_of, names, storage_of
 
 FIFTY = 50
 PATIENCE = 60
@@ -292,6 +294,20 @@ def test_a_move_away_from_a_session_that_ended_leads_nowhere(
     """The new id's record is withdrawn."""
     assert cookies(overtake(front, browser.header, regenerates, destroys)) == ["__session="]
     assert front.read(browser.value).is_new
+
+
+@pytest.mark.parametrize(("fast", "records"), [(sets("fast"), 2), (destroys, 0)])
+@pytest.mark.parametrize("name", ["wsgi", "asgi"])
+def test_a_move_that_was_overtaken_leaves_nothing_behind(
+    name: str, fast: Handler, records: int
+) -> None:
+    """What it had claimed is taken away: there is the session, and the marker, and no more."""
+    backend = MemoryBackend(max_records=10, clock=system_clock)
+    with front_of(name, Made(KeyedStorage(backend))) as front:
+        browser = front.browser()
+        browser.ask(sets("user", 1))
+        overtake(front, browser.header, regenerates, fast)
+    assert len(backend) == records
 
 
 def test_a_flash_that_is_left_meanwhile_is_shown(front: Front, browser: Browser) -> None:

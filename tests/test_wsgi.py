@@ -333,8 +333,15 @@ def test_a_generator_that_raises_saves_nothing_more(memory: KeyedStorage) -> Non
     assert dict(look(memory, header)) == {"user": 1}
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_an_error_page_saves_nothing(memory: KeyedStorage, *, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("500 Internal Server Error", True),
+        ("500 Internal Server Error", False),
+        ("404 Not Found", True),
+    ],
+)
+def test_an_error_page_saves_nothing(memory: KeyedStorage, status: str, *, told: bool) -> None:
     """Whether start_response is told of the error, or the status alone says so, as in Flask."""
     header = fill(memory, user=1, cart=[])
 
@@ -345,11 +352,11 @@ def test_an_error_page_saves_nothing(memory: KeyedStorage, *, told: bool) -> Non
             raises(session_of(environ))
         except LookupError:
             error = sys.exc_info() if told else None
-            start_response("500 Internal Server Error", PLAIN, error)
+            start_response(status, PLAIN, error)
         yield b"sorry"
 
     answer = served(session(COOKIE, memory).wsgi(app), environ_of(header))
-    assert (answer.status, answer.body) == (500, b"sorry")
+    assert (answer.status, answer.body) == (int(status[:3]), b"sorry")
     assert answer.headers == [("content-type", "text/plain"), ("vary", "Cookie")]
     assert dict(look(memory, header)) == {"user": 1, "cart": []}
 
