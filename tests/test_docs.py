@@ -2,8 +2,10 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -51,11 +53,12 @@ def somewhere(
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)], ids=name_of)
 @pytest.mark.usefixtures("somewhere")
-def test_the_code_of_a_page_runs(page: Path) -> None:
-    """From top to bottom, in one namespace, with warnings as errors."""
-    namespace = {"__name__": f"page_{page.stem}"}
+def test_the_code_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom, as one module, with warnings as errors."""
+    module = ModuleType(f"page_{page.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     for line, code in blocks_of(page):
-        exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
+        exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), vars(module))
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=name_of)
