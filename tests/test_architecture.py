@@ -26,6 +26,7 @@ ROOMS = [
     "context",
     "storage.protocol",
     "storage.backend",
+    "storage.threaded",
     "storage.keyed",
     "storage.cookie",
     "storage.memory",

@@ -576,6 +576,46 @@ def test_a_blocking_storage_runs_in_a_worker_thread(*, waits: bool) -> None:
     assert dict(look(storage, header)) == {"user": 2, "late": 3}
 
 
+def test_a_session_stays_in_the_thread_of_its_request() -> None:
+    """Only the backend's calls leave it: a task beside the response may change what is saved."""
+    storage = KeyedStorage(Watched(waits=True))
+    header = fill(storage, n=0)
+    threads: list[int] = []
+
+    def count(n: int) -> int:
+        threads.append(threading.get_ident())
+        return n + 1
+
+    def work(session: Session) -> None:
+        session.apply("n", count)
+        overtaking = look(storage, header)
+        overtaking["other"] = 1
+        storage.save(overtaking)
+
+    run(answers(work), scope_of(header), storage)
+    assert dict(look(storage, header)) == {"n": 1, "other": 1}
+    assert threads == [threading.get_ident()] * 2
+
+
+def test_a_blocking_storage_of_ones_own_runs_in_a_worker_thread() -> None:
+    """Whole, because nothing is known of what it calls."""
+    threads: list[int] = []
+
+    class Storage:
+        def read(self, _: str | None) -> Session:
+            threads.append(threading.get_ident())
+            return Session({"user": 1}, id="id")
+
+        def save(self, session: Session) -> str | None:
+            threads.append(threading.get_ident())
+            return session.id
+
+    sent = run(answers(sets(user=2)), scope_of(COOKIE.serialize("id").partition(";")[0]), Storage())
+    assert len(sent.answer.all("set-cookie")) == 1
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
 def test_a_visitor_without_a_cookie_costs_no_thread() -> None:
     """Nothing is to be read, so nothing is handed to a worker."""
     threads: list[int] = []

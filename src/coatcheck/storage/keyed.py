@@ -18,6 +18,7 @@ from coatcheck.ids import is_id
 from coatcheck.plan import Plan, renamed
 from coatcheck.sessions import Session
 from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.threaded import ThreadedBackend
 
 ATTEMPTS = 200
 """Races that one save may lose before it gives up: every round, somebody wins."""
@@ -37,7 +38,8 @@ class KeyedStorage:
     Args:
         prefix: Goes before every key, so that applications can share a server.
         clock: Seconds since 1970; None: the system's clock.
-        aio: The asynchronous form of the same storage, which ASGI applications prefer.
+        aio: The asynchronous form of the same storage, for ASGI applications; None: this backend,
+            in worker threads if it waits.
     """
 
     saves_late = True
@@ -53,6 +55,8 @@ class KeyedStorage:
         self.backend = backend
         self.prefix = prefix
         self.clock = clock or system_clock
+        if aio is None and backend.waits:
+            aio = AsyncKeyedStorage(ThreadedBackend(backend), prefix=prefix, clock=clock)
         self.aio = aio
 
     @property
