@@ -2,6 +2,7 @@
 What a test of your own needs.
 
     class TestMyBackend(BackendContract): ...    every rule of a backend, run against yours
+    class TestMyStorage(StorageContract): ...    the same for a storage
     MemoryStorage(clock=clock)                   with a Clock, time passes when the test says so
 
 It needs pytest. Nothing else in the package does.
@@ -9,5 +10,6 @@ It needs pytest. Nothing else in the package does.
 
 from coatcheck.testing.backends import BackendContract
 from coatcheck.testing.clock import Clock
+from coatcheck.testing.storages import StorageContract
 
-__all__ = ["BackendContract", "Clock"]
+__all__ = ["BackendContract", "Clock", "StorageContract"]
