@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -40,7 +39,7 @@ def somewhere(
     redis_socket: str,
     valkey_socket: str,
     memcached_nodes: tuple[str, str],
-) -> Iterator[Path]:
+) -> Path:
     """A folder to work in, and the environment that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")
