@@ -539,6 +539,55 @@ def test_a_websocket_may_be_denied_with_a_response(memory: KeyedStorage) -> None
     assert b"set-cookie" in dict(start["headers"])
 
 
+async def hung_up() -> asgi.Message:
+    """Receive that the client has left."""
+    return {"type": "websocket.disconnect", "code": 1001}
+
+
+async def a_dead_line(message: asgi.Message) -> None:
+    """Send what can still be sent: the handshake's answer."""
+    if message["type"] != "websocket.accept":
+        raise OSError("the client has left")
+
+
+@pytest.mark.parametrize("notices", ["receiving", "sending"])
+def test_a_client_that_leaves_a_websocket_is_no_failure(memory: KeyedStorage, notices: str) -> None:
+    """Frameworks raise when a client leaves; what was changed until then is saved all the same."""
+
+    class Disconnected(Exception):
+        pass
+
+    async def app(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        await send(ACCEPT)
+        scope["session"]["late"] = 2
+        try:
+            await (receive() if notices == "receiving" else send({"type": "websocket.send"}))
+        except OSError as error:
+            raise Disconnected from error
+        raise Disconnected
+
+    header = fill(memory, user=1)
+    wrapped = session(COOKIE, memory)(app)
+    with pytest.raises(Disconnected):
+        asyncio.run(wrapped(connection(header), hung_up, a_dead_line))
+    assert dict(look(memory, header)) == {"user": 1, "late": 2}
+
+
+def test_an_error_at_a_websocket_saves_nothing(memory: KeyedStorage) -> None:
+    """While the client is there, an error is a failure, before and after the handshake."""
+
+    def fails(_: Session) -> None:
+        raise ZeroDivisionError
+
+    header = fill(memory, user=1)
+    for steps in ([sets(late=2), fails], [ACCEPT, sets(late=2), fails]):
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(
+                session(COOKIE, memory)(speaks(*steps))(connection(header), hung_up, Sent())
+            )
+    assert dict(look(memory, header)) == {"user": 1}
+
+
 # Threads and waiting
 
 

@@ -96,9 +96,11 @@ class SessionMiddleware:
                     message = await self._with_session(message, session, opened)
             await send(message)
 
-        await self.app(scope, receive, send_saved)
-        if session.blank is None:
-            await self._finish(session, at_websocket=scope["type"] == "websocket")
+        if scope["type"] == "websocket":
+            await self._converse(scope, receive, send_saved, session)
+        else:
+            await self.app(scope, receive, send_saved)
+            await self._finish(session)
 
     async def _read(self, opened: Opened | None) -> Session:
         session: Session | Awaitable[Session]
@@ -129,11 +131,22 @@ class SessionMiddleware:
         self.cycle.started(session)
         return set_cookie
 
-    async def _finish(self, session: Session, *, at_websocket: bool) -> None:
-        """Save what changed after the headers left, or at a WebSocket that was never accepted."""
-        if at_websocket and session.draft.reach == "client":
+    async def _converse(self, scope: Scope, receive: Receive, send: Send, session: Session) -> None:
+        """Serve a WebSocket; an error that only says that the client has left is no failure."""
+        line = Line(receive, send)
+        try:
+            await self.app(scope, line.receive, line.send)
+        except Exception:
+            if line.closed:
+                await self._finish(session)
+            raise
+        if session.blank is None and session.draft.reach == "client":
             self.cycle.never_start(session)
-        if self.cycle.is_late(session):
+        await self._finish(session)
+
+    async def _finish(self, session: Session) -> None:
+        """Save what changed after the headers left."""
+        if session.blank is None and self.cycle.is_late(session):
             await self._save(session)
 
     async def _save(self, session: Session) -> str | None:
@@ -153,6 +166,29 @@ class SessionMiddleware:
         except asyncio.CancelledError:
             await asyncio.wait([task])
             _report(task)
+            raise
+
+
+class Line:
+    """What a WebSocket's application receives and sends, and whether its client has left."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.closed = False
+
+    async def receive(self) -> Message:
+        """Pass a message of the client on."""
+        message = await self._receive()
+        self.closed = self.closed or message["type"] == "websocket.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass a message to the client on; servers answer OSError when there is none (ASGI 2.4)."""
+        try:
+            await self._send(message)
+        except OSError:
+            self.closed = True
             raise
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck import Session, SessionConflict
+from coatcheck import ConfigurationError, Session, SessionConflict
 from coatcheck.draft import Draft
 from coatcheck.lifecycle import GRACE, admit
 from coatcheck.record import LIMIT, Terms, owner_of
@@ -637,6 +637,30 @@ def test_a_damaged_record_is_no_session(
     assert "absent" in caplog.text
     session["a"] = 1
     assert store.save(session) not in (None, value)
+
+
+class Minimal:
+    """A backend of three methods, and nothing else."""
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        self.get, self.swap, self.delete = backend.get, backend.swap, backend.delete
+
+
+def test_three_methods_are_a_backend(clock: Clock) -> None:
+    """One that says nothing of itself is taken to wait, and called in threads under ASGI."""
+    storage = KeyedStorage(Minimal(MemoryBackend(max_records=9, clock=clock)), clock=clock)
+    session = storage.read(None)
+    session["a"] = 1
+    value = storage.save(session)
+    assert storage.waits
+    assert storage.aio
+    assert asyncio.run(storage.aio.read(value))["a"] == 1
+
+
+def test_an_asynchronous_backend_in_the_plain_storage_is_refused(store: Store) -> None:
+    """Its calls would return coroutines; the message names the storage for it."""
+    with pytest.raises(ConfigurationError, match="AsyncKeyedStorage"):
+        KeyedStorage(Awaited(store.backend))  # type: ignore[arg-type]
 
 
 def test_nothing_shows_what_it_holds(store: Store) -> None:

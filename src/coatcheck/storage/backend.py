@@ -32,11 +32,9 @@ class Backend(Protocol):
     Every method raises `BackendError` when the server fails, and for nothing else: a record that is
     missing is an answer, not an error. A key is at most 200 ASCII letters, digits, "-", "_", ":".
 
-    `waits` says whether a call may wait for a disk or a server. Under ASGI such a backend is called
-    in a worker thread; one that never waits is called in place.
+    Under ASGI it is called in a worker thread, unless it says that a call never waits for a disk or
+    a server: `waits = False`.
     """
-
-    waits: bool
 
     def get(self, key: str, /) -> Stored | None:
         """Return the record, or None if it was never stored, was deleted, or outlived its ttl."""

@@ -57,8 +57,6 @@ class FileBackend:
         BackendError: The folders cannot be made.
     """
 
-    waits = True
-
     def __init__(self, directory: str | os.PathLike[str], *, clock: Clock) -> None:
         if fcntl is None:
             raise ConfigurationError("FileStorage needs a POSIX system: use another storage here")

@@ -11,9 +11,10 @@ them to it.
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from inspect import iscoroutinefunction
 
 from coatcheck import lifecycle
-from coatcheck.errors import SessionConflict
+from coatcheck.errors import ConfigurationError, SessionConflict
 from coatcheck.ids import is_id
 from coatcheck.plan import Plan, renamed
 from coatcheck.sessions import Session
@@ -40,9 +41,14 @@ class KeyedStorage:
         clock: Seconds since 1970; None: the system's clock.
         aio: The asynchronous form of the same storage, for ASGI applications; None: this backend,
             in worker threads if it waits.
+
+    Raises:
+        ConfigurationError: The backend is an asynchronous one.
     """
 
     saves_late = True
+    waits: bool
+    """Whether a call may wait for a disk or a server."""
 
     def __init__(
         self,
@@ -55,14 +61,12 @@ class KeyedStorage:
         self.backend = backend
         self.prefix = prefix
         self.clock = clock or system_clock
-        if aio is None and backend.waits:
+        if iscoroutinefunction(backend.get):
+            raise ConfigurationError(f"{type(backend).__name__} is awaited: AsyncKeyedStorage")
+        self.waits = getattr(backend, "waits", True)
+        if aio is None and self.waits:
             aio = AsyncKeyedStorage(ThreadedBackend(backend), prefix=prefix, clock=clock)
         self.aio = aio
-
-    @property
-    def waits(self) -> bool:
-        """Whether a call may wait for a disk or a server."""
-        return self.backend.waits
 
     def read(self, value: str | None) -> Session:
         """

@@ -44,8 +44,6 @@ class MemcachedBackend:
         clock: Seconds since 1970.
     """
 
-    waits = True
-
     def __init__(self, *nodes: str, timeout: float, clock: Clock) -> None:
         try:
             from pymemcache.client.base import PooledClient

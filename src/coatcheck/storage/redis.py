@@ -56,8 +56,6 @@ class RedisBackend:
         ConfigurationError: The client decodes what it reads; records are bytes.
     """
 
-    waits = True
-
     def __init__(self, client: Client) -> None:
         _check_bytes(client)
         self._client = client
