@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 from tests import servers
 
@@ -48,3 +49,9 @@ def memcached_nodes(server_folder: Path) -> Iterator[tuple[str, str]]:
     folder.mkdir()
     with servers.memcached_server(folder, "a") as a, servers.memcached_server(folder, "b") as b:
         yield a, b
+
+
+@pytest.fixture
+def memory() -> KeyedStorage:
+    """A storage that never waits."""
+    return MemoryStorage()

@@ -28,8 +28,8 @@ from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage, SessionStorage
 from coatcheck.storage.keyed import system_clock
 from coatcheck.storage.memory import MemoryBackend
+from tests.applications import Stopped, move, stopped
 from tests.fronts import COOKIE, nothing_received, scope_of
-from tests.test_asgi import Stopped, move, stopped
 
 URL = "https://testserver"  # the cookie is Secure
 
