@@ -70,9 +70,8 @@ class Front(Protocol):
 
     storage: SessionStorage
 
-    def browser(
-        self, cookie: Cookie = COOKIE, *, idle: float | None = None, lifetime: float | None = None
-    ) -> Browser: ...
+    def browser(self, cookie: Cookie = COOKIE, **options: Any) -> Browser:
+        """Return a browser of an application whose sessions have these options."""
 
     def read(self, value: str | None) -> Session:
         """Return what the storage holds."""
@@ -85,10 +84,8 @@ class Asgi:
         self.storage = storage
         self.runner = asyncio.Runner()
 
-    def browser(
-        self, cookie: Cookie = COOKIE, *, idle: float | None = None, lifetime: float | None = None
-    ) -> Browser:
-        app = session(cookie, self.storage, idle=idle, lifetime=lifetime)(asgi_app)
+    def browser(self, cookie: Cookie = COOKIE, **options: Any) -> Browser:
+        app = session(cookie, self.storage, **options)(asgi_app)
 
         def send(handler: Handler, cookie: str | None, headers: Headers) -> Answer:
             return self.runner.run(ask_asgi(app, handler, cookie, headers))
@@ -110,11 +107,8 @@ class Wsgi:
     def __init__(self, storage: SessionStorage) -> None:
         self.storage = storage
 
-    def browser(
-        self, cookie: Cookie = COOKIE, *, idle: float | None = None, lifetime: float | None = None
-    ) -> Browser:
-        sessions = session(cookie, self.storage, idle=idle, lifetime=lifetime)
-        app = validator(sessions.wsgi(wsgi_app))
+    def browser(self, cookie: Cookie = COOKIE, **options: Any) -> Browser:
+        app = validator(session(cookie, self.storage, **options).wsgi(wsgi_app))
 
         def send(handler: Handler, cookie: str | None, headers: Headers) -> Answer:
             return ask_wsgi(app, handler, cookie, headers)

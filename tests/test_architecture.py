@@ -34,6 +34,7 @@ ROOMS = [
     "storage.redis",
     "storage.memcached",
     "storage",
+    "outages",
     "cycle",
     "asgi",
     "wsgi",

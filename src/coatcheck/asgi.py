@@ -15,6 +15,8 @@ from typing import Any, cast
 
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, amended, is_async
+from coatcheck.errors import BackendError
+from coatcheck.outages import OnOutage
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -44,9 +46,10 @@ class SessionMiddleware:
         idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
         lifetime: Seconds that any session lives, used or not; None: no limit.
         refresh: The share of *idle* after which record and cookie of a session in use are renewed.
+        on_outage: What becomes of requests while the storage's server fails: see `outages`.
 
     Raises:
-        ConfigurationError: The cookie is not sealed, or a duration makes no sense.
+        ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
 
     def __init__(
@@ -58,8 +61,17 @@ class SessionMiddleware:
         idle: float | None = None,
         lifetime: float | None = None,
         refresh: float = 0.1,
+        on_outage: OnOutage = "raise",
     ) -> None:
-        self._set_up(app, Cycle(cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh))
+        cycle = Cycle(
+            cookie,
+            storage,
+            idle=idle,
+            lifetime=lifetime,
+            refresh=refresh,
+            on_outage=on_outage,
+        )
+        self._set_up(app, cycle)
 
     @classmethod
     def of(cls, app: ASGIApp, cycle: Cycle) -> "SessionMiddleware":
@@ -104,11 +116,14 @@ class SessionMiddleware:
 
     async def _read(self, opened: Opened | None) -> Session:
         session: Session | Awaitable[Session]
-        if opened and self._in_thread:
-            session = await asyncio.to_thread(self.storage.read, opened.text)
-        else:
-            session = self.storage.read(opened.text if opened else None)
-        return session if isinstance(session, Session) else await session
+        try:
+            if opened and self._in_thread:
+                session = await asyncio.to_thread(self.storage.read, opened.text)
+            else:
+                session = self.storage.read(opened.text if opened else None)
+            return session if isinstance(session, Session) else await session
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
 
     async def _with_session(
         self, message: Message, session: Session, opened: Opened | None
@@ -151,11 +166,17 @@ class SessionMiddleware:
 
     async def _save(self, session: Session) -> str | None:
         """Save; once begun, a save goes on to its end, whatever becomes of the request."""
-        if self._in_thread:
-            save = cast("Callable[[Session], str | None]", self.storage.save)
-            return await self._to_the_end(asyncio.to_thread(save, session))
-        value = self.storage.save(session)
-        return value if value is None or isinstance(value, str) else await self._to_the_end(value)
+        try:
+            if self._in_thread:
+                save = cast("Callable[[Session], str | None]", self.storage.save)
+                return await self._to_the_end(asyncio.to_thread(save, session))
+            value = self.storage.save(session)
+            if value is None or isinstance(value, str):
+                return value
+            return await self._to_the_end(value)
+        except BackendError as error:
+            self.cycle.outages.unsaved(session, error)
+            return None
 
     async def _to_the_end(self, saving: Awaitable[str | None]) -> str | None:
         task = asyncio.ensure_future(saving)

@@ -19,6 +19,7 @@ from coatcheck.context import Context
 from coatcheck.cookie import CoatcheckWarning, Cookie
 from coatcheck.draft import Draft, Reach
 from coatcheck.errors import ConfigurationError, ResponseStarted
+from coatcheck.outages import OnOutage, Outages
 from coatcheck.record import Terms, owner_of
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
@@ -37,10 +38,10 @@ _logger = logging.getLogger("coatcheck")
 
 class Cycle:
     """
-    One cookie, one storage, one set of terms.
+    One cookie, one storage, one set of terms, one policy for outages.
 
     Raises:
-        ConfigurationError: The cookie is not sealed, or a duration makes no sense.
+        ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Cycle:
         idle: float | None = None,
         lifetime: float | None = None,
         refresh: float = 0.1,
+        on_outage: OnOutage = "raise",
     ) -> None:
         _check(cookie, idle, lifetime, refresh)
+        self.outages = Outages(on_outage)
         self.cookie = cookie
         self.storage = storage
         self.terms = Terms(
@@ -139,7 +142,7 @@ class Cycle:
     def abandon(self, session: Session) -> None:
         """Note that the request failed: nothing of it is kept, and no flash is consumed."""
         draft = session.draft
-        if draft.log or draft.moves or draft.destroyed:
+        if draft.changed:
             _logger.info("the changes of a request to a session were dropped: the request failed")
         draft.reach = "nothing"
         draft.live.clear()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from coatcheck.changes import Change, Consume, Set
-from coatcheck.errors import ResponseStarted, SessionDestroyed
+from coatcheck.errors import BackendError, ResponseStarted, SessionDestroyed
 from coatcheck.record import DEFAULT_TERMS, Contents, Record, Terms, reveal_nothing
 from coatcheck.values import Encoded, decode, encode
 
@@ -35,6 +35,7 @@ class Draft(msgspec.Struct):
         issued: The id that the client holds; None: it holds none.
         id: The id it will hold; None: one is made when somebody asks, or at the save.
         over: The session ended or moved away meanwhile: nothing more can be kept.
+        unread: Why the session could not be read: nothing of this request is kept.
     """
 
     __repr__ = reveal_nothing
@@ -56,6 +57,7 @@ class Draft(msgspec.Struct):
     moves: bool = False
     keeps_old: bool = False
     over: bool = False
+    unread: BackendError | None = None
 
     @classmethod
     def of(cls, record: Record, *, id: str, version: object, now: float) -> "Draft":
@@ -70,6 +72,11 @@ class Draft(msgspec.Struct):
             read_at=now,
             shown=dict(contents.flashes),
         )
+
+    @property
+    def changed(self) -> bool:
+        """Whether the request did anything that is not saved yet."""
+        return bool(self.log) or self.moves or self.destroyed
 
     def write(self, change: Change) -> None:
         """
@@ -92,8 +99,26 @@ class Draft(msgspec.Struct):
         """
         if self.destroyed:
             raise SessionDestroyed
+        if self.unread:
+            return
         if self.reach != "client" and (self.reach == "nothing" or reaches == "client"):
             raise ResponseStarted(doing)
+
+    def end(self) -> None:
+        """
+        Forget everything: the session is destroyed.
+
+        Raises:
+            ResponseStarted: See `check`.
+            BackendError: The session could not be read, and nobody may believe that it ended.
+        """
+        if self.unread:
+            raise self.unread
+        self.check("destroy()")
+        self.contents, self.destroyed = Contents(), True
+        self.live.clear()
+        self.shown.clear()
+        self.log.clear()
 
     def value(self, key: str) -> Any:
         """

@@ -85,6 +85,8 @@ def is_pending(session: Session) -> bool:
     """Tell whether there is anything to save: a storage need not be asked if not."""
     draft = session.draft
     draft.note_changes_in_place()
+    if draft.unread:
+        return False
     if draft.destroyed:
         return draft.issued is not None
     return bool(draft.log) or draft.moves or _is_due(draft, draft.read_at)

@@ -8,6 +8,7 @@
 from coatcheck import asgi, wsgi
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle
+from coatcheck.outages import OnOutage
 from coatcheck.storage.protocol import SessionStorage
 
 
@@ -18,6 +19,7 @@ def session(
     idle: float | None = None,
     lifetime: float | None = None,
     refresh: float = 0.1,
+    on_outage: OnOutage = "raise",
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -30,11 +32,17 @@ def session(
             a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which record and cookie of a session in use
             are renewed.
+        on_outage: What becomes of requests while the storage's server fails: "raise", they fail
+            with `BackendError`; "anonymous", those whose session cannot be read are served as if
+            nobody were signed in.
 
     Raises:
-        ConfigurationError: The cookie is not sealed, or a duration makes no sense.
+        ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
-    return Sessions(Cycle(cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh))
+    cycle = Cycle(
+        cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh, on_outage=on_outage
+    )
+    return Sessions(cycle)
 
 
 class Sessions:

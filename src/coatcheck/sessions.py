@@ -158,14 +158,11 @@ class Session(MutableMapping[str, Value]):
 
         Raises:
             ResponseStarted: The headers have left, and the session lives in the cookie alone.
+            BackendError: The session could not be read, and so cannot be ended.
         """
         draft = self._used
         if not draft.destroyed:
-            draft.check("destroy()")
-            draft.contents, draft.destroyed = Contents(), True
-            draft.live.clear()
-            draft.shown.clear()
-            draft.log.clear()
+            draft.end()
 
     @property
     def id(self) -> str:
@@ -190,7 +187,7 @@ class Session(MutableMapping[str, Value]):
         """Whether this request changed anything that is not saved yet."""
         draft = self._used
         draft.note_changes_in_place()
-        return bool(draft.log) or draft.moves or draft.destroyed
+        return draft.changed
 
     @property
     def destroyed(self) -> bool:

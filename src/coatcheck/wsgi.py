@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, amended, is_async
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.outages import OnOutage
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -45,7 +46,7 @@ class SessionMiddleware:
     The arguments are those of `coatcheck.asgi.SessionMiddleware`; the storage must be a plain one.
 
     Raises:
-        ConfigurationError: The storage is asynchronous, the cookie is not sealed, or a duration
+        ConfigurationError: The storage is asynchronous, the cookie is not sealed, or an option
             makes no sense.
     """
 
@@ -58,8 +59,17 @@ class SessionMiddleware:
         idle: float | None = None,
         lifetime: float | None = None,
         refresh: float = 0.1,
+        on_outage: OnOutage = "raise",
     ) -> None:
-        self._set_up(app, Cycle(cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh))
+        cycle = Cycle(
+            cookie,
+            storage,
+            idle=idle,
+            lifetime=lifetime,
+            refresh=refresh,
+            on_outage=on_outage,
+        )
+        self._set_up(app, cycle)
 
     @classmethod
     def of(cls, app: WSGIApp, cycle: Cycle) -> "SessionMiddleware":
@@ -76,8 +86,7 @@ class SessionMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         opened = self.cycle.cookie.open(environ.get("HTTP_COOKIE"))
-        found = self.cycle.storage.read(opened.text if opened else None)
-        session = self.cycle.admit(found, environ, PLACE)
+        session = self.cycle.admit(self._read(opened), environ, PLACE)
         response = _Response(self.cycle, environ, session, opened, start_response)
         body = self.app(environ, response.start)
         if response.begun:
@@ -89,6 +98,12 @@ class SessionMiddleware:
             if isinstance(body, list | tuple) or type(body) is environ.get("wsgi.file_wrapper"):
                 return body  # as it is: the server may know its length, and nothing runs any more
         return _Body(body, response)
+
+    def _read(self, opened: Opened | None) -> object:
+        try:
+            return self.cycle.storage.read(opened.text if opened else None)
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
 
 
 class _Response:
@@ -157,7 +172,7 @@ class _Response:
         """Save the session, and return the Set-Cookie header value that the response needs."""
         session, cycle = self._session, self._cycle
         try:
-            value = _plain(cycle.storage.save(session)) if cycle.start(session) else None
+            value = self._save() if cycle.start(session) else None
             set_cookie = cycle.answer(session, value, self._opened)
         except BaseException:
             cycle.abandon(session)  # the answer to this error is sent without a session
@@ -165,10 +180,17 @@ class _Response:
         cycle.started(session)
         return set_cookie
 
+    def _save(self) -> str | None:
+        try:
+            return _plain(self._cycle.storage.save(self._session))
+        except BackendError as error:
+            self._cycle.outages.unsaved(self._session, error)
+            return None
+
     def finish(self) -> None:
         """Save what changed after the headers had left."""
         if self._session.blank is None and self._cycle.is_late(self._session):
-            self._cycle.storage.save(self._session)
+            self._save()
 
 
 class _Body:
