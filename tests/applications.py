@@ -6,7 +6,7 @@ from typing import Any
 
 from coatcheck import BackendError, Session, asgi, session
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, Refused, SessionStorage, Stored
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memory import MemoryBackend
 from tests.fronts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
 

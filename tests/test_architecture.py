@@ -26,7 +26,9 @@ ROOMS = [
     "context",
     "storage.protocol",
     "storage.backend",
+    "storage.keys",
     "storage.threaded",
+    "storage.keyed_async",
     "storage.keyed",
     "storage.cookie",
     "storage.memory",
@@ -179,15 +181,15 @@ def methods_of(path: Path, name: str, *, but: set[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("module", "plain", "apart"),
+    ("modules", "plain", "apart"),
     [
-        ("storage/keyed.py", "KeyedStorage", {"__init__", "waits"}),
+        ("storage/keyed.py storage/keyed_async.py", "KeyedStorage", {"__init__"}),
         ("storage/redis.py", "RedisBackend", {"__init__"}),
     ],
 )
-def test_the_two_forms_are_the_same_text(module: str, plain: str, apart: set[str]) -> None:
+def test_the_two_forms_are_the_same_text(modules: str, plain: str, apart: set[str]) -> None:
     """The asynchronous form is the plain one with async and await, and nothing else."""
-    path = SOURCE / module
-    methods = methods_of(path, plain, but=apart)
-    assert methods == methods_of(path, f"Async{plain}", but=apart)
+    paths = [SOURCE / module for module in modules.split()]
+    methods = methods_of(paths[0], plain, but=apart)
+    assert methods == methods_of(paths[-1], f"Async{plain}", but=apart)
     assert len(methods) >= 3

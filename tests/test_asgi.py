@@ -17,26 +17,83 @@ from coatcheck import (
     session,
 )
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.storage import CookieStorage, KeyedStorage
+from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage
+from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.threaded import ThreadedBackend
+from coatcheck.testing import Clock
 from tests.applications import END, START, answers, fill, ignores, look, run, sets, touches
 from tests.fronts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
 
 # What is no request
 
 
-@pytest.mark.parametrize("kind", ["lifespan", "something.new"])
-def test_other_scopes_pass_through_untouched(memory: KeyedStorage, kind: str) -> None:
+def test_other_scopes_pass_through_untouched(memory: KeyedStorage) -> None:
     """The application gets the very scope, receive and send of the server, and no session."""
     seen: list[object] = []
 
     async def app(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         seen.extend([scope, receive, send])
 
-    scope, sent = {"type": kind}, Sent()
+    scope, sent = {"type": "something.new"}, Sent()
     asyncio.run(session(COOKIE, memory)(app)(scope, nothing_received, sent))
     assert seen[0] is scope
     assert seen[1:] == [nothing_received, sent]
-    assert scope == {"type": kind}
+    assert scope == {"type": "something.new"}
+
+
+class Open(CookieStorage):
+    """A storage that notes when it is closed."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class AwaitedOpen(Open):
+    async def close(self) -> None:  # type: ignore[override]
+        super().close()
+
+
+STAGES = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize("kind", [Open, AwaitedOpen])
+def test_what_a_storage_opened_is_closed_at_the_end(kind: type[Open]) -> None:
+    """When the application has shut down, and not before; its messages pass through."""
+    storage, closed = kind(), []
+
+    async def app(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        assert scope == {"type": "lifespan"}
+        assert receive is nothing_received
+        for stage in STAGES:
+            await send({"type": stage})
+            closed.append(storage.closed)
+
+    sent = run(app, {"type": "lifespan"}, storage)
+    assert [message["type"] for message in sent.messages] == STAGES
+    assert closed == [0, 1]
+
+
+class OpenBackend(MemoryBackend):
+    """A backend that notes when it is closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_both_forms_of_a_storage_are_closed(clock: Clock) -> None:
+    """The one that was used, and the one that was given."""
+    plain, aio = (OpenBackend(max_records=9, clock=clock) for _ in range(2))
+    storage = KeyedStorage(plain, aio=AsyncKeyedStorage(ThreadedBackend(aio)))
+
+    async def app(_: asgi.Scope, __: asgi.Receive, send: asgi.Send) -> None:
+        await send({"type": "lifespan.shutdown.failed", "message": "no"})
+
+    run(app, {"type": "lifespan"}, storage)
+    assert (plain.closed, aio.closed) == (True, True)
 
 
 # The session in its place

@@ -8,7 +8,7 @@ import pytest
 
 from coatcheck import Session, session
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, Refused, Stored
-from coatcheck.storage.keyed import key_of, system_clock
+from coatcheck.storage.keys import key_of, system_clock
 from coatcheck.storage.memory import MemoryBackend
 from tests.applications import (
     Awaited,

@@ -26,7 +26,7 @@ from werkzeug.test import Client as WerkzeugClient
 from coatcheck import BackendError, Context, ResponseStarted, Session, session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage, SessionStorage
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memory import MemoryBackend
 from tests.applications import Stopped, move, stopped
 from tests.fronts import COOKIE, nothing_received, scope_of

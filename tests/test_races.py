@@ -21,7 +21,7 @@ import redis
 from coatcheck import Session, session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import FileStorage, KeyedStorage, MemcachedStorage, RedisStorage
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memcached import MemcachedBackend
 from coatcheck.storage.memory import MemoryBackend
 from coatcheck.testing import Clock

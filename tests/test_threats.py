@@ -37,7 +37,7 @@ from coatcheck.storage import (
     SessionStorage,
     Stored,
 )
-from coatcheck.storage.keyed import key_of
+from coatcheck.storage.keys import key_of
 from coatcheck.storage.memcached import MemcachedBackend
 from coatcheck.storage.memory import MemoryBackend
 from coatcheck.testing import Clock

@@ -19,7 +19,7 @@ from coatcheck import (
     session,
 )
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memory import MemoryBackend
 from coatcheck.wsgi import Environ, SessionMiddleware, StartResponse, Write, WSGIApp
 from tests.fronts import COOKIE, Answer, environ_of, served, wsgi_app

@@ -5,10 +5,11 @@ The asynchronous shell: an ASGI middleware that carries out the cycle.
 
 HTTP and WebSocket requests get `scope["session"]`; everything else passes through. The session is
 saved when the headers are about to leave, and once more at the end if a storage can still take what
-changed since.
+changed since. When the application has shut down, what the storage opened is closed.
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
@@ -31,6 +32,8 @@ PLACE = "session"
 
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry headers to the client."""
+
+SHUT_DOWN = "lifespan.shutdown."
 
 _logger = logging.getLogger("coatcheck")
 
@@ -91,7 +94,8 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""
         if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+            closing = self._closing(send) if scope["type"] == "lifespan" else send
+            await self.app(scope, receive, closing)
             return
         opened = self.cycle.cookie.open(_cookie_header(scope))
         scope = dict(scope)
@@ -113,6 +117,19 @@ class SessionMiddleware:
         else:
             await self.app(scope, receive, send_saved)
             await self._finish(session)
+
+    def _closing(self, send: Send) -> Send:
+        """Return *send*, which closes the storage when the application has shut down."""
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"].startswith(SHUT_DOWN):
+                for storage in dict.fromkeys((self.storage, self.cycle.storage)):
+                    closed = storage.close() if hasattr(storage, "close") else None
+                    if inspect.isawaitable(closed):
+                        await closed
+            await send(message)
+
+        return send_and_close
 
     async def _read(self, opened: Opened | None) -> Session:
         session: Session | Awaitable[Session]

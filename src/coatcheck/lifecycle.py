@@ -38,6 +38,9 @@ from coatcheck.sessions import Blank, Session
 GRACE = 60.0
 """Seconds for which a regenerated id is remembered: longer than a request that carried it runs."""
 
+ATTEMPTS = 200
+"""Races that one save may lose before it gives up: every round, somebody wins."""
+
 _logger = logging.getLogger("coatcheck")
 
 

@@ -11,7 +11,7 @@ import pytest
 from coatcheck.errors import BackendError
 from coatcheck.storage import FileStorage
 from coatcheck.storage.files import ABANDONED, CLAIMS_PER_SWEEP, FileBackend
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backends import HOUR, Make, new_key
 

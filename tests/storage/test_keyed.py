@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from coatcheck import ConfigurationError, Session, SessionConflict
 from coatcheck.draft import Draft
-from coatcheck.lifecycle import GRACE, admit
+from coatcheck.lifecycle import ATTEMPTS, GRACE, admit
 from coatcheck.record import LIMIT, Terms, owner_of
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, Refused, Stored
-from coatcheck.storage.keyed import ATTEMPTS, key_of
+from coatcheck.storage.keys import key_of
 from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.threaded import ThreadedBackend
 from coatcheck.testing import Clock
 
 DAY = 24 * 3600.0
@@ -637,6 +638,40 @@ def test_a_damaged_record_is_no_session(
     assert "absent" in caplog.text
     session["a"] = 1
     assert store.save(session) not in (None, value)
+
+
+class Sweeping(Watched):
+    """A backend that has something to remove and to release."""
+
+    def sweep(self, limit: int) -> int:
+        self.calls.append("sweep")
+        return limit - 1
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_sweeping_and_closing_are_the_backends(clock: Clock) -> None:
+    """The storage passes them on, also to a backend in worker threads."""
+    backend = Sweeping(clock)
+    storage = KeyedStorage(backend, clock=clock)
+    threaded = AsyncKeyedStorage(ThreadedBackend(backend), clock=clock)
+    assert storage.sweep(limit=5) == 4
+    assert asyncio.run(threaded.sweep(limit=5)) == 4
+    storage.close()
+    asyncio.run(threaded.close())
+    assert backend.calls == ["sweep", "sweep", "close", "close"]
+
+
+def test_a_backend_may_have_nothing_to_sweep_or_to_close(store: Store) -> None:
+    """Then both do nothing."""
+    threaded = AsyncKeyedStorage(ThreadedBackend(store.backend))
+    assert store.plain.sweep() == 0
+    store.plain.close()
+    for storage in (store.other, threaded):
+        assert asyncio.run(storage.sweep()) == 0
+        asyncio.run(storage.close())
+    assert store.backend.calls == []
 
 
 class Minimal:

@@ -9,7 +9,7 @@ import pytest
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import MemcachedStorage
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend, picker
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backends import Make, new_key

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coatcheck.storage.keyed import system_clock
+from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memory import MemoryBackend, MemoryStorage
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backends import Make

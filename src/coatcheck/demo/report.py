@@ -12,7 +12,7 @@ from typing import Any
 
 from coatcheck import Session
 from coatcheck.cookie import MAX_COOKIE, Cookie
-from coatcheck.storage.keyed import key_of
+from coatcheck.storage.keys import key_of
 
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 

@@ -14,7 +14,8 @@ A storage's client library is imported when the storage is made, never before.
 from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.files import FileStorage
-from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.keyed_async import AsyncKeyedStorage
 from coatcheck.storage.memcached import MemcachedStorage
 from coatcheck.storage.memory import MemoryStorage
 from coatcheck.storage.protocol import SessionStorage

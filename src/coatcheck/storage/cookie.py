@@ -12,7 +12,7 @@ from coatcheck.ids import ID_BYTES, ID_LENGTH
 from coatcheck.record import Stored
 from coatcheck.sealing import pack_base64url, unpack_base64url
 from coatcheck.sessions import Session
-from coatcheck.storage.keyed import Clock, system_clock
+from coatcheck.storage.keys import Clock, system_clock
 
 
 class CookieStorage:

@@ -24,7 +24,8 @@ from secrets import token_hex
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.record import LIMIT
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.keyed import Clock, KeyedStorage, system_clock
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.keys import Clock, system_clock
 
 try:
     import fcntl

@@ -4,13 +4,10 @@ One storage over any backend.
 `lifecycle` decides what is written; here the write is carried out, and tried again when another
 request was faster. The id goes to the client, its SHA-256 to the backend.
 
-`KeyedStorage` and `AsyncKeyedStorage` are the same text but for `async` and `await`; a test holds
-them to it.
+`KeyedStorage` and `AsyncKeyedStorage`, in the module beside this one, are the same text but for
+`async` and `await`; a test holds them to it.
 """
 
-import time
-from collections.abc import Callable
-from hashlib import sha256
 from inspect import iscoroutinefunction
 
 from coatcheck import lifecycle
@@ -18,18 +15,10 @@ from coatcheck.errors import ConfigurationError, SessionConflict
 from coatcheck.ids import is_id
 from coatcheck.plan import Plan, renamed
 from coatcheck.sessions import Session
-from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.backend import Backend, Refused, Stored
+from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keys import Clock, key_of, system_clock
 from coatcheck.storage.threaded import ThreadedBackend
-
-ATTEMPTS = 200
-"""Races that one save may lose before it gives up: every round, somebody wins."""
-
-Clock = Callable[[], float]
-
-
-def system_clock() -> float:
-    """Return the seconds since 1970."""
-    return time.time()
 
 
 class KeyedStorage:
@@ -56,7 +45,7 @@ class KeyedStorage:
         *,
         prefix: str = "",
         clock: Clock | None = None,
-        aio: "AsyncKeyedStorage | None" = None,
+        aio: AsyncKeyedStorage | None = None,
     ) -> None:
         self.backend = backend
         self.prefix = prefix
@@ -96,7 +85,7 @@ class KeyedStorage:
         if plan and plan.lies is not None and plan.version is None:
             # This request wrote already, and does not know what is there now.
             plan = self._rebase(session, self.backend.get(self._key(plan.lies)))
-        for _ in range(ATTEMPTS):
+        for _ in range(lifecycle.ATTEMPTS):
             if plan is None:
                 return None
             if plan.claims and self.backend.swap(self._key(plan.id), None, plan.data, plan.ttl):
@@ -106,7 +95,26 @@ class KeyedStorage:
             if refused is None:
                 return lifecycle.settle(session, plan)
             plan = self._rebase(session, refused.stored)
-        raise SessionConflict(ATTEMPTS)
+        raise SessionConflict(lifecycle.ATTEMPTS)
+
+    def sweep(self, limit: int = 1000) -> int:
+        """
+        Remove expired records where the backend does not do it by itself; return how many.
+
+        Args:
+            limit: About how many records to look at. A call that returns less has come round.
+
+        Raises:
+            BackendError: The backend failed.
+        """
+        sweep = getattr(self.backend, "sweep", None)
+        return sweep(limit) if sweep else 0
+
+    def close(self) -> None:
+        """Release what the backend itself opened; it is opened again when it is used again."""
+        close = getattr(self.backend, "close", None)
+        if close:
+            close()
 
     def _remove(self, session: Session) -> str | None:
         issued = lifecycle.bury(session)
@@ -138,104 +146,3 @@ class KeyedStorage:
 
     def _key(self, id: str) -> str:
         return key_of(id, self.prefix)
-
-
-class AsyncKeyedStorage:
-    """
-    Sessions as records in a backend whose methods are awaited.
-
-    Args:
-        prefix: Goes before every key, so that applications can share a server.
-        clock: Seconds since 1970; None: the system's clock.
-    """
-
-    saves_late = True
-
-    def __init__(
-        self,
-        backend: AsyncBackend,
-        *,
-        prefix: str = "",
-        clock: Clock | None = None,
-    ) -> None:
-        self.backend = backend
-        self.prefix = prefix
-        self.clock = clock or system_clock
-
-    async def read(self, value: str | None) -> Session:
-        """
-        Return the session whose id the cookie carries, or a new one.
-
-        Raises:
-            BackendError: The backend failed.
-        """
-        if value is None or not is_id(value):
-            return Session()
-        stored = await self.backend.get(self._key(value))
-        return lifecycle.restore(stored, id=value, now=self.clock())
-
-    async def save(self, session: Session) -> str | None:
-        """
-        Keep what a request did, and return what its cookie is to carry: None changes nothing, ""
-        removes it.
-
-        Raises:
-            BackendError: The backend failed; nothing tells whether the change was kept.
-            SessionConflict: Other requests kept winning the race.
-            UnstorableValue, RecordTooLarge: Nothing was written.
-        """
-        if lifecycle.ends(session):
-            return await self._remove(session)
-        plan = lifecycle.commit(session, self.clock())
-        if plan and plan.lies is not None and plan.version is None:
-            # This request wrote already, and does not know what is there now.
-            plan = self._rebase(session, await self.backend.get(self._key(plan.lies)))
-        for _ in range(ATTEMPTS):
-            if plan is None:
-                return None
-            if plan.claims and await self.backend.swap(
-                self._key(plan.id), None, plan.data, plan.ttl
-            ):
-                plan = renamed(plan)
-                continue
-            refused = await self._leave(plan) if plan.claims else await self._replace(plan)
-            if refused is None:
-                return lifecycle.settle(session, plan)
-            plan = self._rebase(session, refused.stored)
-        raise SessionConflict(ATTEMPTS)
-
-    async def _remove(self, session: Session) -> str | None:
-        issued = lifecycle.bury(session)
-        if issued is None:
-            return None
-        await self.backend.delete(self._key(issued))
-        return ""
-
-    async def _replace(self, plan: Plan) -> Refused | None:
-        return await self.backend.swap(self._key(plan.id), plan.version, plan.data, plan.ttl)
-
-    async def _leave(self, plan: Plan) -> Refused | None:
-        """Take the session away from its old id; if that is refused, from its new one."""
-        if plan.lies is None:
-            return None
-        old = self._key(plan.lies)
-        if plan.keeps_old:
-            stored = await self.backend.get(old)
-            refused = None if stored and stored.version == plan.version else Refused(stored)
-        else:
-            moved = lifecycle.marker(self.clock())
-            refused = await self.backend.swap(old, plan.version, moved, lifecycle.GRACE)
-        if refused:
-            await self.backend.delete(self._key(plan.id))
-        return refused
-
-    def _rebase(self, session: Session, stored: Stored | None) -> Plan | None:
-        return lifecycle.rebase(session, stored, self.clock())
-
-    def _key(self, id: str) -> str:
-        return key_of(id, self.prefix)
-
-
-def key_of(id: str, prefix: str = "") -> str:
-    """Return the key of an id, the only form of it that a backend ever sees."""
-    return prefix + sha256(id.encode()).hexdigest()

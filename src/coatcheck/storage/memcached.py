@@ -19,7 +19,9 @@ from weakref import WeakKeyDictionary
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.keyed import AsyncKeyedStorage, Clock, KeyedStorage, system_clock
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keys import Clock, system_clock
 
 if TYPE_CHECKING:
     import emcache

@@ -11,7 +11,8 @@ from threading import Lock
 from typing import NamedTuple
 
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.keyed import Clock, KeyedStorage, system_clock
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.keys import Clock, system_clock
 
 LOOKED_AT = 16
 """Records that are looked at to make room for one: a full storage must not cost more than that."""

@@ -1,13 +1,15 @@
 """
 What a storage is: two methods, plain or `async def`.
 
-A storage may also say two things about itself, which the middleware reads:
+A storage may also have these, which the middleware uses:
 
     waits       False: a call never waits for a disk or a server, and is made in place under ASGI;
                 without it, a plain storage is called in a worker thread
     saves_late  True: what changes after the headers have left can still be saved under the id that
                 the client holds; without it, such a change raises `ResponseStarted`
     aio         the asynchronous form of the same storage, which ASGI applications use instead
+    close()     releases what the storage opened, when an ASGI application shuts down; plain or
+                `async def`, and no end: a storage that is used again opens again
 
 `coatcheck.testing.StorageContract` tests each sentence of the docstrings below.
 """

@@ -15,7 +15,9 @@ from typing import Any, Protocol, TypeGuard, overload
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.keyed import AsyncKeyedStorage, Clock, KeyedStorage
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keys import Clock
 
 REPLACE = """
 local there = redis.call('GET', KEYS[1])

@@ -29,3 +29,12 @@ class ThreadedBackend:
 
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(self._backend.delete, key)
+
+    async def sweep(self, limit: int) -> int:
+        sweep = getattr(self._backend, "sweep", None)
+        return await asyncio.to_thread(sweep, limit) if sweep else 0
+
+    async def close(self) -> None:
+        close = getattr(self._backend, "close", None)
+        if close:
+            await asyncio.to_thread(close)
