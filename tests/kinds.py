@@ -18,12 +18,13 @@ from coatcheck.storage import (
     MemoryStorage,
     RedisStorage,
     SessionStorage,
+    SqliteStorage,
 )
 from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend
 from coatcheck.testing import Clock
 from tests.fronts import Asgi, Front, Wsgi
 
-PLAIN = ["memory", "file", "redis", "valkey", "memcached"]
+PLAIN = ["memory", "file", "sqlite", "redis", "valkey", "memcached"]
 SERVER_SIDE = [
     *(("wsgi", kind) for kind in PLAIN),
     *(("asgi", kind) for kind in (*PLAIN, "redis-asyncio", "memcached-asyncio")),
@@ -56,9 +57,14 @@ def storage_of(kind: str, request: pytest.FixtureRequest, clock: Clock) -> Itera
                 yield Made(CookieStorage(clock=clock))
             case "memory":
                 yield Made(MemoryStorage(clock=clock))
-            case "file":
+            case "file" | "file-asyncio":
                 folder = request.getfixturevalue("tmp_path") / "sessions"
                 yield Made(FileStorage(folder, clock=clock))
+            case "sqlite" | "sqlite-asyncio":
+                database = SqliteStorage(request.getfixturevalue("tmp_path") / "db", clock=clock)
+                stack.callback(database.close)
+                assert database.aio
+                yield Made(database, database.aio.close)
             case "redis":
                 socket = request.getfixturevalue("redis_socket")
                 client = stack.enter_context(redis.Redis(unix_socket_path=socket))

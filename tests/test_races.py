@@ -20,7 +20,13 @@ import redis
 
 from coatcheck import Session, session
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.storage import FileStorage, KeyedStorage, MemcachedStorage, RedisStorage
+from coatcheck.storage import (
+    FileStorage,
+    KeyedStorage,
+    MemcachedStorage,
+    RedisStorage,
+    SqliteStorage,
+)
 from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memcached import MemcachedBackend
 from coatcheck.storage.memory import MemoryBackend
@@ -361,6 +367,10 @@ class Place(NamedTuple):
     def _storage(self, stack: ExitStack) -> KeyedStorage:
         if self.kind == "file":
             return FileStorage(self.addresses[0])
+        if self.kind == "sqlite":
+            database = SqliteStorage(f"{self.addresses[0]}/db")
+            stack.callback(database.close)
+            return database
         if self.kind == "redis":
             client: redis.Redis = stack.enter_context(
                 redis.Redis(unix_socket_path=self.addresses[0])
@@ -372,10 +382,15 @@ class Place(NamedTuple):
         return storage
 
 
-@pytest.fixture(params=["file", "redis", "memcached"])
+@pytest.fixture(params=["file", "sqlite", "redis", "memcached"])
 def place(request: pytest.FixtureRequest) -> Place:
     """A place for sessions that several processes can reach."""
-    fixtures = {"file": "tmp_path", "redis": "redis_socket", "memcached": "memcached_nodes"}
+    fixtures = {
+        "file": "tmp_path",
+        "sqlite": "tmp_path",
+        "redis": "redis_socket",
+        "memcached": "memcached_nodes",
+    }
     found = request.getfixturevalue(fixtures[request.param])
     addresses = [*found] if isinstance(found, tuple) else [str(found)]
     return Place(request.param, f"{uuid4().hex}:", addresses)

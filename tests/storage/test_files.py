@@ -10,7 +10,7 @@ import pytest
 
 from coatcheck.errors import BackendError
 from coatcheck.storage import FileStorage
-from coatcheck.storage.files import ABANDONED, CLAIMS_PER_SWEEP, FileBackend
+from coatcheck.storage.files import ABANDONED, FileBackend
 from coatcheck.storage.keys import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backends import HOUR, Make, new_key
@@ -23,12 +23,12 @@ class TestFileBackend(BackendContract):
 
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:
-        return lambda: FileBackend(tmp_path, clock=system_clock)
+        return lambda: FileBackend(tmp_path, timeout=5, clock=system_clock)
 
 
 @pytest.fixture
 def backend(tmp_path: Path, clock: Clock) -> FileBackend:
-    return FileBackend(tmp_path / "sessions", clock=clock)
+    return FileBackend(tmp_path / "sessions", timeout=5, clock=clock)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_written_is_a_backend_error(tmp_path: Path) -> N
     """What the system refuses is a BackendError with the system's error as its cause."""
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(BackendError) as raised:
-        FileBackend(tmp_path / "file", clock=system_clock)
+        FileBackend(tmp_path / "file", timeout=5, clock=system_clock)
     assert isinstance(raised.value.__cause__, OSError)
 
 
@@ -145,14 +145,15 @@ def test_a_sweep_removes_abandoned_temporary_files(
     assert backend.get(key) is not None
 
 
-def test_new_sessions_sweep_a_little(backend: FileBackend, clock: Clock, tmp_path: Path) -> None:
-    """A storage that only grows is swept by itself, one folder at a time."""
-    for number in range(10):
-        backend.swap(f"00{number:062d}", None, b"short", 10)
+def test_a_round_of_sweeps_tells_how_far_it_is(backend: FileBackend, clock: Clock) -> None:
+    """`swept` grows to the end of the round, where it is 0 again; no call goes round twice."""
+    for number in range(256):
+        backend.swap(f"{number:02x}{new_key()}", None, b"short", 10)
     clock.advance(11)
-    for number in range(CLAIMS_PER_SWEEP - 10):
-        backend.swap(f"ff{number:062d}", None, b"long", HOUR)
-    assert not [path for path in files_of(tmp_path) if path.name.startswith("00")]
+    assert backend.sweep(limit=100) == 100
+    assert backend.swept == 100 / 256
+    assert backend.sweep(limit=1000) == 156
+    assert backend.swept == 0
 
 
 def count_up(folder: str, value: str, times: int) -> None:

@@ -14,6 +14,9 @@ from tests.kinds import storage_of
 SERVER_SIDE = [
     "memory",
     "file",
+    "file-asyncio",
+    "sqlite",
+    "sqlite-asyncio",
     "redis",
     "redis-asyncio",
     "valkey",

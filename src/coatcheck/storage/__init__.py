@@ -20,6 +20,7 @@ from coatcheck.storage.memcached import MemcachedStorage
 from coatcheck.storage.memory import MemoryStorage
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.storage.redis import RedisStorage
+from coatcheck.storage.sqlite import SqliteStorage
 
 __all__ = [
     "AsyncBackend",
@@ -33,5 +34,6 @@ __all__ = [
     "RedisStorage",
     "Refused",
     "SessionStorage",
+    "SqliteStorage",
     "Stored",
 ]

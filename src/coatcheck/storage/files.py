@@ -6,16 +6,15 @@ Sessions in files: no server, several processes, one machine.
 
 A file is written whole: to a temporary file beside it, then renamed. So a reader, who takes no
 lock, sees the old record or the new one, also when a writer is killed. Nothing waits for the disk
-(no fsync): a power cut may lose the last writes, and a file it tore counts as absent.
-
-Files are 0600, in folders that are 0700. The locks are advisory and local (flock), so the folder
-belongs on a local disk.
+(no fsync): a power cut may lose the last writes, and a file it tore counts as absent. Files are
+0600, in folders that are 0700. The locks are local (flock), so the folder belongs on a local disk.
 """
 
 import logging
 import os
 import re
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,8 +23,10 @@ from secrets import token_hex
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.record import LIMIT
 from coatcheck.storage.backend import Refused, Stored
+from coatcheck.storage.inline import Busy, InlineBackend
 from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keys import Clock, system_clock
+from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keys import SWEEP_EVERY, Clock, system_clock
 
 try:
     import fcntl
@@ -35,8 +36,10 @@ except ImportError:  # not a POSIX system
 ABANDONED = 3600
 """Seconds after which a temporary file belongs to nobody any more."""
 
-CLAIMS_PER_SWEEP = 64
-"""New sessions between two small sweeps, each of one of the 256 folders."""
+PAUSES = (0.0005, 0.02)
+"""Seconds between two looks at a lock that somebody holds: the shortest, and the longest."""
+
+SERVER = "the folder of sessions"
 
 _DEADLINE = struct.Struct(">d")
 _KEY = re.compile(r"[A-Za-z0-9_:-]{2,200}")
@@ -51,6 +54,7 @@ class FileBackend:
 
     Args:
         directory: Made if it is missing.
+        timeout: Seconds to wait for another writer; then a call is `Busy`.
         clock: Seconds since 1970.
 
     Raises:
@@ -58,13 +62,14 @@ class FileBackend:
         BackendError: The folders cannot be made.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, clock: Clock) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, timeout: float, clock: Clock) -> None:
         if fcntl is None:
             raise ConfigurationError("FileStorage needs a POSIX system: use another storage here")
         self._directory = Path(directory)
+        self._timeout = timeout
         self._clock = clock
-        self._claims = 0
         self._next_folder = 0
+        self.swept = 0.0
         with _telling("open"):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._directory / "locks").mkdir(mode=0o700, exist_ok=True)
@@ -80,8 +85,6 @@ class FileBackend:
             if (stored.version if stored else None) != version:
                 return Refused(stored)
             self._write(path, _DEADLINE.pack(self._clock() + ttl) + record)
-        if version is None:
-            self._sweep_now_and_then()
         return None
 
     def delete(self, key: str) -> None:
@@ -93,8 +96,9 @@ class FileBackend:
         """
         Remove expired records and abandoned temporary files; return how many.
 
-        Each call goes on where the last one ended. Other processes may read, write and sweep at the
-        same time.
+        Each call goes on where the last one ended, and `swept` tells the share of the round that
+        is done; 0 when it has come round. Other processes may read, write and sweep at the same
+        time.
 
         Args:
             limit: How many files to look at, at the least one folder of the 256.
@@ -107,8 +111,9 @@ class FileBackend:
             files, gone = self._sweep_folder(_FOLDERS[self._next_folder])
             self._next_folder = (self._next_folder + 1) % len(_FOLDERS)
             seen, removed = seen + files, removed + gone
-            if seen >= limit:
+            if seen >= limit or self._next_folder == 0:
                 break
+        self.swept = self._next_folder / len(_FOLDERS)
         return removed
 
     def _path(self, key: str) -> Path:
@@ -125,10 +130,24 @@ class FileBackend:
             0o600,
         )
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._wait_for(lock)
             yield
         finally:
             os.close(lock)
+
+    def _wait_for(self, lock: int) -> None:
+        deadline = time.monotonic() + self._timeout
+        pause, longest = PAUSES
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as held:
+                if time.monotonic() >= deadline:
+                    raise Busy(SERVER, "lock") from held
+                time.sleep(pause)
+                pause = min(pause * 2, longest)
+            else:
+                return
 
     def _read(self, path: Path) -> Stored | None:
         try:
@@ -159,11 +178,6 @@ class FileBackend:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-
-    def _sweep_now_and_then(self) -> None:
-        self._claims += 1
-        if self._claims % CLAIMS_PER_SWEEP == 0:
-            self.sweep(limit=1)
 
     def _sweep_folder(self, name: str) -> tuple[int, int]:
         """Sweep one folder; return how many files it had, and how many are gone."""
@@ -205,15 +219,23 @@ def _telling(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackendError("the folder of sessions", doing) from error
+        raise BackendError(SERVER, doing) from error
 
 
-def FileStorage(directory: str | os.PathLike[str], *, clock: Clock | None = None) -> KeyedStorage:
+def FileStorage(
+    directory: str | os.PathLike[str],
+    *,
+    timeout: float = 5.0,
+    sweep_every: int | None = SWEEP_EVERY,
+    clock: Clock | None = None,
+) -> KeyedStorage:
     """
     Return a storage in files below *directory*.
 
     Args:
         directory: On a local disk; made if it is missing. One folder an application.
+        timeout: Seconds to wait for another writer before a call fails.
+        sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
@@ -221,4 +243,8 @@ def FileStorage(directory: str | os.PathLike[str], *, clock: Clock | None = None
         BackendError: The folders cannot be made.
     """
     clock = clock or system_clock
-    return KeyedStorage(FileBackend(directory, clock=clock), clock=clock)
+    patient = FileBackend(directory, timeout=timeout, clock=clock)
+    impatient = FileBackend(directory, timeout=0, clock=clock)
+    backend = InlineBackend(impatient, patient)
+    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every)
+    return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every)

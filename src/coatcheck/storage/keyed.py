@@ -8,17 +8,20 @@ request was faster. The id goes to the client, its SHA-256 to the backend.
 `async` and `await`; a test holds them to it.
 """
 
+import logging
 from inspect import iscoroutinefunction
 
 from coatcheck import lifecycle
-from coatcheck.errors import ConfigurationError, SessionConflict
+from coatcheck.errors import BackendError, ConfigurationError, SessionConflict
 from coatcheck.ids import is_id
 from coatcheck.plan import Plan, renamed
 from coatcheck.sessions import Session
 from coatcheck.storage.backend import Backend, Refused, Stored
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
-from coatcheck.storage.keys import Clock, key_of, system_clock
+from coatcheck.storage.keys import SWEPT_AT_ONCE, Clock, key_of, system_clock
 from coatcheck.storage.threaded import ThreadedBackend
+
+_logger = logging.getLogger("coatcheck")
 
 
 class KeyedStorage:
@@ -30,6 +33,8 @@ class KeyedStorage:
         clock: Seconds since 1970; None: the system's clock.
         aio: The asynchronous form of the same storage, for ASGI applications; None: this backend,
             in worker threads if it waits.
+        sweep_every: New sessions between two small sweeps that this storage makes by itself; None:
+            it makes none.
 
     Raises:
         ConfigurationError: The backend is an asynchronous one.
@@ -46,6 +51,7 @@ class KeyedStorage:
         prefix: str = "",
         clock: Clock | None = None,
         aio: AsyncKeyedStorage | None = None,
+        sweep_every: int | None = None,
     ) -> None:
         self.backend = backend
         self.prefix = prefix
@@ -54,8 +60,12 @@ class KeyedStorage:
             raise ConfigurationError(f"{type(backend).__name__} is awaited: AsyncKeyedStorage")
         self.waits = getattr(backend, "waits", True)
         if aio is None and self.waits:
-            aio = AsyncKeyedStorage(ThreadedBackend(backend), prefix=prefix, clock=clock)
+            aio = AsyncKeyedStorage(
+                ThreadedBackend(backend), prefix=prefix, clock=clock, sweep_every=sweep_every
+            )
         self.aio = aio
+        self._sweep_every = sweep_every
+        self._unswept = 0
 
     def read(self, value: str | None) -> Session:
         """
@@ -93,6 +103,8 @@ class KeyedStorage:
                 continue
             refused = self._leave(plan) if plan.claims else self._replace(plan)
             if refused is None:
+                if plan.claims and self._sweep_every:
+                    self._sweep_now_and_then(self._sweep_every)
                 return lifecycle.settle(session, plan)
             plan = self._rebase(session, refused.stored)
         raise SessionConflict(lifecycle.ATTEMPTS)
@@ -102,7 +114,7 @@ class KeyedStorage:
         Remove expired records where the backend does not do it by itself; return how many.
 
         Args:
-            limit: About how many records to look at. A call that returns less has come round.
+            limit: About how many records to look at; the next call goes on from there.
 
         Raises:
             BackendError: The backend failed.
@@ -115,6 +127,16 @@ class KeyedStorage:
         close = getattr(self.backend, "close", None)
         if close:
             close()
+
+    def _sweep_now_and_then(self, every: int) -> None:
+        self._unswept += 1
+        if self._unswept < every:
+            return
+        self._unswept = 0
+        try:
+            self.sweep(SWEPT_AT_ONCE)
+        except BackendError as error:
+            _logger.warning("expired sessions stay for now: %s (%r)", error, error.__cause__)
 
     def _remove(self, session: Session) -> str | None:
         issued = lifecycle.bury(session)

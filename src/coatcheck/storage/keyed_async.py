@@ -4,13 +4,17 @@ One storage over any backend whose methods are awaited.
 The same text as `keyed`, but for `async` and `await`; a test holds them to it.
 """
 
+import logging
+
 from coatcheck import lifecycle
-from coatcheck.errors import SessionConflict
+from coatcheck.errors import BackendError, SessionConflict
 from coatcheck.ids import is_id
 from coatcheck.plan import Plan, renamed
 from coatcheck.sessions import Session
 from coatcheck.storage.backend import AsyncBackend, Refused, Stored
-from coatcheck.storage.keys import Clock, key_of, system_clock
+from coatcheck.storage.keys import SWEPT_AT_ONCE, Clock, key_of, system_clock
+
+_logger = logging.getLogger("coatcheck")
 
 
 class AsyncKeyedStorage:
@@ -20,6 +24,8 @@ class AsyncKeyedStorage:
     Args:
         prefix: Goes before every key, so that applications can share a server.
         clock: Seconds since 1970; None: the system's clock.
+        sweep_every: New sessions between two small sweeps that this storage makes by itself; None:
+            it makes none.
     """
 
     saves_late = True
@@ -30,10 +36,13 @@ class AsyncKeyedStorage:
         *,
         prefix: str = "",
         clock: Clock | None = None,
+        sweep_every: int | None = None,
     ) -> None:
         self.backend = backend
         self.prefix = prefix
         self.clock = clock or system_clock
+        self._sweep_every = sweep_every
+        self._unswept = 0
 
     async def read(self, value: str | None) -> Session:
         """
@@ -73,6 +82,8 @@ class AsyncKeyedStorage:
                 continue
             refused = await self._leave(plan) if plan.claims else await self._replace(plan)
             if refused is None:
+                if plan.claims and self._sweep_every:
+                    await self._sweep_now_and_then(self._sweep_every)
                 return lifecycle.settle(session, plan)
             plan = self._rebase(session, refused.stored)
         raise SessionConflict(lifecycle.ATTEMPTS)
@@ -82,7 +93,7 @@ class AsyncKeyedStorage:
         Remove expired records where the backend does not do it by itself; return how many.
 
         Args:
-            limit: About how many records to look at. A call that returns less has come round.
+            limit: About how many records to look at; the next call goes on from there.
 
         Raises:
             BackendError: The backend failed.
@@ -95,6 +106,16 @@ class AsyncKeyedStorage:
         close = getattr(self.backend, "close", None)
         if close:
             await close()
+
+    async def _sweep_now_and_then(self, every: int) -> None:
+        self._unswept += 1
+        if self._unswept < every:
+            return
+        self._unswept = 0
+        try:
+            await self.sweep(SWEPT_AT_ONCE)
+        except BackendError as error:
+            _logger.warning("expired sessions stay for now: %s (%r)", error, error.__cause__)
 
     async def _remove(self, session: Session) -> str | None:
         issued = lifecycle.bury(session)

@@ -1,4 +1,4 @@
-"""What storages over a backend share: the key of an id, and the clock."""
+"""What storages over a backend share: the key of an id, the clock, and how often they sweep."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,12 @@ from hashlib import sha256
 
 Clock = Callable[[], float]
 """Returns the seconds since 1970."""
+
+SWEEP_EVERY = 64
+"""New sessions between two sweeps of a storage in files, which nobody else looks after."""
+
+SWEPT_AT_ONCE = 100
+"""Records that such a sweep looks at: more than have come since, and a millisecond at the most."""
 
 
 def system_clock() -> float:
