@@ -9,6 +9,7 @@ import pytest
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 from tests import servers
+from tests.engines import create_table
 
 
 @pytest.fixture
@@ -49,6 +50,26 @@ def memcached_nodes(server_folder: Path) -> Iterator[tuple[str, str]]:
     folder.mkdir()
     with servers.memcached_server(folder, "a") as a, servers.memcached_server(folder, "b") as b:
         yield a, b
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(server_folder: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL of our own, with a table of sessions."""
+    folder = server_folder / "p"
+    folder.mkdir()
+    with servers.postgresql_server(folder) as (url, _):
+        create_table(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(server_folder: Path) -> Iterator[str]:
+    """The URL of a MariaDB of our own, with a table of sessions."""
+    folder = server_folder / "d"
+    folder.mkdir()
+    with servers.mariadb_server(folder) as (url, _):
+        create_table(url)
+        yield url
 
 
 @pytest.fixture

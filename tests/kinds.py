@@ -19,15 +19,18 @@ from coatcheck.storage import (
     RedisStorage,
     SessionStorage,
     SqliteStorage,
+    SqlStorage,
 )
 from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend
 from coatcheck.testing import Clock
+from tests.engines import async_engine, plain_engine
 from tests.fronts import Asgi, Front, Wsgi
 
-PLAIN = ["memory", "file", "sqlite", "redis", "valkey", "memcached"]
+PLAIN = ["memory", "file", "sqlite", "redis", "valkey", "memcached", "postgresql", "mariadb"]
+AWAITED = ["redis-asyncio", "memcached-asyncio", "postgresql-asyncio", "mariadb-asyncio"]
 SERVER_SIDE = [
     *(("wsgi", kind) for kind in PLAIN),
-    *(("asgi", kind) for kind in (*PLAIN, "redis-asyncio", "memcached-asyncio")),
+    *(("asgi", kind) for kind in (*PLAIN, *AWAITED)),
 ]
 EVERYWHERE = [("wsgi", "cookie"), ("asgi", "cookie"), *SERVER_SIDE]
 IN_COOKIE = EVERYWHERE[:2]
@@ -77,6 +80,14 @@ def storage_of(kind: str, request: pytest.FixtureRequest, clock: Clock) -> Itera
                 socket = request.getfixturevalue("valkey_socket")
                 other = stack.enter_context(valkey.Valkey(unix_socket_path=socket))
                 yield Made(RedisStorage(other, prefix=prefix, clock=clock))
+            case "postgresql" | "mariadb":
+                url = request.getfixturevalue(f"{kind}_url")
+                engine = stack.enter_context(plain_engine(url))
+                yield Made(SqlStorage(engine, prefix=prefix, clock=clock))
+            case "postgresql-asyncio" | "mariadb-asyncio":
+                url = request.getfixturevalue(f"{kind.partition('-')[0]}_url")
+                awaited = async_engine(url)
+                yield Made(SqlStorage(awaited, prefix=prefix, clock=clock), awaited.dispose)
             case _:
                 nodes = request.getfixturevalue("memcached_nodes")
                 both = MemcachedStorage(*nodes, prefix=prefix, timeout=10, clock=clock)

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.engines import PLAIN, with_driver
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
@@ -34,19 +36,17 @@ def blocks_of(path: Path) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def somewhere(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    redis_socket: str,
-    valkey_socket: str,
-    memcached_nodes: tuple[str, str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Path:
     """A folder to work in, and the environment that the pages speak of."""
+    server = request.getfixturevalue
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.setenv("SESSION_SECRET", "a-secret-that-only-this-test-knows-0123456789")
-    monkeypatch.setenv("REDIS_URL", f"unix://{redis_socket}")
-    monkeypatch.setenv("VALKEY_URL", f"unix://{valkey_socket}")
-    monkeypatch.setenv("MEMCACHED_NODES", ",".join(memcached_nodes))
+    monkeypatch.setenv("REDIS_URL", f"unix://{server('redis_socket')}")
+    monkeypatch.setenv("VALKEY_URL", f"unix://{server('valkey_socket')}")
+    monkeypatch.setenv("MEMCACHED_NODES", ",".join(server("memcached_nodes")))
+    monkeypatch.setenv("DATABASE_URL", with_driver(server("postgresql_url"), PLAIN))
     return tmp_path
 
 

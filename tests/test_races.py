@@ -26,11 +26,13 @@ from coatcheck.storage import (
     MemcachedStorage,
     RedisStorage,
     SqliteStorage,
+    SqlStorage,
 )
 from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memcached import MemcachedBackend
 from coatcheck.storage.memory import MemoryBackend
 from coatcheck.testing import Clock
+from tests.engines import plain_engine
 from tests.fronts import (
     COOKIE,
     Answer,
@@ -371,6 +373,9 @@ class Place(NamedTuple):
             database = SqliteStorage(f"{self.addresses[0]}/db")
             stack.callback(database.close)
             return database
+        if self.kind in ("postgresql", "mariadb"):
+            engine = stack.enter_context(plain_engine(self.addresses[0]))
+            return SqlStorage(engine, prefix=self.prefix)
         if self.kind == "redis":
             client: redis.Redis = stack.enter_context(
                 redis.Redis(unix_socket_path=self.addresses[0])
@@ -382,7 +387,7 @@ class Place(NamedTuple):
         return storage
 
 
-@pytest.fixture(params=["file", "sqlite", "redis", "memcached"])
+@pytest.fixture(params=["file", "sqlite", "redis", "memcached", "postgresql", "mariadb"])
 def place(request: pytest.FixtureRequest) -> Place:
     """A place for sessions that several processes can reach."""
     fixtures = {
@@ -390,6 +395,8 @@ def place(request: pytest.FixtureRequest) -> Place:
         "sqlite": "tmp_path",
         "redis": "redis_socket",
         "memcached": "memcached_nodes",
+        "postgresql": "postgresql_url",
+        "mariadb": "mariadb_url",
     }
     found = request.getfixturevalue(fixtures[request.param])
     addresses = [*found] if isinstance(found, tuple) else [str(found)]

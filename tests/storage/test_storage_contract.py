@@ -22,6 +22,10 @@ SERVER_SIDE = [
     "valkey",
     "memcached",
     "memcached-asyncio",
+    "postgresql",
+    "postgresql-asyncio",
+    "mariadb",
+    "mariadb-asyncio",
 ]
 
 

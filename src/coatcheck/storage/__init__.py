@@ -20,6 +20,7 @@ from coatcheck.storage.memcached import MemcachedStorage
 from coatcheck.storage.memory import MemoryStorage
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.storage.redis import RedisStorage
+from coatcheck.storage.sql import SqlStorage, sessions_table
 from coatcheck.storage.sqlite import SqliteStorage
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "RedisStorage",
     "Refused",
     "SessionStorage",
+    "SqlStorage",
     "SqliteStorage",
     "Stored",
+    "sessions_table",
 ]

@@ -1,0 +1,37 @@
+"""SQLAlchemy's engines over the databases of the tests, and the drivers that they use."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from coatcheck.storage import SqlStorage
+
+PLAIN = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite"}
+ASYNC = {"postgresql": "postgresql+psycopg", "mysql": "mysql+asyncmy", "sqlite": "sqlite+aiosqlite"}
+
+
+def with_driver(url: str, drivers: dict[str, str]) -> str:
+    """Return the URL with the driver of its database."""
+    dialect, _, rest = url.partition(":")
+    return f"{drivers[dialect]}:{rest}"
+
+
+@contextmanager
+def plain_engine(url: str) -> Iterator[Engine]:
+    """Open an engine that has a connection for each of the threads of a race."""
+    engine = create_engine(with_driver(url, PLAIN), pool_size=10, max_overflow=50)
+    yield engine
+    engine.dispose()
+
+
+def async_engine(url: str) -> AsyncEngine:
+    """Return an engine that has a connection for each of the tasks of a race."""
+    return create_async_engine(with_driver(url, ASYNC), pool_size=10, max_overflow=50)
+
+
+def create_table(url: str) -> None:
+    """Make the table of sessions."""
+    with plain_engine(url) as engine:
+        SqlStorage(engine).create_table()
