@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 import redis
@@ -17,7 +18,7 @@ from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, RedisStorage
 from coatcheck.storage.redis import AsyncRedisBackend, RedisBackend
 from coatcheck.testing import BackendContract
-from coatcheck.testing.backends import Make
+from coatcheck.testing.backends import Make, new_key
 
 
 @pytest.fixture
@@ -94,7 +95,6 @@ def test_what_is_no_client_is_refused() -> None:
             return Encoder()
 
         def execute_command(self, *_: object, **__: object) -> None: ...
-        def register_script(self, _: str) -> None: ...
 
     with pytest.raises(ConfigurationError, match="Stranger"):
         RedisStorage(Stranger())
@@ -112,19 +112,108 @@ def test_a_prefix_keeps_applications_apart(client: redis.Redis) -> None:
 
 def test_the_server_forgets_what_expired(client: redis.Redis) -> None:
     """A record has the server's own ttl, so that nobody has to sweep."""
-    backend = RedisBackend(client)
-    backend.swap("ttl", None, b"one", 100)
-    assert 99_000 < client.pttl("ttl") <= 100_000
-    backend.swap("ttl", b"one", b"two", 200)
-    assert 199_000 < client.pttl("ttl") <= 200_000
+    backend, key = RedisBackend(client), new_key()
+    backend.swap(key, None, b"one", 100)
+    assert 99_000 < client.pttl(key) <= 100_000
+    stored = backend.get(key)
+    assert stored
+    backend.swap(key, stored.version, b"two", 200)
+    assert 199_000 < client.pttl(key) <= 200_000
 
 
 def test_a_script_that_the_server_lost_is_loaded_again(client: redis.Redis) -> None:
     """A server that was restarted or flushed knows the script again after one more round trip."""
-    backend = RedisBackend(client)
-    backend.swap("script", None, b"one", 100)
+    backend, key = RedisBackend(client), new_key()
+    backend.swap(key, None, b"one", 100)
+    stored = backend.get(key)
+    assert stored
     client.script_flush()
-    assert backend.swap("script", b"one", b"two", 100) is None
+    assert backend.swap(key, stored.version, b"two", 100) is None
+
+
+@contextmanager
+def watched(client: redis.Redis, key: str) -> Iterator[list[str]]:
+    """Collect the commands that the server is given about a key."""
+    commands: list[str] = []
+    opened: Any = client
+    with opened.monitor() as monitor:
+        yield commands
+        opened.execute_command("ECHO", "end")
+        for told in monitor.listen():
+            if told["command"] == "ECHO end":
+                return
+            if key in told["command"] and told["client_type"] != "lua":
+                commands.append(told["command"].partition(" ")[0])
+
+
+def test_a_write_is_one_conditional_set_where_the_server_has_it(valkey_socket: str) -> None:
+    """Valkey compares and sets in one command of its own."""
+    with redis.Redis(unix_socket_path=valkey_socket) as client:
+        backend, key = RedisBackend(client), new_key()
+        with watched(client, key) as commands:
+            backend.swap(key, None, b"one", 100)
+            stored = backend.get(key)
+            assert stored
+            assert backend.swap(key, stored.version, b"two", 100) is None
+            assert backend.swap(key, stored.version, b"three", 100) is not None
+            backend.delete(key)
+    assert commands == ["SET", "GET", "SET", "SET", "DEL"]
+
+
+def test_a_write_is_one_script_where_it_has_not(client: redis.Redis) -> None:
+    """An older server is asked for the conditional SET once, and never again."""
+    backend, key = RedisBackend(client), new_key()
+    with watched(client, key) as commands:
+        backend.swap(key, None, b"one", 100)
+        for record in (b"two", b"three"):
+            stored = backend.get(key)
+            assert stored
+            assert backend.swap(key, stored.version, record, 100) is None
+    assert [command for command in commands if command != "EVAL"] == [
+        "SET", "GET", "SET", "EVALSHA", "GET", "EVALSHA",
+    ]  # fmt: skip
+
+
+class Twice:
+    """A client that sends each command again, as one does that lost the answer."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def execute_command(self, *args: object, **options: object) -> object:
+        self._client.execute_command(*args, **options)
+        return self._client.execute_command(*args, **options)
+
+
+@pytest.mark.parametrize("server", ["redis", "valkey"])
+def test_a_command_that_is_sent_again_counts_once(
+    server: str, request: pytest.FixtureRequest
+) -> None:
+    """A client that retries finds its own write, and takes it for what it is."""
+    socket = request.getfixturevalue(f"{server}_socket")
+    with redis.Redis(unix_socket_path=socket) as client:
+        backend = RedisBackend(client)
+        backend._ask = Twice(client).execute_command
+        storage = KeyedStorage(backend)
+        session = storage.read(None)
+        session["n"] = 0
+        value = storage.save(session)
+        for _ in range(3):
+            session = storage.read(value)
+            session.apply("n", lambda n: n + 1)
+            assert storage.save(session) is None
+        assert storage.read(value)["n"] == 3
+
+
+def test_a_client_that_reads_from_replicas_is_refused(redis_socket: str) -> None:
+    """A replica may not have heard yet that somebody signed out."""
+
+    class Replica(redis.ConnectionPool):
+        is_master = False
+
+    pool = Replica.from_url(f"unix://{redis_socket}")
+    with pytest.raises(ConfigurationError, match="replicas"):
+        RedisStorage(redis.Redis(connection_pool=pool))
 
 
 def test_a_server_that_is_not_there_is_a_backend_error(tmp_path: object) -> None:

@@ -1,8 +1,13 @@
 """
-Sessions in Redis or Valkey, over redis-py's or valkey-py's client, plain or asyncio.
+Sessions in Redis or Valkey, over redis-py's or valkey-py's client, plain or asyncio: one server,
+Sentinel or Cluster.
 
-A read is one GET. A write is one script that compares and sets, or one SET NX for a new session:
-one round trip either way. The record itself is its version, so the server keeps no counter beside.
+A read is one GET, a new session one SET NX, a write one conditional SET (`IFEQ`, Valkey 8.1 and
+Redis 8.4) or, on older servers, one script that does the same: one round trip each.
+
+A client may send a command again when an answer was lost. So every write carries eight random bytes
+before the record: a write that is refused by itself knows that it was done. What lies in the server
+is its own version, and the server keeps no counter beside.
 
 `RedisBackend` and `AsyncRedisBackend` are the same text but for `async` and `await`; a test holds
 them to it.
@@ -11,6 +16,8 @@ them to it.
 import inspect
 import math
 from collections.abc import Awaitable
+from hashlib import sha1
+from secrets import token_bytes
 from typing import Any, Protocol, TypeGuard, overload
 
 from coatcheck.errors import BackendError, ConfigurationError
@@ -23,11 +30,15 @@ REPLACE = """
 local there = redis.call('GET', KEYS[1])
 if there == ARGV[1] then
     redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-    return 1
 end
 return there
 """
-"""Returns 1 when the record is in place, else what is there: a record, or nothing."""
+"""Returns what was there, as SET with IFEQ and GET does."""
+
+REPLACE_SHA = sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
+
+MARK = 8
+"""Random bytes that tell one write from any other."""
 
 _ROOTS = {"redis": "RedisError", "valkey": "ValkeyError"}  # library: the root of its errors
 
@@ -36,14 +47,12 @@ class Client(Protocol):
     """What is used of a plain client."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any: ...
-    def register_script(self, script: str) -> Any: ...
 
 
 class AsyncClient(Protocol):
     """What is used of an asyncio client."""
 
     def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]: ...
-    def register_script(self, script: str) -> Any: ...
     def aclose(self) -> Awaitable[None]: ...
 
 
@@ -55,76 +64,107 @@ class RedisBackend:
         client: Its timeouts and retries are the application's.
 
     Raises:
-        ConfigurationError: The client decodes what it reads; records are bytes.
+        ConfigurationError: The client decodes what it reads, or reads from replicas.
     """
 
     def __init__(self, client: Client) -> None:
-        _check_bytes(client)
-        self._client = client
-        self._replace = client.register_script(REPLACE)
+        _check(client)
+        self._ask = client.execute_command
         self._errors = _errors_of(client)
+        self._has_ifeq = True
 
     def get(self, key: str) -> Stored | None:
         try:
-            record = self._client.execute_command("GET", key)
+            return _stored(self._ask("GET", key))
         except self._errors as error:
             raise BackendError("Redis", "read") from error
-        return None if record is None else Stored(record, version=record)
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        ttl = _milliseconds(ttl)
+        data, px = token_bytes(MARK) + record, max(1, math.ceil(ttl * 1000))
         try:
             if version is None:
-                done = self._client.execute_command("SET", key, record, "PX", ttl, "NX")
-                there = None if done else self._client.execute_command("GET", key)
+                done = self._ask("SET", key, data, "PX", px, "NX")
+                there = data if done else self._ask("GET", key)
             else:
-                there = self._replace(keys=[key], args=[version, record, ttl])
-                done = there == 1
+                there = self._replace(key, version, data, px)
+                done = there == version
         except self._errors as error:
             raise BackendError("Redis", "write") from error
-        return None if done else Refused(None if there is None else Stored(there, version=there))
+        return None if done or there == data else Refused(_stored(there))
 
     def delete(self, key: str) -> None:
         try:
-            self._client.execute_command("DEL", key)
+            self._ask("DEL", key)
         except self._errors as error:
             raise BackendError("Redis", "delete") from error
+
+    def _replace(self, key: str, version: object, data: bytes, px: int) -> Any:
+        """Replace what is there if it is that version; return what was there."""
+        if self._has_ifeq:
+            try:
+                args = ("SET", key, data, "IFEQ", version, "GET", "PX", px)
+                return self._ask(*args, get=True)
+            except self._errors as error:
+                if "syntax" not in str(error):
+                    raise
+                self._has_ifeq = False
+        try:
+            return self._ask("EVALSHA", REPLACE_SHA, 1, key, version, data, px)
+        except self._errors as error:
+            if "No matching script" not in str(error):
+                raise
+            return self._ask("EVAL", REPLACE, 1, key, version, data, px)
 
 
 class AsyncRedisBackend:
     """A `RedisBackend` whose methods are awaited."""
 
     def __init__(self, client: AsyncClient) -> None:
-        _check_bytes(client)
-        self._client = client
-        self._replace = client.register_script(REPLACE)
+        _check(client)
+        self._ask = client.execute_command
         self._errors = _errors_of(client)
+        self._has_ifeq = True
 
     async def get(self, key: str) -> Stored | None:
         try:
-            record = await self._client.execute_command("GET", key)
+            return _stored(await self._ask("GET", key))
         except self._errors as error:
             raise BackendError("Redis", "read") from error
-        return None if record is None else Stored(record, version=record)
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        ttl = _milliseconds(ttl)
+        data, px = token_bytes(MARK) + record, max(1, math.ceil(ttl * 1000))
         try:
             if version is None:
-                done = await self._client.execute_command("SET", key, record, "PX", ttl, "NX")
-                there = None if done else await self._client.execute_command("GET", key)
+                done = await self._ask("SET", key, data, "PX", px, "NX")
+                there = data if done else await self._ask("GET", key)
             else:
-                there = await self._replace(keys=[key], args=[version, record, ttl])
-                done = there == 1
+                there = await self._replace(key, version, data, px)
+                done = there == version
         except self._errors as error:
             raise BackendError("Redis", "write") from error
-        return None if done else Refused(None if there is None else Stored(there, version=there))
+        return None if done or there == data else Refused(_stored(there))
 
     async def delete(self, key: str) -> None:
         try:
-            await self._client.execute_command("DEL", key)
+            await self._ask("DEL", key)
         except self._errors as error:
             raise BackendError("Redis", "delete") from error
+
+    async def _replace(self, key: str, version: object, data: bytes, px: int) -> Any:
+        if self._has_ifeq:
+            try:
+                args = ("SET", key, data, "IFEQ", version, "GET", "PX", px)
+                return await self._ask(*args, get=True)
+            except self._errors as error:
+                if "syntax" not in str(error):
+                    raise
+                self._has_ifeq = False
+        try:
+            return await self._ask("EVALSHA", REPLACE_SHA, 1, key, version, data, px)
+        except self._errors as error:
+            if "No matching script" not in str(error):
+                raise
+            return await self._ask("EVAL", REPLACE, 1, key, version, data, px)
 
 
 @overload
@@ -142,13 +182,14 @@ def RedisStorage(
     Return a storage in Redis or Valkey.
 
     Args:
-        client: `redis.Redis` or `valkey.Valkey` for any application; one of `redis.asyncio` or
-            `valkey.asyncio` for ASGI, where it is the faster choice.
+        client: `Redis` or `RedisCluster` of redis-py, `Valkey` or `ValkeyCluster` of valkey-py, or
+            what a Sentinel's `master_for` returns; for ASGI those of their asyncio modules are
+            the faster choice.
         prefix: Goes before every key, so that applications can share a server.
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: The client was made with decode_responses=True.
+        ConfigurationError: The client was made with decode_responses=True, or reads from replicas.
     """
     if _is_async(client):
         return AsyncKeyedStorage(AsyncRedisBackend(client), prefix=prefix, clock=clock)
@@ -159,15 +200,27 @@ def _is_async(client: Client | AsyncClient) -> TypeGuard[AsyncClient]:
     return inspect.iscoroutinefunction(client.execute_command)
 
 
-def _milliseconds(ttl: float) -> int:
-    return max(1, math.ceil(ttl * 1000))
+def _stored(data: bytes | None) -> Stored | None:
+    return None if data is None else Stored(data[MARK:], version=data)
 
 
-def _check_bytes(client: Any) -> None:
+def _check(client: Any) -> None:
     if client.get_encoder().decode_responses:
         raise ConfigurationError(
             "this Redis client decodes what it reads, and records are bytes: give the storage a "
             "client of its own, made without decode_responses=True"
+        )
+    # A replica may not have heard yet that somebody signed out.
+    pool = getattr(client, "connection_pool", None)
+    elsewhere = (
+        getattr(client, "read_from_replicas", False)
+        or getattr(client, "load_balancing_strategy", None)
+        or not getattr(pool, "is_master", True)
+    )
+    if elsewhere:
+        raise ConfigurationError(
+            "this Redis client reads from replicas, which are behind: give the storage a client of "
+            "the master"
         )
 
 
