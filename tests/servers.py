@@ -12,8 +12,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -40,30 +41,64 @@ def valkey_program() -> str:
     return str(_binary.get_binary_path())
 
 
-@contextmanager
-def server(
-    *command: str,
-    ready: Callable[[], bool],
-    user: str | None = None,
-    ending: signal.Signals = signal.SIGTERM,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; it is ready when *ready* says so."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        user=user,
-        cwd="/",
-    )
-    try:
-        wait_until(ready, alive=lambda: process.poll() is None)
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)  # one that a test paused could not end
-            process.send_signal(ending)
-        process.wait(PATIENCE)
+class Server:
+    """
+    A server that runs while the block does, and can be stopped, paused and started again in it.
+
+    Args:
+        ready: Tells whether it answers.
+        user: Who runs it; None: whoever runs the tests.
+        ending: The signal that ends it.
+    """
+
+    def __init__(
+        self,
+        *command: str,
+        ready: Callable[[], bool],
+        user: str | None = None,
+        ending: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self._command = command
+        self._ready = ready
+        self._user = user
+        self._ending = ending
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self._user,
+            cwd="/",
+        )
+        try:
+            wait_until(self._ready, alive=lambda: self._process.poll() is None)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, ending: signal.Signals | None = None) -> None:
+        """End it, and wait until it has ended."""
+        self.resume()
+        self._process.send_signal(ending or self._ending)
+        self._process.wait(PATIENCE)
+
+    def pause(self) -> None:
+        """Let it answer nothing, and keep its connections."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
 
 def wait_until(ready: Callable[[], bool], *, alive: Callable[[], bool] = lambda: True) -> None:
@@ -80,7 +115,7 @@ def redis_server(folder: Path, *, program: str) -> Iterator[str]:
     """Run Redis or Valkey; yield the path of its socket."""
     socket = folder / "redis"
     command = [program, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
-    with server(*command, "--save", "", "--appendonly", "no", ready=socket.exists):
+    with Server(*command, "--save", "", "--appendonly", "no", ready=socket.exists):
         yield str(socket)
 
 
@@ -89,7 +124,7 @@ def memcached_server(folder: Path, name: str = "memcached") -> Iterator[str]:
     """Run Memcached; yield the path of its socket."""
     socket = folder / name
     account = ["-u", "root"] if os.getuid() == 0 else []
-    with server(find("memcached"), *account, "-s", str(socket), "-m", "64", ready=socket.exists):
+    with Server(find("memcached"), *account, "-s", str(socket), "-m", "64", ready=socket.exists):
         yield str(socket)
 
 
@@ -123,8 +158,8 @@ def postgresql_program(name: str) -> str:
 
 
 @contextmanager
-def postgresql_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run PostgreSQL; yield its URL and its process."""
+def postgresql_server(folder: Path) -> Iterator[tuple[str, Server]]:
+    """Run PostgreSQL; yield its URL, and the server."""
     user = "postgres" if os.getuid() == 0 else None  # it does not run as root
     if user:
         shutil.chown(folder, user)
@@ -141,13 +176,13 @@ def postgresql_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[byte
         return subprocess.run(ready, check=False).returncode == 0
 
     # SIGTERM would wait until the last client has left.
-    with server(*command, ready=is_ready, user=user, ending=signal.SIGINT) as process:
-        yield f"postgresql://coatcheck@127.0.0.1:{port}/postgres", process
+    with Server(*command, ready=is_ready, user=user, ending=signal.SIGINT) as running:
+        yield f"postgresql://coatcheck@127.0.0.1:{port}/postgres", running
 
 
 @contextmanager
-def mariadb_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run MariaDB; yield its URL and its process."""
+def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
+    """Run MariaDB; yield its URL, and the server."""
     user = "mysql" if os.getuid() == 0 else None  # it does not run as root
     if user:
         shutil.chown(folder, user)
@@ -165,5 +200,5 @@ def mariadb_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]
     options = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
     options += [f"--init-file={start}", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"]
     command = [find("mariadbd"), "--no-defaults", f"--datadir={data}", *options]
-    with server(*command, ready=lambda: answers(port), user=user) as process:
-        yield f"mysql://coatcheck:secret@127.0.0.1:{port}/coatcheck", process
+    with Server(*command, ready=lambda: answers(port), user=user) as running:
+        yield f"mysql://coatcheck:secret@127.0.0.1:{port}/coatcheck", running

@@ -2,6 +2,7 @@
 The command line.
 
     coatcheck demo --storage redis://127.0.0.1:6379 --port 8080
+    coatcheck sweep postgresql://user:password@host/database
 
 Exit codes: 0 after Ctrl+C, 1 if something out there is in the way (a taken port, a server that does
 not answer, a missing package), 2 if the command line makes no sense.
@@ -20,6 +21,7 @@ from typing import NoReturn
 
 from coatcheck import __version__
 from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.sweeping import sweep
 
 LAST_PORT = 65535
 
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        if options.command == "sweep":
+            return sweep(options.url)
         return _demo(parser, options)
     except ImportError as missing:
         package = str(missing.name).partition(".")[0]
@@ -91,7 +95,7 @@ def _complain(what: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="coatcheck", description="HTTP sessions for Python.")
     parser.add_argument("--version", action="version", version=f"coatcheck {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     demo = commands.add_parser("demo", help="serve a small shop that shows what sessions do")
     demo.add_argument(
         "--storage",
@@ -99,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         help="memory, file:DIR, redis://HOST:PORT, memcached://HOST:PORT,HOST:PORT or cookie "
         "(default: files in a temporary folder)",
     )
+    sweeping = commands.add_parser("sweep", help="remove the expired sessions of a storage")
+    sweeping.add_argument("url", metavar="URL", help="sqlite:PATH, file:DIR, postgresql://…")
     demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     demo.add_argument(
         "--port", type=_port, default=8000, help="default: %(default)s; 0: a free one"

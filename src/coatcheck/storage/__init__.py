@@ -22,6 +22,7 @@ from coatcheck.storage.protocol import SessionStorage
 from coatcheck.storage.redis import RedisStorage
 from coatcheck.storage.sql import SqlStorage, sessions_table
 from coatcheck.storage.sqlite import SqliteStorage
+from coatcheck.storage.urls import storage_from_url
 
 __all__ = [
     "AsyncBackend",
@@ -39,4 +40,5 @@ __all__ = [
     "SqliteStorage",
     "Stored",
     "sessions_table",
+    "storage_from_url",
 ]

@@ -40,7 +40,10 @@ REPLACE_SHA = sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
 MARK = 8
 """Random bytes that tell one write from any other."""
 
-_ROOTS = {"redis": "RedisError", "valkey": "ValkeyError"}  # library: the root of its errors
+_ROOTS = {  # library: the roots of its errors
+    "redis": ("RedisError", "RedisClusterException"),
+    "valkey": ("ValkeyError", "ValkeyClusterException"),
+}
 
 
 class Client(Protocol):
@@ -229,6 +232,7 @@ def _errors_of(client: object) -> tuple[type[Exception], ...]:
     for kind in type(client).__mro__:
         library = kind.__module__.partition(".")[0]
         if library in _ROOTS:
-            root: type[Exception] = getattr(__import__(library), _ROOTS[library])
-            return (root, OSError, TimeoutError)
+            errors = __import__(f"{library}.exceptions", fromlist=["exceptions"])
+            roots = (getattr(errors, name) for name in _ROOTS[library])
+            return (*roots, OSError, TimeoutError)
     raise ConfigurationError(f"{type(client).__name__} is no client of redis-py or valkey-py")

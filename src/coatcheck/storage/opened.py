@@ -1,0 +1,120 @@
+"""
+Backends that are opened when they are first used, and closed by whoever is done with them.
+
+The storages that `storage_from_url` returns are made when a program starts, often in a process that
+serves nothing itself. So no server is asked before the first request; after `close()` the next use
+opens again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from threading import Lock
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+
+
+class Opened(NamedTuple):
+    """A backend, and what releases what it uses."""
+
+    backend: Backend
+    close: Callable[[], None]
+
+
+class AsyncOpened(NamedTuple):
+    """An asynchronous backend, and what releases what it uses."""
+
+    backend: AsyncBackend
+    close: Callable[[], Awaitable[object]]
+
+
+class OpenedBackend:
+    """
+    The backend that *open* returns.
+
+    Args:
+        open: Called by the first that needs it; may raise `BackendError`, and is called again then.
+    """
+
+    def __init__(self, open: Callable[[], Opened]) -> None:
+        self._open = open
+        self._opened: Opened | None = None
+        self._lock = Lock()
+
+    def get(self, key: str) -> Stored | None:
+        return self._backend.get(key)
+
+    def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        return self._backend.swap(key, version, record, ttl)
+
+    def delete(self, key: str) -> None:
+        self._backend.delete(key)
+
+    def sweep(self, limit: int) -> int:
+        sweep: Callable[[int], int] | None = getattr(self._backend, "sweep", None)
+        return sweep(limit) if sweep else 0
+
+    @property
+    def swept(self) -> float:
+        """The share of the round of sweeps that is done; 0 when it has come round."""
+        share: float = getattr(self._backend, "swept", 0.0)
+        return share
+
+    def close(self) -> None:
+        """Close what was opened."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened:
+            opened.close()
+
+    @property
+    def _backend(self) -> Backend:
+        opened = self._opened
+        if opened is None:
+            with self._lock:
+                opened = self._opened = self._opened or self._open()
+        return opened.backend
+
+
+class AsyncOpenedBackend:
+    """The asynchronous backend that *open* returns; each event loop has one of its own."""
+
+    def __init__(self, open: Callable[[], Awaitable[AsyncOpened]]) -> None:
+        self._open = open
+        self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[AsyncOpened]] = (
+            WeakKeyDictionary()
+        )
+
+    async def get(self, key: str) -> Stored | None:
+        return await (await self._backend()).get(key)
+
+    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        return await (await self._backend()).swap(key, version, record, ttl)
+
+    async def delete(self, key: str) -> None:
+        await (await self._backend()).delete(key)
+
+    async def sweep(self, limit: int) -> int:
+        sweep: Callable[[int], Awaitable[int]] | None
+        sweep = getattr(await self._backend(), "sweep", None)
+        return await sweep(limit) if sweep else 0
+
+    async def close(self) -> None:
+        """Close what the running event loop opened."""
+        opening = self._opened.pop(asyncio.get_running_loop(), None)
+        if opening:
+            await (await opening).close()
+
+    async def _backend(self) -> AsyncBackend:
+        loop = asyncio.get_running_loop()
+        opening = self._opened.get(loop)
+        if opening is None:
+            opening = self._opened[loop] = asyncio.ensure_future(self._open())
+        try:
+            # Shielded: a request that is cancelled leaves the others that wait for it alone.
+            return (await asyncio.shield(opening)).backend
+        except BaseException:
+            if opening.done() and (opening.cancelled() or opening.exception()):
+                self._opened.pop(loop, None)
+            raise

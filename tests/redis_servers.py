@@ -1,0 +1,157 @@
+"""Redis and Valkey in the forms that scale out, and those that refuse: on ports of 127.0.0.1."""
+
+import datetime
+import ipaddress
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.servers import Server, answers, find, free_port, wait_until
+
+NODE_TIMEOUT = 500
+"""Milliseconds after which a node that does not answer counts as gone."""
+
+
+class Node(NamedTuple):
+    """A server, and its port."""
+
+    port: int
+    server: Server
+
+    def ask(self, *command: object) -> Any:
+        """Send a command, and return its answer."""
+        with redis.Redis(port=self.port, socket_timeout=5) as client:
+            return client.execute_command(*command)
+
+
+@contextmanager
+def node(
+    folder: Path, *options: str, program: str | None = None, port: int | None = None
+) -> Iterator[Node]:
+    """Run a server that keeps nothing on disk."""
+    port = port or free_port()
+    folder.mkdir(exist_ok=True)
+    command = [program or find("redis-server"), "--bind", "127.0.0.1", "--dir", str(folder)]
+    if "--port" not in options:
+        command += ["--port", str(port)]
+    command += ["--save", "", "--appendonly", "no", *options]
+    with Server(*command, ready=lambda: answers(port)) as running:
+        yield Node(port, running)
+
+
+@contextmanager
+def cluster(folder: Path, *, program: str | None = None) -> Iterator[list[Node]]:
+    """Run three masters and a replica of each, the masters first."""
+    with ExitStack() as stack:
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT)]
+        nodes = [
+            stack.enter_context(node(folder / str(number), *options, program=program))
+            for number in range(6)
+        ]
+        places = [f"127.0.0.1:{each.port}" for each in nodes]
+        create = [find("redis-cli"), "--cluster", "create", *places, "--cluster-replicas", "1"]
+        subprocess.run([*create, "--cluster-yes"], check=True, capture_output=True)
+        wait_until(lambda: all(is_whole(each) for each in nodes))
+        yield nodes
+
+
+def is_whole(node: Node) -> bool:
+    """Tell whether a node sees a whole cluster, with its replica in step if it is a master."""
+    info = str(node.ask("CLUSTER", "INFO"))
+    replication = node.ask("INFO", "replication")
+    linked = replication["role"] == "master" or replication["master_link_status"] == "up"
+    return "ok" in info and linked and str(node.ask("CLUSTER", "NODES")).count("connected") >= 6
+
+
+class Watch(NamedTuple):
+    """A master, its replica, and the Sentinels that watch them."""
+
+    master: Node
+    replica: Node
+    sentinels: Sequence[Node]
+
+
+@contextmanager
+def sentinel(folder: Path, *, program: str | None = None) -> Iterator[Watch]:
+    """Run a master named "mymaster", a replica in step with it, and three Sentinels."""
+    with ExitStack() as stack:
+        master = stack.enter_context(node(folder / "master", program=program))
+        follow = ["--replicaof", "127.0.0.1", str(master.port)]
+        replica = stack.enter_context(node(folder / "replica", *follow, program=program))
+        wait_until(lambda: "online" in str(master.ask("INFO", "replication")))
+        sentinels = []
+        for number in range(3):
+            place, port = folder / f"sentinel{number}", free_port()
+            place.mkdir()
+            config = place / "sentinel.conf"
+            config.write_text(
+                f"port {port}\n"
+                f"sentinel monitor mymaster 127.0.0.1 {master.port} 2\n"
+                f"sentinel down-after-milliseconds mymaster {NODE_TIMEOUT}\n"
+                "sentinel failover-timeout mymaster 3000\n"
+            )
+            command = [program or find("redis-server"), str(config), "--sentinel"]
+            running = Server(*command, ready=partial(answers, port))
+            sentinels.append(Node(port, stack.enter_context(running)))
+        wait_until(lambda: all(_knows_all(each) for each in sentinels))
+        yield Watch(master, replica, sentinels)
+
+
+def _knows_all(node: Node) -> bool:
+    (found,) = node.ask("SENTINEL", "MASTERS")
+    return bool(found[b"num-other-sentinels"] == b"2" and found[b"num-slaves"] == b"1")
+
+
+class Certificates(NamedTuple):
+    """Files of a certificate for 127.0.0.1, which vouches for itself, and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def certificates(folder: Path) -> Certificates:
+    """Make a certificate that is good for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    place = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([place]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    found = Certificates(folder / "cert.pem", folder / "key.pem")
+    found.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    found.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return found
+
+
+def with_tls(folder: Path, found: Certificates) -> tuple[list[str], int]:
+    """Return the options of a server that speaks TLS alone, and its port."""
+    port = free_port()
+    files = ["--tls-cert-file", str(found.certificate), "--tls-key-file", str(found.key)]
+    ca = ["--tls-ca-cert-file", str(found.certificate), "--tls-auth-clients", "no"]
+    folder.mkdir(exist_ok=True)
+    return ["--port", "0", "--tls-port", str(port), *files, *ca], port
