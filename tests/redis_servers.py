@@ -68,7 +68,10 @@ def is_whole(node: Node) -> bool:
     """Tell whether a node sees a whole cluster, with its replica in step if it is a master."""
     info = str(node.ask("CLUSTER", "INFO"))
     replication = node.ask("INFO", "replication")
-    linked = replication["role"] == "master" or replication["master_link_status"] == "up"
+    if replication["role"] == "master":
+        linked = replication.get("slave0", {}).get("state") == "online"
+    else:
+        linked = replication["master_link_status"] == "up"
     return "ok" in info and linked and str(node.ask("CLUSTER", "NODES")).count("connected") >= 6
 
 
@@ -155,3 +158,22 @@ def with_tls(folder: Path, found: Certificates) -> tuple[list[str], int]:
     ca = ["--tls-ca-cert-file", str(found.certificate), "--tls-auth-clients", "no"]
     folder.mkdir(exist_ok=True)
     return ["--port", "0", "--tls-port", str(port), *files, *ca], port
+
+
+def migration(nodes: list[Node]) -> Iterator[str]:
+    """Move every record's slot from the first master to the second, in steps that are told."""
+    source, target = nodes[0], nodes[1]
+    origin, goal = (node.ask("CLUSTER", "MYID").decode() for node in (source, target))
+    slots = {int(source.ask("CLUSTER", "KEYSLOT", key)) for key in source.ask("KEYS", "*")}
+    for slot in slots:
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", origin)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", goal)
+    yield "the slots are about to move"
+    for slot in slots:
+        for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+    yield "the records have moved"
+    for slot in slots:
+        for node in (target, source, nodes[2]):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", goal)
+    yield "the slots have moved"

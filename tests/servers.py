@@ -94,11 +94,27 @@ class Server:
 
     def pause(self) -> None:
         """Let it answer nothing, and keep its connections."""
-        self._process.send_signal(signal.SIGSTOP)
+        for pid in self._family():
+            os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let it go on."""
-        self._process.send_signal(signal.SIGCONT)
+        for pid in self._family():
+            os.kill(pid, signal.SIGCONT)
+
+    def _family(self) -> list[int]:
+        """Return its process and the children: PostgreSQL has one for each connection."""
+        own = self._process.pid
+        found = [own] if self._process.poll() is None else []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                after = stat.read_text().rpartition(")")[2]
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(after.split()[1]) == own:
+                found.append(int(stat.parent.name))
+        return found
 
 
 def wait_until(ready: Callable[[], bool], *, alive: Callable[[], bool] = lambda: True) -> None:
@@ -119,13 +135,24 @@ def redis_server(folder: Path, *, program: str) -> Iterator[str]:
         yield str(socket)
 
 
+def memcached(socket: Path) -> Server:
+    """Return a Memcached on that socket."""
+    account = ["-u", "root"] if os.getuid() == 0 else []
+    options = [*account, "-s", str(socket), "-m", "64"]
+    return Server(find("memcached"), *options, ready=lambda: listens(socket))
+
+
+def listens(path: Path) -> bool:
+    """Tell whether somebody listens on that socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 @contextmanager
 def memcached_server(folder: Path, name: str = "memcached") -> Iterator[str]:
     """Run Memcached; yield the path of its socket."""
-    socket = folder / name
-    account = ["-u", "root"] if os.getuid() == 0 else []
-    with Server(find("memcached"), *account, "-s", str(socket), "-m", "64", ready=socket.exists):
-        yield str(socket)
+    with memcached(folder / name):
+        yield str(folder / name)
 
 
 def free_port() -> int:
