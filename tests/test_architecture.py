@@ -40,6 +40,7 @@ ROOMS = [
     "storage.sql_table",
     "storage.sql_backend",
     "storage.sql",
+    "storage.migrating",
     "storage.opened",
     "storage.redis_url",
     "storage.postgresql",
@@ -210,6 +211,7 @@ def methods_of(path: Path, name: str, *, but: set[str]) -> dict[str, str]:
     [
         ("storage/keyed.py storage/keyed_async.py", "KeyedStorage", {"__init__"}),
         ("storage/redis.py", "RedisBackend", {"__init__"}),
+        ("storage/migrating.py", "MigratingBackend", {"__init__"}),
         ("storage/sql_backend.py", "SqlBackend", {"__init__", "_connected", "create_table"}),
     ],
 )

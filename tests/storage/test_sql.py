@@ -5,16 +5,19 @@ import multiprocessing
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, event, inspect, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import SqlStorage, sessions_table
 from coatcheck.storage.keys import system_clock
 from coatcheck.storage.sql_backend import AsyncSqlBackend, SqlBackend
+from coatcheck.storage.sql_table import Deadlock, telling
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backends import HOUR, Make, new_key
 from tests.engines import async_engine, plain_engine
@@ -311,3 +314,34 @@ def test_a_storage_sweeps_by_itself_if_asked(engine: Engine, clock: Clock) -> No
         left = connection.execute(text(f"SELECT count(*) FROM {table.name}")).scalar_one()
         assert left == 2
     storage.backend._table.drop(engine)
+
+
+@pytest.mark.parametrize("lost", [2, 5])
+def test_a_sweep_that_loses_a_deadlock_is_tried_again(
+    own_table: SqlBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """Nothing was done; after five in a row it is an error."""
+    own_table.swap("old", None, b"short", 10)
+    clock.advance(11)
+    run, left = own_table._run, [Deadlock("test", "sweep") for _ in range(lost)]
+
+    def losing(*arguments: Any) -> int:
+        if left:
+            raise left.pop()
+        return run(*arguments)
+
+    monkeypatch.setattr(own_table, "_run", losing)
+    if lost < 5:
+        assert own_table.sweep() == 1
+    else:
+        with pytest.raises(BackendError):
+            own_table.sweep()
+
+
+def test_a_deadlock_of_the_database_is_told_from_other_errors(engine: Engine) -> None:
+    """By the code that the database gives it."""
+    code: Any = type("Error", (Exception,), {"sqlstate": "40P01"})("deadlock detected")
+    for cause, kind in ((code, Deadlock), (Exception(1213), Deadlock), (OSError(1), BackendError)):
+        with pytest.raises(BackendError) as raised, telling(engine, "sweep"):
+            raise OperationalError("DELETE", None, cause)
+        assert type(raised.value) is kind

@@ -18,6 +18,7 @@ from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
 from coatcheck.storage.memcached import MemcachedStorage
 from coatcheck.storage.memory import MemoryStorage
+from coatcheck.storage.migrating import Migrating
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.storage.redis import RedisStorage
 from coatcheck.storage.sql import SqlStorage, sessions_table
@@ -33,6 +34,7 @@ __all__ = [
     "KeyedStorage",
     "MemcachedStorage",
     "MemoryStorage",
+    "Migrating",
     "RedisStorage",
     "Refused",
     "SessionStorage",

@@ -33,8 +33,7 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
-ABANDONED = 3600
-"""Seconds after which a temporary file belongs to nobody any more."""
+ABANDONED = 3600  # seconds after which a temporary file belongs to nobody any more
 
 PAUSES = (0.0005, 0.02)
 """Seconds between two looks at a lock that somebody holds: the shortest, and the longest."""
@@ -42,6 +41,7 @@ PAUSES = (0.0005, 0.02)
 SERVER = "the folder of sessions"
 
 _DEADLINE = struct.Struct(">d")
+LARGEST = _DEADLINE.size + LIMIT + 8  # a storage around this one may put a mark before a record
 _KEY = re.compile(r"[A-Za-z0-9_:-]{2,200}")
 _FOLDERS = [f"{number:02x}" for number in range(256)]
 
@@ -152,10 +152,10 @@ class FileBackend:
     def _read(self, path: Path) -> Stored | None:
         try:
             with path.open("rb") as file:
-                data = file.read(_DEADLINE.size + LIMIT + 1)
+                data = file.read(LARGEST + 1)
         except FileNotFoundError:
             return None
-        if not _DEADLINE.size <= len(data) <= _DEADLINE.size + LIMIT:
+        if not _DEADLINE.size <= len(data) <= LARGEST:
             _logger.warning("a session file is damaged and counts as absent")
             return None
         if _DEADLINE.unpack_from(data)[0] <= self._clock():

@@ -14,7 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.keys import Clock
-from coatcheck.storage.sql_table import Round, Statements, Taken, telling
+from coatcheck.storage.sql_table import (
+    SWEEP_TRIES,
+    Deadlock,
+    Round,
+    Statements,
+    Taken,
+    telling,
+)
 
 VERSION_BITS = 63
 """A BIGINT that is not negative."""
@@ -67,7 +74,13 @@ class SqlBackend:
             with self._connected("sweep") as connection:
                 counted = connection.execute(self._sql.count, now)
                 self._round.begin(counted.scalar_one())
-        removed = self._run("sweep", self._sql.sweep(limit), now)
+        for tries_left in reversed(range(SWEEP_TRIES)):
+            try:
+                removed = self._run("sweep", self._sql.sweep(limit), now)
+                break
+            except Deadlock:
+                if not tries_left:
+                    raise
         self._round.note(removed, limit)
         return removed
 
@@ -136,7 +149,13 @@ class AsyncSqlBackend:
             async with self._connected("sweep") as connection:
                 counted = await connection.execute(self._sql.count, now)
                 self._round.begin(counted.scalar_one())
-        removed = await self._run("sweep", self._sql.sweep(limit), now)
+        for tries_left in reversed(range(SWEEP_TRIES)):
+            try:
+                removed = await self._run("sweep", self._sql.sweep(limit), now)
+                break
+            except Deadlock:
+                if not tries_left:
+                    raise
         self._round.note(removed, limit)
         return removed
 

@@ -38,8 +38,19 @@ from coatcheck.errors import BackendError
 LONGEST_KEY = 200
 
 
+SWEEP_TRIES = 5
+"""Deadlocks with other sweeps that one sweep may lose."""
+
+_DEADLOCKS = {"40P01", 1213, 1020}
+"""How PostgreSQL and MariaDB say that somebody else was let through, and nothing was done."""
+
+
 class Taken(BackendError):
     """There is a row with this key."""
+
+
+class Deadlock(BackendError):
+    """Another statement was let through, and this one changed nothing: it may be tried again."""
 
 
 def table_of(metadata: MetaData, name: str) -> Table:
@@ -129,7 +140,14 @@ def telling(engine: Any, doing: str) -> Iterator[None]:
     except IntegrityError as error:
         raise Taken(_server(engine), doing) from error
     except (SQLAlchemyError, OSError) as error:
-        raise BackendError(_server(engine), doing) from error
+        kind = Deadlock if _is_deadlock(error) else BackendError
+        raise kind(_server(engine), doing) from error
+
+
+def _is_deadlock(error: Exception) -> bool:
+    cause = getattr(error, "orig", None)
+    codes = {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]}
+    return not codes.isdisjoint(_DEADLOCKS)
 
 
 def _server(engine: Any) -> str:
