@@ -14,7 +14,7 @@ from tests.faults.test_outages import FRONTS, front_at, reads, signs_in, writes
 from tests.fronts import Browser, Front
 from tests.servers import valkey_program
 
-# redis-py's asyncio client of a cluster leaves connections to a master that is gone to the collector.
+# redis-py's asyncio client of a cluster leaves connections to a lost master to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PATIENCE = 60
