@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -94,14 +94,17 @@ class Server:
 
     def pause(self) -> None:
         """Let it answer nothing, and keep its connections."""
-        for pid in self._family():
-            os.kill(pid, signal.SIGSTOP)
+        self._tell_all(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let it go on."""
+        self._tell_all(signal.SIGCONT)
+
+    def _tell_all(self, told: signal.Signals) -> None:
         for pid in self._family():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a connection's process may have ended meanwhile
+                os.kill(pid, told)
 
     def _family(self) -> list[int]:
         """Return its process and the children: PostgreSQL has one for each connection."""
