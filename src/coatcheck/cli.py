@@ -38,16 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "sweep":
             return sweep(options.url)
-        return _demo(parser, options)
+        return _demo(options)
     except ImportError as missing:
         package = str(missing.name).partition(".")[0]
-        extras = "cli,redis" if package == "redis" else "cli"
-        return _complain(f"{package} is missing: pip install 'coatcheck[{extras}]'")
-    except (OSError, BackendError, ConfigurationError) as trouble:
+        return _complain(f"{package} is missing: pip install 'coatcheck[cli]'")
+    except ConfigurationError as trouble:
+        if isinstance(trouble.__cause__, ImportError):
+            return _complain(str(trouble))
+        parser.error(str(trouble))
+    except (OSError, BackendError) as trouble:
         return _complain(_told(trouble))
 
 
-def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace) -> int:
     # These need the extra `cli`; --help and --version do not.
     from coatcheck.demo.checkroom import checkroom_from
     from coatcheck.demo.serving import listen, serve
@@ -55,10 +58,7 @@ def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     secret = os.environ.get("SESSION_SECRET") or token_urlsafe(32)
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as closing:
-        try:
-            checkroom = checkroom_from(options.storage or _temporary(closing))
-        except ValueError as nonsense:
-            parser.error(str(nonsense))
+        checkroom = checkroom_from(options.storage or _temporary(closing))
         try:
             listener = closing.enter_context(listen(options.host, options.port))
         except OSError as taken:
@@ -73,7 +73,7 @@ def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 def _temporary(closing: ExitStack) -> str:
     folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="coatcheck-"))
-    return f"file:{folder}"
+    return f"sqlite:{folder}/sessions"
 
 
 def _end(*_: object) -> NoReturn:
@@ -99,9 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="serve a small shop that shows what sessions do")
     demo.add_argument(
         "--storage",
-        metavar="WHERE",
-        help="memory, file:DIR, redis://HOST:PORT, memcached://HOST:PORT,HOST:PORT or cookie "
-        "(default: files in a temporary folder)",
+        metavar="URL",
+        help="sqlite:PATH, redis://HOST, postgresql://HOST/NAME, memory:, cookie: or any other "
+        "(default: SQLite in a temporary folder)",
     )
     sweeping = commands.add_parser("sweep", help="remove the expired sessions of a storage")
     sweeping.add_argument("url", metavar="URL", help="sqlite:PATH, file:DIR, postgresql://…")

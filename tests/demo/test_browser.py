@@ -10,7 +10,7 @@ from tests.demo.shops import COOKIE, served, sign_in, value_of_cookie
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[str]:
-    """The address of a shop whose sessions are files in a temporary folder."""
+    """The address of a shop whose sessions are in SQLite, in a temporary folder."""
     with served() as address:
         yield address
 
@@ -36,7 +36,7 @@ def test_the_session_page_tells_what_its_request_did(page: Page) -> None:
     expect(page.get_by_test_id("steps")).to_have_text("set() on note")
     page.get_by_role("link", name="opening it again").click()
     expect(page.get_by_test_id("no-steps")).to_be_visible()
-    expect(page.get_by_test_id("storage")).to_have_text("files")
+    expect(page.get_by_test_id("storage")).to_have_text("SQLite")
     expect(page.get_by_label("A note to keep")).to_have_value("<b>mine</b>")
     assert value_of_cookie(page)[:20] not in page.content()
 

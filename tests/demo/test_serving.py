@@ -20,26 +20,26 @@ def test_the_printed_address_answers() -> None:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_an_ended_demo_leaves_nothing_behind(ending: signal.Signals) -> None:
-    """By default sessions lie in a folder of the demo's own, and it goes with the demo."""
+    """By default sessions lie in a database of the demo's own, and it goes with the demo."""
     command = [sys.executable, "-m", "coatcheck", "demo", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         told = iter(process.stdout.readline, "")
-        folder = next(found[1] for line in told if (found := re.search(r"files \((.+)\)", line)))
-        assert Path(folder).is_dir()
+        path = next(found[1] for line in told if (found := re.search(r"SQLite \((.+)\)", line)))
+        assert Path(path).is_file()
         process.send_signal(ending)
         _, complaints = process.communicate(timeout=10)
     assert (process.returncode, complaints) == (0, "")
-    assert not Path(folder).exists()
+    assert not Path(path).parent.exists()
 
 
 def test_a_session_outlives_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a folder and under a secret of one's own."""
+    """In a database and under a secret of one's own."""
     monkeypatch.setenv("SESSION_SECRET", "a secret for the tests, 32 of it")
     with httpx.Client(follow_redirects=True) as visitor:
-        with served("--storage", f"file:{tmp_path}") as address:
+        with served("--storage", f"sqlite:{tmp_path}/db") as address:
             visitor.post(f"{address}/cart/add", data={"product": "hat"})
-        with served("--storage", f"file:{tmp_path}") as address:
+        with served("--storage", f"sqlite:{tmp_path}/db") as address:
             assert "Felt hat" in visitor.get(f"{address}/cart").text

@@ -16,7 +16,7 @@ def storage(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def shop(request: pytest.FixtureRequest, storage: str) -> Iterator[str]:
-    """The address of a shop with that storage; files in a temporary folder are the default."""
+    """The address of a shop with that storage; SQLite in a temporary folder is the default."""
     arguments: list[str] = []
     if storage == "redis":
         arguments = ["--storage", f"unix://{request.getfixturevalue('redis_socket')}"]

@@ -1,37 +1,24 @@
-"""
-Where the demo's sessions live: a storage, and how to speak of it.
-
-    memory                          this process
-    file:DIR                        files in a folder
-    redis://host:port/0             a Redis or Valkey server; unix:///path for its socket
-    memcached://host:port,host      one or more Memcached nodes
-    cookie                          the browser
-"""
+"""Where the demo's sessions live: a storage, and how to speak of it."""
 
 import logging
 from dataclasses import dataclass
 from inspect import isawaitable
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from coatcheck.ids import new_id
-from coatcheck.storage import (
-    CookieStorage,
-    FileStorage,
-    MemcachedStorage,
-    MemoryStorage,
-    RedisStorage,
-    SessionStorage,
-)
+from coatcheck.storage import CookieStorage, SessionStorage, storage_from_url
 
-if TYPE_CHECKING:
-    import redis.asyncio
-
-PATIENCE = 3.0
-"""Seconds to wait for a server."""
-
-FORMS = "memory, file:DIR, redis://HOST:PORT, memcached://HOST:PORT,HOST:PORT, cookie"
+_NAMES = {
+    "file": "files",
+    "sqlite": "SQLite",
+    "redis": "Redis",
+    "rediss": "Redis",
+    "unix": "Redis",
+    "memcached": "Memcached",
+    "postgresql": "PostgreSQL",
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +51,28 @@ class Checkroom:
         if isawaitable(answer):
             await answer
 
+    async def close(self) -> None:
+        """Close what the storage opened."""
+        aio = getattr(self.storage, "aio", None)
+        if aio is not None:
+            await aio.close()
 
-def checkroom_from(text: str) -> Checkroom:
+
+def checkroom_from(url: str) -> Checkroom:
     """
-    Return the checkroom that *text* asks for, in one of the forms above.
+    Return the checkroom at *url*, as `storage_from_url` reads it; "memory" and "cookie" will do.
 
     Raises:
-        ValueError: It is in none of them.
+        ConfigurationError: The URL makes no sense, or needs a package that is not installed.
+        BackendError: A file or a folder cannot be used.
     """
-    scheme, _, rest = text.partition(":")
-    if text == "memory":
-        return Checkroom(MemoryStorage(), "memory", "of this process, until it ends")
-    if text == "cookie":
-        return Checkroom(CookieStorage(), "the cookie itself", "in the browser, signed")
-    if scheme == "file" and rest:
-        folder = Path(rest.removeprefix("//"))
-        return Checkroom(FileStorage(folder), "files", str(folder))
-    if scheme in ("redis", "rediss", "unix") and rest.startswith("//"):
-        return Checkroom(RedisStorage(_redis(text)), "Redis", _place(text))
-    if scheme == "memcached" and rest.removeprefix("//").strip(","):
-        logging.getLogger("emcache").setLevel(logging.CRITICAL)  # we say ourselves what failed
-        nodes = [node for node in rest.removeprefix("//").split(",") if node]
-        return Checkroom(MemcachedStorage(*nodes), "Memcached", ", ".join(nodes))
-    raise ValueError(f"{text!r} names no storage: {FORMS}")
-
-
-def _redis(url: str) -> "redis.asyncio.Redis":
-    from redis.asyncio import Redis  # whoever asks for another storage need not have it
-
-    return Redis.from_url(url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE)
-
-
-def _place(url: str) -> str:
-    """Return where a server is, without the user and the password that the URL may hold."""
+    storage = storage_from_url(url if ":" in url else f"{url}:")
+    logging.getLogger("emcache").setLevel(logging.CRITICAL)  # we say ourselves what failed
+    scheme = url.partition(":")[0]
+    if scheme == "memory":
+        return Checkroom(storage, "memory", "of this process, until it ends")
+    if scheme == "cookie":
+        return Checkroom(storage, "the cookie itself", "in the browser, signed")
     parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2] + parts.path
+    place = parts.netloc.rpartition("@")[2] + parts.path
+    return Checkroom(storage, _NAMES.get(scheme) or f"Redis, {scheme.rpartition('+')[2]}", place)

@@ -27,10 +27,13 @@ async def serve(checkroom: Checkroom, listener: socket.socket, secret: str) -> N
     Raises:
         BackendError: The storage does not answer; nothing was served.
     """
-    await checkroom.reach()
-    config = uvicorn.Config(create_app(checkroom, secret), log_level="warning", lifespan="off")
-    print(greeting(checkroom, address(listener)), flush=True)  # noqa: T201 - a command prints
-    await uvicorn.Server(config).serve(sockets=[listener])
+    try:
+        await checkroom.reach()
+        config = uvicorn.Config(create_app(checkroom, secret), log_level="warning", lifespan="off")
+        print(greeting(checkroom, address(listener)), flush=True)  # noqa: T201 - a command prints
+        await uvicorn.Server(config).serve(sockets=[listener])
+    finally:
+        await checkroom.close()
 
 
 def address(listener: socket.socket) -> str:
