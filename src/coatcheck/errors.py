@@ -56,12 +56,13 @@ class UnstorableValue(SessionError):
 
 
 class RecordTooLarge(SessionError):
-    """The session is larger than a record may be."""
+    """The session is larger than a record may be: `limit`, or what its server says (None)."""
 
-    def __init__(self, size: int, limit: int) -> None:
+    def __init__(self, size: int, limit: int | None) -> None:
+        most = f"a record holds {limit}" if limit else "more than the server takes in one item"
         super().__init__(
-            f"the session needs {size} bytes, a record holds {limit}: keep the data elsewhere and "
-            "only its key in the session"
+            f"the session needs {size} bytes, {most}: keep the data elsewhere and only its key in "
+            "the session"
         )
         self.size, self.limit = size, limit
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.errors import BackendError, ConfigurationError, RecordTooLarge
 from coatcheck.storage import MemcachedStorage
 from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend, picker
@@ -94,23 +94,24 @@ def test_a_ttl_beyond_a_month_is_given_as_a_date(clock: Clock, memcached_nodes: 
     backend.close()
 
 
-def test_a_record_above_the_item_limit_is_a_backend_error(
+def test_a_record_above_the_item_limit_is_too_large(
     memcached_nodes: Nodes, plain: MemcachedBackend
 ) -> None:
-    """The server's refusal of a large item is an error with its cause, not a lost race."""
+    """A node may hold less than we do: its refusal tells the size, and harms nothing else."""
     large = b"x" * 2_000_000
-    with pytest.raises(BackendError) as raised:
+    with pytest.raises(RecordTooLarge, match="needs 2000000 bytes, more than the server") as raised:
         plain.swap("large", None, large, 100)
     assert raised.value.__cause__ is not None
+    assert plain.get("large") is None
 
     async def scenario() -> None:
         async with asynchronous(*memcached_nodes) as backend:
             await backend.swap("large", None, b"small", 100)
             stored = await backend.get("large")
             assert stored
-            with pytest.raises(BackendError):
+            with pytest.raises(RecordTooLarge):
                 await backend.swap("large", stored.version, large, 100)
-            with pytest.raises(BackendError):
+            with pytest.raises(RecordTooLarge):
                 await backend.swap("larger", None, large, 100)
 
     asyncio.run(scenario())

@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.errors import BackendError, ConfigurationError, RecordTooLarge
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
@@ -77,7 +77,7 @@ class MemcachedBackend:
             else:
                 done = client.cas(key, record, version, expire=expire, noreply=False)
         except self._errors as error:
-            raise _failed(node, "write") from error
+            raise _unwritten(node, record, error) from error
         return None if done else Refused(self.get(key))
 
     def delete(self, key: str) -> None:
@@ -132,7 +132,7 @@ class AsyncMemcachedBackend:
                 await client.cas(name, record, version, exptime=expiry)
         except self._emcache.StorageCommandError as error:
             if not self._is_refusal(error):
-                raise _failed(node, "write") from error
+                raise _unwritten(node, record, error) from error
         except (self._emcache.CommandError, OSError) as error:
             raise _failed(node, "write") from error
         else:
@@ -204,6 +204,13 @@ def _expiry(ttl: float, clock: Clock) -> int:
 
 def _failed(node: str, doing: str) -> BackendError:
     return BackendError(f"Memcached at {node}", doing)
+
+
+def _unwritten(node: str, record: bytes, error: Exception) -> BackendError | RecordTooLarge:
+    """Return what a failed write is; that an item is too large stands only in the message."""
+    if "object too large" in str(error):
+        return RecordTooLarge(len(record), None)
+    return _failed(node, "write")
 
 
 def _not_installed(package: str) -> ConfigurationError:

@@ -143,7 +143,7 @@ class BackendContract:
     @rule
     async def test_every_byte_comes_back(self, backend: Driven) -> None:
         """A record is bytes, and nothing about them matters."""
-        for record in (bytes(range(256)), b"\r\nEND\r\n", b"\x00", b"x" * (LIMIT - 50_000)):
+        for record in (bytes(range(256)), b"\r\nEND\r\n", b"\x00", b"x" * LIMIT):
             key = new_key()
             assert await backend.swap(key, None, record, HOUR) is None
             stored = await backend.get(key)
