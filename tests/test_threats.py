@@ -582,7 +582,7 @@ def held_things(clock: Clock) -> Iterator[tuple[str, object]]:
     changes.append(Update("k", str, raw))
     sessions = session(COOKIE, storage)
     for thing in (
-        *(live, again, live.draft, again.draft, plan, plan.record, plan.record.contents),
+        *(live, again, live.draft, again.draft, plan, plan.record),
         *(again.keys(), again.draft.log, Contents({"k": raw}), Moved(1.0), raw),
         *(opened, stored, Refused(stored), changes, storage, storage.backend),
         *(COOKIE, Signer([SECRET], purpose="p"), Encrypter([SECRET], purpose="p")),
@@ -865,7 +865,7 @@ def test_a_damaged_value_is_absent_and_the_others_stay(
         live = storage.read(browser.value)
         record = live.draft.base
         assert record
-        record.contents.values["bad"] = type(encode("k", 1))(b"\xa5\xff\xff\xff\xff\xff")
+        record.values["bad"] = type(encode("k", 1))(b"\xa5\xff\xff\xff\xff\xff")
         storage.backend.swap(key, stored.version, pack(record), 60)
         assert browser.ask(gets("bad")).json is None
         assert browser.ask(gets("user")).json == "Ada"

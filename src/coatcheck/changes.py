@@ -29,7 +29,7 @@ class Change(Protocol):
         """Make the step on *contents*, whoever wrote them."""
 
 
-class Set(msgspec.Struct, frozen=True):
+class Set(msgspec.Struct, frozen=True, gc=False):
     """Give a key a value."""
 
     __repr__ = reveal_nothing
@@ -42,7 +42,7 @@ class Set(msgspec.Struct, frozen=True):
         contents.values[self.key] = self.value
 
 
-class Unset(msgspec.Struct, frozen=True):
+class Unset(msgspec.Struct, frozen=True, gc=False):
     """Take a key away, flash or value."""
 
     __repr__ = reveal_nothing
@@ -55,7 +55,7 @@ class Unset(msgspec.Struct, frozen=True):
         contents.flashes.pop(self.key, None)
 
 
-class Clear(msgspec.Struct, frozen=True):
+class Clear(msgspec.Struct, frozen=True, gc=False):
     """Take everything away."""
 
     __repr__ = reveal_nothing
@@ -67,7 +67,7 @@ class Clear(msgspec.Struct, frozen=True):
         contents.flashes.clear()
 
 
-class Flash(msgspec.Struct, frozen=True):
+class Flash(msgspec.Struct, frozen=True, gc=False):
     """Leave a value for the next request that reads the key."""
 
     __repr__ = reveal_nothing
@@ -80,7 +80,7 @@ class Flash(msgspec.Struct, frozen=True):
         contents.flashes[self.key] = self.value
 
 
-class Consume(msgspec.Struct, frozen=True):
+class Consume(msgspec.Struct, frozen=True, gc=False):
     """Take away a flash that was read; another that was left meanwhile stays."""
 
     __repr__ = reveal_nothing

@@ -4,7 +4,7 @@ A session while a request works on it: what was stored, what the request did, wh
 `Session` is the face that handlers see; the draft behind it is what storages and the middleware
 read. A draft holds no rule about saving: `lifecycle` decides.
 
-    contents   what the session holds now: what was read, with every change replayed on it
+    contents   what the session holds now: the record as it was read, from the first change on a copy
     live       values that were handed out as objects, and may since have been changed in place
     shown      the flashes that the last requests left, to be read in this one
     log        the changes, in order
@@ -47,10 +47,10 @@ class Draft(msgspec.Struct):
     issued: str | None = None
     id: str | None = None
     read_at: float = 0.0
-    reach: Reach = "client"
-    live: dict[str, Any] = {}
     shown: dict[str, Encoded] = {}
+    live: dict[str, Any] = {}
     log: list[Change] = []
+    reach: Reach = "client"
     accessed: bool = False
     cleared: bool = False
     destroyed: bool = False
@@ -62,16 +62,8 @@ class Draft(msgspec.Struct):
     @classmethod
     def of(cls, record: Record, *, id: str, version: object, now: float) -> "Draft":
         """Return the draft of a session that was read at *now*."""
-        contents = record.contents
-        return cls(
-            contents,
-            base=record,
-            version=version,
-            issued=id,
-            id=id,
-            read_at=now,
-            shown=dict(contents.flashes),
-        )
+        # By position: this is made on every request, and names take half of the time again.
+        return cls(record, DEFAULT_TERMS, record, version, id, id, now, record.flashes)
 
     @property
     def changed(self) -> bool:
@@ -86,6 +78,8 @@ class Draft(msgspec.Struct):
             SessionDestroyed, ResponseStarted: See `check`.
         """
         self.check(change.name)
+        if type(self.contents) is Record:
+            self.contents = self.contents.copy()
         change.replay(self.contents)
         self.log.append(change)
 
@@ -116,9 +110,7 @@ class Draft(msgspec.Struct):
             raise self.unread
         self.check("destroy()")
         self.contents, self.destroyed = Contents(), True
-        self.live.clear()
-        self.shown.clear()
-        self.log.clear()
+        self.live, self.shown, self.log = {}, {}, []
 
     def value(self, key: str) -> Any:
         """

@@ -53,10 +53,15 @@ def restore(stored: Stored | None, *, id: str, now: float) -> Session:
     """
     record = _living(stored.record, now) if stored else None
     if stored and isinstance(record, Record):
-        return Session.of(Draft.of(record, id=id, version=stored.version, now=now))
+        return resume(record, id=id, version=stored.version, now=now)
     session = Session()
     session.draft.over = record is not None
     return session
+
+
+def resume(record: Record, *, id: str, version: object, now: float) -> Session:
+    """Return the session of a record that lives at *now*."""
+    return Session.of(Draft.of(record, id=id, version=version, now=now))
 
 
 def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
@@ -87,7 +92,8 @@ def _breaks(draft: Draft, terms: Terms) -> bool:
 def is_pending(session: Session) -> bool:
     """Tell whether there is anything to save: a storage need not be asked if not."""
     draft = session.draft
-    draft.note_changes_in_place()
+    if draft.live:
+        draft.note_changes_in_place()
     if draft.unread:
         return False
     if draft.destroyed:
@@ -127,7 +133,7 @@ def rebase(session: Session, stored: Stored | None, now: float) -> Plan | None:
     if stored is None or record is None:
         return _dropped(draft, "another request ended it")
     if isinstance(record, Record):
-        contents = _replayed(draft, record.contents)
+        contents = _replayed(draft, record.copy())
         if draft.log or draft.moves or _is_due(draft, now, record):
             return _replace(draft, record, contents, stored.version, now)
         return None
@@ -182,12 +188,12 @@ def _is_due(draft: Draft, now: float, record: Record | None = None) -> bool:
         return False
     terms = draft.terms
     off = abs(terms.deadline(record.created, now) - record.expires)
-    return off > 0 and off >= terms.refresh * terms.idle
+    return off > 0 and off >= terms.slack
 
 
 def _claim(draft: Draft, now: float) -> Plan:
     expires = draft.terms.deadline(now, now)
-    record = Record(now, expires, draft.terms.owner, draft.contents)
+    record = _record(draft.contents, created=now, expires=expires, owner=draft.terms.owner)
     return _plan(draft, record, now, claims=True)
 
 
@@ -199,8 +205,13 @@ def _replace(
     if expires <= now:
         return _dropped(draft, "it reached the end of its lifetime")
     owner = draft.terms.owner or record.owner
-    newer = Record(record.created, expires, owner, contents)
+    newer = _record(contents, created=record.created, expires=expires, owner=owner)
     return _plan(draft, newer, now, claims=draft.moves, version=version, renews=renews)
+
+
+def _record(contents: Contents, *, created: float, expires: float, owner: bytes) -> Record:
+    values, flashes = contents.values, contents.flashes
+    return Record(values, flashes, created=created, expires=expires, owner=owner)
 
 
 def _plan(

@@ -1,8 +1,8 @@
 """
 A session as bytes, with its own deadline inside.
 
-    0x01 + [created, expires, owner, [values, flashes]]    a session, in MessagePack
-    0x02 + expires                                         a moved session: see `lifecycle`
+    0x01 + [values, flashes, created, expires, owner]    a session, in MessagePack
+    0x02 + expires                                       a moved session: see `lifecycle`
 
 The first byte is the version of the format, and below 64. Times are seconds since 1970. The owner
 tells which cookie the session belongs to. Values stay encoded until a handler asks for them, and
@@ -39,8 +39,13 @@ def reveal_nothing(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
-class Contents(msgspec.Struct, array_like=True):
-    """What a session holds, by key: values, and flashes that wait to be read."""
+class Contents(msgspec.Struct, array_like=True, gc=False):
+    """
+    What a session holds, by key: values, and flashes that wait to be read.
+
+    Like all that is read and thrown away with a request, it is nothing the garbage collector need
+    look at: it holds no reference back, so counting references frees it.
+    """
 
     __repr__ = reveal_nothing
 
@@ -51,25 +56,31 @@ class Contents(msgspec.Struct, array_like=True):
     def empty(self) -> bool:
         return not (self.values or self.flashes)
 
+    def copy(self) -> "Contents":
+        """Return contents of their own, which may be changed."""
+        return Contents(self.values.copy(), self.flashes.copy())
 
-class Record(msgspec.Struct, array_like=True):
-    """A session at rest."""
 
-    __repr__ = reveal_nothing
+class Record(Contents, array_like=True, gc=False, kw_only=True):
+    """
+    A session at rest: contents with a time and an owner.
+
+    A request reads it in place, and copies the contents before the first change: a record that was
+    read may serve another request too.
+    """
 
     created: Time
     expires: Time
     owner: bytes
-    contents: Contents
 
 
-class Moved(msgspec.Struct):
+class Moved(msgspec.Struct, gc=False):
     """What lies under a regenerated id until *expires*; it says nothing of the new one."""
 
     expires: Time
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """
     A record as it lies in a storage, and what tells this state of it from any other.
 
@@ -97,6 +108,11 @@ class Terms(msgspec.Struct, frozen=True):
     idle: float = 14 * 24 * 3600
     lifetime: float | None = None
     refresh: float = 0.1
+
+    @property
+    def slack(self) -> float:
+        """Seconds by which a deadline may be off before it is worth a write."""
+        return self.refresh * self.idle
 
     def deadline(self, created: float, now: float) -> float:
         """Return when a session dies that is used now, and then no more."""
@@ -134,7 +150,7 @@ def unpack(data: bytes) -> Record | Moved:
     Raises:
         Unreadable: It is truncated, damaged, too large, or of a format this version does not know.
     """
-    kind, body = data[:1], memoryview(data)[1:]
+    kind, body = data[:1], data[1:]  # for a record's size, a copy is faster than a view
     try:
         if kind == _SESSION and len(data) <= LIMIT:
             return _record_decoder.decode(body)

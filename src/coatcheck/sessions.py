@@ -128,9 +128,7 @@ class Session(MutableMapping[str, Value]):
         draft = self._used
         if draft.issued is not None or not draft.contents.empty:
             draft.write(Clear())
-            draft.live.clear()
-            draft.shown.clear()
-            draft.cleared = True
+            draft.live, draft.shown, draft.cleared = {}, {}, True
 
     def regenerate_id(self, *, keep_old: bool = False) -> None:
         """
@@ -225,7 +223,7 @@ class Session(MutableMapping[str, Value]):
         if key not in self and not draft.destroyed:
             raise KeyError(key)
         draft.write(Unset(key))
-        draft.shown.pop(key, None)
+        draft.shown = {name: flash for name, flash in draft.shown.items() if name != key}
         draft.live.pop(key, None)
 
     def __contains__(self, key: object) -> bool:
