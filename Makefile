@@ -22,11 +22,14 @@ format: .venv/dev  ## Format the code
 docs: .venv/docs  ## Build the documentation into site/
 	.venv/bin/mkdocs build --strict
 
+bench: .venv-bench/ready  ## Measure what a session costs a request, beside peers (ARGS=--quick: in 2 minutes)
+	.venv-bench/bin/python -m benchmarks $(ARGS)
+
 lock:  ## Write constraints.txt anew
 	scripts/lock
 
 clean:  ## Remove what was made here
-	rm -rf .venv site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 
 .venv/demo: pyproject.toml constraints.txt
 	scripts/install $(PYTHON) demo
@@ -37,4 +40,7 @@ clean:  ## Remove what was made here
 .venv/docs: pyproject.toml constraints.txt
 	scripts/install $(PYTHON) docs
 
-.PHONY: help demo test lint format docs lock clean
+.venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
+	benchmarks/install $(PYTHON)
+
+.PHONY: help demo test lint format docs bench lock clean

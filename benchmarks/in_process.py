@@ -1,0 +1,156 @@
+"""
+Applications called directly: what each adds to a request, and its ratio to Starlette's sessions.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import floor, servers, subjects, work
+from benchmarks.cases import cases_of, check, in_turn
+from benchmarks.drivers import Asgi
+from benchmarks.measure import Case, less, measure, progress, ratio, spread
+from benchmarks.subjects import Subject, ours
+
+REFERENCE = "starlette"
+
+
+@dataclass
+class Place:
+    """Where storages keep what they keep: a folder, and servers that are started when needed."""
+
+    folder: Path
+    stack: ExitStack
+    started: dict[str, str] = field(default_factory=dict)
+
+    def server(self, name: str) -> str:
+        """Return the path of the socket of "redis" or "memcached"."""
+        if name not in self.started:
+            run = {"redis": servers.redis, "memcached": servers.memcached}[name]
+            self.started[name] = self.stack.enter_context(run(self.folder))
+        return self.started[name]
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """Yield a place that is gone when the block ends."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        yield Place(Path(folder), stack)
+
+
+def _redis(place: Place) -> Any:
+    from redis.asyncio import Redis
+
+    from coatcheck.storage import RedisStorage
+
+    return RedisStorage(Redis(unix_socket_path=place.server("redis")))
+
+
+def _memcached(place: Place) -> Any:
+    from coatcheck.storage import MemcachedStorage
+
+    return MemcachedStorage(place.server("memcached"))
+
+
+def _memory(_: Place) -> Any:
+    from coatcheck.storage import MemoryStorage
+
+    return MemoryStorage(max_records=100_000)
+
+
+def _sqlite(place: Place) -> Any:
+    from coatcheck.storage import SqliteStorage
+
+    return SqliteStorage(place.folder / "coatcheck" / "sessions.db")
+
+
+def _files(place: Place) -> Any:
+    from coatcheck.storage import FileStorage
+
+    return FileStorage(place.folder / "files")
+
+
+def _cookie(_: Place) -> Any:
+    from coatcheck.storage import CookieStorage
+
+    return CookieStorage()
+
+
+OURS: dict[str, Callable[[Place], Subject]] = {
+    "cookie": lambda place: ours("cookie", "signed cookie", _cookie(place)),
+    "encrypted": lambda place: ours("encrypted", "encrypted cookie", _cookie(place), encrypt=True),
+    "memory": lambda place: ours("memory", "memory", _memory(place)),
+    "sqlite": lambda place: ours("sqlite", "SQLite", _sqlite(place)),
+    "files": lambda place: ours("files", "files", _files(place)),
+    "redis": lambda place: ours("redis", "Redis", _redis(place)),
+    "memcached": lambda place: ours("memcached", "Memcached", _memcached(place)),
+}
+
+
+def wanted(only: set[str] | None, place: Place) -> list[Subject]:
+    """Return the subjects to measure, the reference first."""
+    found = [subjects.starlette(), *floor.subjects()]
+    found += [make(place) for key, make in OURS.items() if not only or key in only]
+    return found
+
+
+def run(only: set[str] | None, *, rounds: int, target: float, clients: int) -> list[dict[str, Any]]:
+    """Measure, and return a row for each subject and work."""
+    with place() as where:
+        chosen = wanted(only, where)
+        cases = [
+            Case(
+                "bare asgi",
+                "",
+                in_turn(subjects.untouched, Asgi(), ["session=none"]),
+            )
+        ]
+        for subject in chosen:
+            progress(f"signing in: {subject.name}")
+            check(subject)
+            cases += cases_of(subject, clients=clients)
+        measure(cases, rounds=rounds, target=target)
+    return rows(cases, {subject.key: subject for subject in chosen})
+
+
+def rows(cases: list[Case], chosen: dict[str, Subject]) -> list[dict[str, Any]]:
+    """Return what is told of each case."""
+    took = {(case.subject, case.work): case.took for case in cases}
+    found = []
+    for (key, name), whole in took.items():
+        if key not in chosen:
+            continue
+        bare = took[f"bare {chosen[key].bare}", ""]
+        added = less(whole, bare)
+        reference = less(took[REFERENCE, name], took["bare asgi", ""])
+        low, high = spread(added)
+        found.append(
+            {
+                "subject": key,
+                "name": chosen[key].name,
+                "work": name,
+                "microseconds": round(median(added), 3),
+                "quartiles": [round(low, 3), round(high, 3)],
+                "whole": round(median(whole), 3),
+                "ratio": round(ratio(added, reference), 3),
+            }
+        )
+    return found
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Return rows as text: microseconds added, and the ratio to Starlette."""
+    names = {row["subject"]: row["name"] for row in found}
+    cell = {(row["subject"], row["work"]): row for row in found}
+    lines = [f"{'':32}" + "".join(f"{name:>16}" for name in work.WORKS)]
+    for key, name in names.items():
+        line = f"{name:32}"
+        for column in work.WORKS:
+            row = cell.get((key, column))
+            line += f"{row['microseconds']:9.2f} {row['ratio']:6.2f}" if row else f"{'':16}"
+        lines.append(line)
+    return "\n".join(lines)

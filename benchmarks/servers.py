@@ -1,0 +1,74 @@
+"""Redis and Memcached of our own: on sockets in a folder of their own, on another core than ours."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PATIENCE = 20
+"""Seconds that a server may take to come up."""
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Run Redis, which writes nothing to disk; yield the path of its socket."""
+    path = folder / "redis"
+    options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
+    with running("redis-server", *options, "--dir", str(folder), ready=path):
+        yield str(path)
+
+
+@contextmanager
+def memcached(folder: Path) -> Iterator[str]:
+    """Run Memcached with room for a million sessions; yield the path of its socket."""
+    path = folder / "memcached"
+    account = ["-u", "root"] if os.getuid() == 0 else []
+    with running("memcached", *account, "-s", str(path), "-m", "2048", "-t", "1", ready=path):
+        yield str(path)
+
+
+@contextmanager
+def running(*command: str, ready: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server on every core but ours, until the block ends; *ready* is its socket."""
+    program = shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        raise SystemExit(f"{command[0]} is not installed: run benchmarks/install")
+    process = subprocess.Popen(
+        [program, *command[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _keep_off_our_core(process.pid)
+        _wait_for(ready, process)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def pin() -> None:
+    """Keep this process on one core: the last it may use."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def _keep_off_our_core(pid: int) -> None:
+    others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+    if others:
+        os.sched_setaffinity(pid, others)
+
+
+def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with socket.socket(socket.AF_UNIX) as client:
+            if path.exists() and client.connect_ex(str(path)) == 0:
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError("a server did not come up")
+        time.sleep(0.01)

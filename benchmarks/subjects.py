@@ -1,0 +1,103 @@
+"""
+Ours, Starlette's and the floor: over one bare ASGI application, which is called directly.
+
+A subject makes its application for each handler of `work`. Peers are in `peers`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks import work
+from benchmarks.drivers import App, Asgi, Driver
+
+Make = Callable[[str], App]
+"""Makes the application whose handler does this: one of `work.HANDLERS`."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    Something that gives applications sessions.
+
+    Args:
+        key: What `--only` calls it.
+        name: What the table calls it.
+        make: Makes its applications.
+        bare: The key of the application without sessions that it stands on: see `BARE`.
+        ours: Whether it is coatcheck.
+        works: What it is measured with.
+    """
+
+    key: str
+    name: str
+    make: Make
+    bare: str = "asgi"
+    driver: Driver = field(default_factory=Asgi)
+    ours: bool = False
+    works: tuple[str, ...] = tuple(work.WORKS)
+
+
+START = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"2")]
+BODY = {"type": "http.response.body", "body": b"ok"}
+
+
+async def answer(send: Any, body: dict[str, Any] = BODY) -> None:
+    """Send the response of every handler."""
+    await send({"type": "http.response.start", "status": 200, "headers": list(START)})
+    await send(body)
+
+
+async def untouched(_scope: Any, _receive: Any, send: Any) -> None:
+    await answer(send)
+
+
+async def read(scope: Any, _receive: Any, send: Any) -> None:
+    scope["session"].get("user_id")
+    await answer(send)
+
+
+async def write(scope: Any, _receive: Any, send: Any) -> None:
+    session = scope["session"]
+    session.get("user_id")
+    session["n"] = next(work.numbers)
+    await answer(send)
+
+
+async def fill(scope: Any, _receive: Any, send: Any) -> None:
+    session = scope["session"]
+    for key, value in work.filling.items():
+        session[key] = value
+    await answer(send)
+
+
+async def show(scope: Any, _receive: Any, send: Any) -> None:
+    shown = json.dumps(dict(scope["session"])).encode()
+    await answer(send, {"type": "http.response.body", "body": shown})
+
+
+ASGI = {"untouched": untouched, "read": read, "write": write, "fill": fill, "show": show}
+"""Each handler, as an ASGI application that expects `scope["session"]`."""
+
+
+def starlette() -> Subject:
+    """Return what all ratios are to: Starlette's own sessions, as they come."""
+    from starlette.middleware.sessions import SessionMiddleware
+
+    return Subject(
+        "starlette",
+        "Starlette SessionMiddleware",
+        lambda handler: SessionMiddleware(
+            ASGI[handler], work.SECRET, max_age=work.LIFE, https_only=True
+        ),
+    )
+
+
+def ours(key: str, name: str, storage: Any, *, encrypt: bool = False) -> Subject:
+    """Return coatcheck with a storage, as it comes."""
+    from coatcheck import Cookie, session
+
+    cookie = Cookie("session", secrets=[work.SECRET], max_age=work.LIFE, encrypt=encrypt)
+    sessions = session(cookie, storage)
+    return Subject(key, f"coatcheck, {name}", lambda handler: sessions(ASGI[handler]), ours=True)
