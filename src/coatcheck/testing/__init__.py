@@ -4,12 +4,16 @@ What a test of your own needs.
     class TestMyBackend(BackendContract): ...    every rule of a backend, run against yours
     class TestMyStorage(StorageContract): ...    the same for a storage
     MemoryStorage(clock=clock)                   with a Clock, time passes when the test says so
+    kit = SessionKit(cookie, storage)            signs the clients of an application in: see `kit`
+
+`pytest_plugins = ["coatcheck.testing.plugin"]` has it all as fixtures.
 
 It needs pytest. Nothing else in the package does.
 """
 
 from coatcheck.testing.backends import BackendContract
 from coatcheck.testing.clock import Clock
+from coatcheck.testing.kit import SessionKit
 from coatcheck.testing.storages import StorageContract
 
-__all__ = ["BackendContract", "Clock", "StorageContract"]
+__all__ = ["BackendContract", "Clock", "SessionKit", "StorageContract"]

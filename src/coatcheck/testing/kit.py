@@ -1,0 +1,215 @@
+"""
+Sessions in the tests of an application.
+
+    kit = SessionKit(cookie, storage)
+    kit.put(client, user="ada")                  sign a client in
+    assert kit.read(client)["visits"] == 3       what it holds now
+    kit.clear(client)                            sign it out
+
+    with kit.session(client) as session:         all that a handler can do
+        session.flash("notice", "Saved.")
+
+    with kit.later(3600): ...                    in there, an hour has passed
+    with kit.failing(): ...                      in there, the storage's server is down
+
+The client is the one that your test asks with: see `clients`. An asynchronous storage is read and
+saved in the client's own event loop: in a plain test that is `with TestClient(app) as client`, in
+an asynchronous one `async with kit.session(client) as session`.
+"""
+
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from coatcheck.cookie import Cookie
+from coatcheck.cycle import Cycle, is_async
+from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.sessions import Session, Value
+from coatcheck.storage.protocol import SessionStorage
+from coatcheck.testing.clients import jar_of
+
+T = TypeVar("T")
+
+READS, WRITES = ("get", "read"), ("swap", "delete", "save")
+"""What a backend, or a storage without one, does with its server."""
+
+
+class SessionKit:
+    """
+    What a test does with the sessions of an application.
+
+    Args:
+        cookie: The application's own, as are the storage and the terms.
+        url: Where clients without a `base_url` send their requests, if not to http://localhost.
+
+    Raises:
+        ConfigurationError: See `coatcheck.session`.
+    """
+
+    def __init__(
+        self,
+        cookie: Cookie,
+        storage: SessionStorage,
+        *,
+        idle: float | None = None,
+        lifetime: float | None = None,
+        url: str | None = None,
+    ) -> None:
+        self._cycle = Cycle(cookie, storage, idle=idle, lifetime=lifetime)
+        self._url = url
+
+    def session(self, client: object) -> "Visit":
+        """
+        Return a context manager, plain and asynchronous, that yields the client's session.
+
+        What the block does to it is saved at its end, unless it raises; the client then holds the
+        cookie that a response would have set.
+        """
+        return Visit(self._cycle, client, self._url)
+
+    def put(self, client: object, /, **values: Value) -> None:
+        """Keep *values* in the client's session, a new one if it has none."""
+        with self.session(client) as session:
+            session.update(values)
+
+    def read(self, client: object) -> Session:
+        """Return the client's session, an empty one if it has none. Changes to it are not kept."""
+        return self.session(client).read()
+
+    def clear(self, client: object) -> None:
+        """End the client's session, and take its cookie away."""
+        with self.session(client) as session:
+            session.destroy()
+
+    @contextmanager
+    def later(self, seconds: float) -> Iterator[None]:
+        """
+        Let *seconds* pass for the storage, while the block runs.
+
+        Raises:
+            ConfigurationError: The storage has no `clock`.
+        """
+        storages = [one for one in self._forms() if hasattr(one, "clock")]
+        if not storages:
+            name = type(self._cycle.storage).__name__
+            raise ConfigurationError(f"{name} has no clock that could be moved")
+        with ExitStack() as moved:
+            for storage in storages:
+                clock = partial(_later, storage.clock, seconds)
+                moved.enter_context(_replaced(storage, clock=clock))
+            yield
+
+    @contextmanager
+    def failing(self, *, reads: bool = True, writes: bool = True) -> Iterator[None]:
+        """
+        Let the storage's server fail with `BackendError`, while the block runs.
+
+        Sessions in the cookie need no server, and go on.
+        """
+        methods = [*(READS if reads else ()), *(WRITES if writes else ())]
+        with ExitStack() as broken:
+            for storage in self._forms():
+                owner = getattr(storage, "backend", storage)
+                if owner is not storage or getattr(storage, "waits", True):
+                    failures = {name: _fails_to(name) for name in methods if hasattr(owner, name)}
+                    broken.enter_context(_replaced(owner, **failures))
+            yield
+
+    def _forms(self) -> list[Any]:
+        """Return the storage, and its asynchronous form if that is another object."""
+        storage = self._cycle.storage
+        return [form for form in (storage, getattr(storage, "aio", None)) if form is not None]
+
+
+class Visit:
+    """One look into a client's session, or one change of it: see `SessionKit.session`."""
+
+    def __init__(self, cycle: Cycle, client: object, url: str | None) -> None:
+        self._cycle = cycle
+        self._client = client
+        self._jar = jar_of(client, url)
+        self._opened = cycle.cookie.open(self._jar.header(cycle.cookie))
+
+    def read(self) -> Session:
+        """Return the session as it is stored."""
+        return self._wait(self._read())
+
+    def __enter__(self) -> Session:
+        self._session = self.read()
+        return self._session
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            self._wait(self._save())
+
+    async def __aenter__(self) -> Session:
+        self._session = await self._read()
+        return self._session
+
+    async def __aexit__(
+        self, failed: type[BaseException] | None, _: object, __: TracebackType | None
+    ) -> None:
+        if failed is None:
+            await self._save()
+
+    async def _read(self) -> Session:
+        found = self._cycle.storage.read(self._opened.text if self._opened else None)
+        session = found if isinstance(found, Session) else await found
+        return self._cycle.admit(session, {}, "session")
+
+    async def _save(self) -> None:
+        cycle, session = self._cycle, self._session
+        value = cycle.storage.save(session) if cycle.start(session) else None
+        if not (value is None or isinstance(value, str)):
+            value = await value
+        if line := cycle.answer(session, value, self._opened):
+            self._jar.take(cycle.cookie, line)
+
+    def _wait(self, step: Coroutine[Any, Any, T]) -> T:
+        """Carry one step out: here if nothing of it waits, else in the client's event loop."""
+        if not is_async(self._cycle.storage):
+            try:
+                step.send(None)
+            except StopIteration as done:
+                return cast("T", done.value)
+        for name in ("blocking_portal", "portal"):  # Litestar's, Starlette's
+            call = getattr(getattr(self._client, name, None), "call", None)
+            if call:
+                return cast("T", call(lambda: step))
+        step.close()
+        raise ConfigurationError(
+            "this storage is asynchronous: write `async with kit.session(client)`, or open the "
+            "client before, as in `with TestClient(app) as client`"
+        )
+
+
+def _later(clock: Any, seconds: float) -> float:
+    now: float = clock()
+    return now + seconds
+
+
+def _fails_to(method: str) -> Any:
+    doing = "read" if method in READS else "write"
+
+    def fail(*_: object) -> None:
+        raise BackendError("a server that this test lets fail", doing)
+
+    return fail
+
+
+@contextmanager
+def _replaced(owner: object, **attributes: object) -> Iterator[None]:
+    """Give an object other attributes of its own, while the block runs."""
+    before = {name: vars(owner)[name] for name in attributes if name in vars(owner)}
+    for name, attribute in attributes.items():
+        setattr(owner, name, attribute)
+    try:
+        yield
+    finally:
+        for name in attributes:
+            if name in before:
+                setattr(owner, name, before[name])
+            else:
+                delattr(owner, name)
