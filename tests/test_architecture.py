@@ -60,6 +60,7 @@ ROOMS = [
     "router",
     "forms",
     "auth",
+    "frameworks",
     "testing",
     "demo",
     "sweeping",
