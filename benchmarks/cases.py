@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import cycle, islice
 
 from benchmarks import work
+from benchmarks.bare_clients import IN_FLIGHT, requests_in_flight
 from benchmarks.drivers import App, Driver
 from benchmarks.measure import Case, settle
 from benchmarks.subjects import Subject
@@ -48,7 +49,11 @@ def cases_of(subject: Subject, *, clients: int) -> list[Case]:
     """Return a subject's cases, with so many different clients where they are many."""
     fill = subject.make("fill")
     cookies = [sign_in(subject, client, fill) for client in range(clients)]
-    return [_case(subject, name, cookies) for name in subject.works]
+    cases = [_case(subject, name, cookies) for name in subject.works]
+    if subject.many:
+        batch = requests_in_flight(subject.make("read"), subject.driver, cookies)
+        cases.append(Case(subject.key, "W2 in flight", batch, multiple=IN_FLIGHT))
+    return cases
 
 
 def _case(subject: Subject, name: str, cookies: list[str]) -> Case:

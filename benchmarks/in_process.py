@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import floor, servers, subjects, work
+from benchmarks import bare_clients, floor, servers, subjects, work
 from benchmarks.cases import cases_of, check, in_turn
 from benchmarks.drivers import Asgi
 from benchmarks.measure import Case, less, measure, progress, ratio, spread
@@ -113,8 +113,20 @@ def run(only: set[str] | None, *, rounds: int, target: float, clients: int) -> l
             progress(f"signing in: {subject.name}")
             check(subject)
             cases += cases_of(subject, clients=clients)
+            cases += bare(subject.key, where, clients=clients)
         measure(cases, rounds=rounds, target=target)
     return rows(cases, {subject.key: subject for subject in chosen})
+
+
+def bare(key: str, place: Place, *, clients: int) -> list[Case]:
+    """Return the cases of the bare client of a storage of ours."""
+    if key == "sqlite":
+        return bare_clients.sqlite(place.folder / "bare.db", clients=clients)
+    if key == "redis":
+        return bare_clients.redis(place.server("redis"), clients=clients)
+    if key == "memcached":
+        return bare_clients.memcached(place.server("memcached"), clients=clients)
+    return []
 
 
 def rows(cases: list[Case], chosen: dict[str, Subject]) -> list[dict[str, Any]]:
@@ -124,21 +136,22 @@ def rows(cases: list[Case], chosen: dict[str, Subject]) -> list[dict[str, Any]]:
     for (key, name), whole in took.items():
         if key not in chosen:
             continue
-        bare = took[f"bare {chosen[key].bare}", ""]
-        added = less(whole, bare)
-        reference = less(took[REFERENCE, name], took["bare asgi", ""])
+        added = less(whole, took[f"bare {chosen[key].bare}", ""])
         low, high = spread(added)
-        found.append(
-            {
-                "subject": key,
-                "name": chosen[key].name,
-                "work": name,
-                "microseconds": round(median(added), 3),
-                "quartiles": [round(low, 3), round(high, 3)],
-                "whole": round(median(whole), 3),
-                "ratio": round(ratio(added, reference), 3),
-            }
-        )
+        row = {
+            "subject": key,
+            "name": chosen[key].name,
+            "work": name,
+            "microseconds": round(median(added), 3),
+            "quartiles": [round(low, 3), round(high, 3)],
+            "whole": round(median(whole), 3),
+        }
+        if reference := took.get((REFERENCE, name)):
+            row["ratio"] = round(ratio(added, less(reference, took["bare asgi", ""])), 3)
+        if client := took.get((f"bare {key}", name)):
+            row["client"] = round(median(client), 3)
+            row["to client"] = round(ratio(whole, client), 3)
+        found.append(row)
     return found
 
 
@@ -153,4 +166,10 @@ def table(found: list[dict[str, Any]]) -> str:
             row = cell.get((key, column))
             line += f"{row['microseconds']:9.2f} {row['ratio']:6.2f}" if row else f"{'':16}"
         lines.append(line)
+    lines += [
+        f"{row['name']}, {row['work']}: whole {row['whole']:.2f}, bare client "
+        f"{row['client']:.2f}, {row['to client']:.2f} times"
+        for row in found
+        if "to client" in row
+    ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The one event loop that everything asynchronous runs on, so that clients keep their connections."""
+"""The one event loop that everything asynchronous runs on: clients keep their connections."""
 
 import asyncio
 from collections.abc import Coroutine

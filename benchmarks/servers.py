@@ -1,4 +1,4 @@
-"""Redis and Memcached of our own: on sockets in a folder of their own, on another core than ours."""
+"""Redis and Memcached of our own: on sockets in a folder, and on another core than ours."""
 
 import os
 import shutil

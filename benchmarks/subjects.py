@@ -28,6 +28,7 @@ class Subject:
         bare: The key of the application without sessions that it stands on: see `BARE`.
         ours: Whether it is coatcheck.
         works: What it is measured with.
+        many: Whether it is measured with many requests in flight, too.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Subject:
     driver: Driver = field(default_factory=Asgi)
     ours: bool = False
     works: tuple[str, ...] = tuple(work.WORKS)
+    many: bool = False
 
 
 START = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"2")]
@@ -100,4 +102,10 @@ def ours(key: str, name: str, storage: Any, *, encrypt: bool = False) -> Subject
 
     cookie = Cookie("session", secrets=[work.SECRET], max_age=work.LIFE, encrypt=encrypt)
     sessions = session(cookie, storage)
-    return Subject(key, f"coatcheck, {name}", lambda handler: sessions(ASGI[handler]), ours=True)
+    return Subject(
+        key,
+        f"coatcheck, {name}",
+        lambda handler: sessions(ASGI[handler]),
+        ours=True,
+        many=key == "redis",
+    )
