@@ -2,123 +2,44 @@
 Applications called directly: what each adds to a request, and its ratio to Starlette's sessions.
 """
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import bare_clients, floor, servers, subjects, work
+from benchmarks import bare_clients, floor, peers, storages, subjects, work
 from benchmarks.cases import cases_of, check, in_turn
-from benchmarks.drivers import Asgi
 from benchmarks.measure import Case, less, measure, progress, ratio, spread
-from benchmarks.subjects import Subject, ours
+from benchmarks.place import Place, place
+from benchmarks.subjects import Subject
 
 REFERENCE = "starlette"
-
-
-@dataclass
-class Place:
-    """Where storages keep what they keep: a folder, and servers that are started when needed."""
-
-    folder: Path
-    stack: ExitStack
-    started: dict[str, str] = field(default_factory=dict)
-
-    def server(self, name: str) -> str:
-        """Return the path of the socket of "redis" or "memcached"."""
-        if name not in self.started:
-            run = {"redis": servers.redis, "memcached": servers.memcached}[name]
-            self.started[name] = self.stack.enter_context(run(self.folder))
-        return self.started[name]
-
-
-@contextmanager
-def place() -> Iterator[Place]:
-    """Yield a place that is gone when the block ends."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        yield Place(Path(folder), stack)
-
-
-def _redis(place: Place) -> Any:
-    from redis.asyncio import Redis
-
-    from coatcheck.storage import RedisStorage
-
-    return RedisStorage(Redis(unix_socket_path=place.server("redis")))
-
-
-def _memcached(place: Place) -> Any:
-    from coatcheck.storage import MemcachedStorage
-
-    return MemcachedStorage(place.server("memcached"))
-
-
-def _memory(_: Place) -> Any:
-    from coatcheck.storage import MemoryStorage
-
-    return MemoryStorage(max_records=100_000)
-
-
-def _sqlite(place: Place) -> Any:
-    from coatcheck.storage import SqliteStorage
-
-    return SqliteStorage(place.folder / "coatcheck" / "sessions.db")
-
-
-def _files(place: Place) -> Any:
-    from coatcheck.storage import FileStorage
-
-    return FileStorage(place.folder / "files")
-
-
-def _cookie(_: Place) -> Any:
-    from coatcheck.storage import CookieStorage
-
-    return CookieStorage()
-
-
-OURS: dict[str, Callable[[Place], Subject]] = {
-    "cookie": lambda place: ours("cookie", "signed cookie", _cookie(place)),
-    "encrypted": lambda place: ours("encrypted", "encrypted cookie", _cookie(place), encrypt=True),
-    "memory": lambda place: ours("memory", "memory", _memory(place)),
-    "sqlite": lambda place: ours("sqlite", "SQLite", _sqlite(place)),
-    "files": lambda place: ours("files", "files", _files(place)),
-    "redis": lambda place: ours("redis", "Redis", _redis(place)),
-    "memcached": lambda place: ours("memcached", "Memcached", _memcached(place)),
-}
 
 
 def wanted(only: set[str] | None, place: Place) -> list[Subject]:
     """Return the subjects to measure, the reference first."""
     found = [subjects.starlette(), *floor.subjects()]
-    found += [make(place) for key, make in OURS.items() if not only or key in only]
-    return found
+    every = {**storages.OURS, **peers.PEERS}
+    return found + [make(place) for key, make in every.items() if not only or key in only]
 
 
 def run(only: set[str] | None, *, rounds: int, target: float, clients: int) -> list[dict[str, Any]]:
     """Measure, and return a row for each subject and work."""
     with place() as where:
         chosen = wanted(only, where)
+        bares = {subject.bare.key: subject.bare for subject in chosen}
         cases = [
-            Case(
-                "bare asgi",
-                "",
-                in_turn(subjects.untouched, Asgi(), ["session=none"]),
-            )
+            Case(f"bare {bare.key}", "", in_turn(bare.make(), bare.driver, ["session=none"]))
+            for bare in bares.values()
         ]
         for subject in chosen:
             progress(f"signing in: {subject.name}")
             check(subject)
             cases += cases_of(subject, clients=clients)
-            cases += bare(subject.key, where, clients=clients)
+            cases += bare_client(subject.key, where, clients=clients)
         measure(cases, rounds=rounds, target=target)
     return rows(cases, {subject.key: subject for subject in chosen})
 
 
-def bare(key: str, place: Place, *, clients: int) -> list[Case]:
+def bare_client(key: str, place: Place, *, clients: int) -> list[Case]:
     """Return the cases of the bare client of a storage of ours."""
     if key == "sqlite":
         return bare_clients.sqlite(place.folder / "bare.db", clients=clients)
@@ -136,7 +57,7 @@ def rows(cases: list[Case], chosen: dict[str, Subject]) -> list[dict[str, Any]]:
     for (key, name), whole in took.items():
         if key not in chosen:
             continue
-        added = less(whole, took[f"bare {chosen[key].bare}", ""])
+        added = less(whole, took[f"bare {chosen[key].bare.key}", ""])
         low, high = spread(added)
         row = {
             "subject": key,

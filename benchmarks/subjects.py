@@ -6,7 +6,7 @@ A subject makes its application for each handler of `work`. Peers are in `peers`
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import work
@@ -17,28 +17,12 @@ Make = Callable[[str], App]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """
-    Something that gives applications sessions.
-
-    Args:
-        key: What `--only` calls it.
-        name: What the table calls it.
-        make: Makes its applications.
-        bare: The key of the application without sessions that it stands on: see `BARE`.
-        ours: Whether it is coatcheck.
-        works: What it is measured with.
-        many: Whether it is measured with many requests in flight, too.
-    """
+class Bare:
+    """An application without sessions, of one framework; what is added to it is what counts."""
 
     key: str
-    name: str
-    make: Make
-    bare: str = "asgi"
-    driver: Driver = field(default_factory=Asgi)
-    ours: bool = False
-    works: tuple[str, ...] = tuple(work.WORKS)
-    many: bool = False
+    driver: Driver
+    make: Callable[[], App]
 
 
 START = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"2")]
@@ -81,6 +65,37 @@ async def show(scope: Any, _receive: Any, send: Any) -> None:
 
 ASGI = {"untouched": untouched, "read": read, "write": write, "fill": fill, "show": show}
 """Each handler, as an ASGI application that expects `scope["session"]`."""
+
+
+BARE = Bare("asgi", Asgi(), lambda: untouched)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    Something that gives applications sessions.
+
+    Args:
+        key: What `--only` calls it.
+        name: What the table calls it.
+        make: Makes its applications.
+        bare: What it stands on.
+        ours: Whether it is coatcheck.
+        works: What it is measured with.
+        many: Whether it is measured with many requests in flight, too.
+    """
+
+    key: str
+    name: str
+    make: Make
+    bare: Bare = BARE
+    ours: bool = False
+    works: tuple[str, ...] = tuple(work.WORKS)
+    many: bool = False
+
+    @property
+    def driver(self) -> Driver:
+        return self.bare.driver
 
 
 def starlette() -> Subject:

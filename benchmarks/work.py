@@ -56,6 +56,8 @@ def data_of(client: int) -> dict[str, Any]:
 
 
 def tampered(cookie: str) -> str:
-    """Return "name=value" with one character near its end changed."""
-    place = len(cookie) - 6
+    """Return "name=value" with one character in the middle of its value changed."""
+    place = (cookie.index("=") + len(cookie)) // 2
+    while not cookie[place].isalnum():
+        place += 1
     return f"{cookie[:place]}{'A' if cookie[place] != 'A' else 'B'}{cookie[place + 1 :]}"
