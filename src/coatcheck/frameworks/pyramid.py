@@ -1,0 +1,155 @@
+"""
+Sessions in Pyramid: `request.session` is what Pyramid's documentation says, over a session of ours.
+
+    config.include("coatcheck.frameworks.pyramid")
+    app = session(cookie, storage).wsgi(config.make_wsgi_app())
+
+The middleware reads and saves; here is the face that views, templates and add-ons expect. Pyramid's
+flash messages are queues, and kept as such. CSRF tokens are bound to the session's id, and ask for
+no write when a client without a session sends a form.
+"""
+
+import time
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+from pyramid.interfaces import ICSRFStoragePolicy, ISession
+from zope.interface import implementer
+
+from coatcheck.context import Context
+from coatcheck.csrf import csrf_token, is_csrf_token
+from coatcheck.sessions import Session, Value
+
+QUEUE = "_f_"
+"""What the key of a queue of flash messages begins with, as in Pyramid's own sessions."""
+
+
+def includeme(config: Any) -> None:
+    """Give an application's requests our sessions and our CSRF tokens: for `config.include`."""
+    config.set_session_factory(PyramidSession)
+    config.set_csrf_storage_policy(TokenPolicy())
+
+
+@implementer(ISession)
+class PyramidSession(MutableMapping[str, Value]):
+    """
+    The session of one request, as Pyramid's `ISession`.
+
+    Attributes:
+        own: The `Session` behind it, with all that Pyramid has no word for.
+
+    Raises:
+        ConfigurationError: The application is not wrapped in `session(...).wsgi`.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self.own: Session = Context(request.environ).get(Session)
+
+    @property
+    def created(self) -> int:
+        """When the session was first saved, in seconds since 1970; now, if it is new."""
+        created = self.own.created_at
+        return int(created.timestamp() if created else time.time())
+
+    @property
+    def new(self) -> bool:
+        """Whether nothing was stored before this request."""
+        return self.own.is_new
+
+    def invalidate(self) -> None:
+        """Forget everything. What is set from here on goes into a session with another id."""
+        self.own.clear()
+        self.own.regenerate_id()
+
+    def changed(self) -> None:
+        """Do nothing: a change inside a value is seen without."""
+
+    def regenerate_id(self) -> None:
+        """Give the session a new id: after every change of who somebody is."""
+        self.own.regenerate_id()
+
+    def destroy(self) -> None:
+        """End the session."""
+        self.own.destroy()
+
+    def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
+        """Give *key* what *function* makes of its value, as one atomic step, and return that."""
+        return self.own.apply(key, function, default)
+
+    def flash(self, msg: Value, queue: str = "", allow_duplicate: bool = True) -> None:  # noqa: FBT001, FBT002 - Pyramid's
+        """Add a message to a queue; of two requests that do so at once neither is lost."""
+
+        def added(messages: list[Value]) -> list[Value]:
+            return messages if msg in messages and not allow_duplicate else [*messages, msg]
+
+        self.own.apply(QUEUE + queue, added, [])
+
+    def pop_flash(self, queue: str = "") -> list[Value]:
+        """Return the messages of a queue, and take them away."""
+        shown = self.peek_flash(queue)
+        if shown:
+            self.own.apply(QUEUE + queue, lambda messages: _without(messages, shown), [])
+        return shown
+
+    def peek_flash(self, queue: str = "") -> list[Value]:
+        """Return the messages of a queue."""
+        return list(self.own.get(QUEUE + queue, []))
+
+    def new_csrf_token(self) -> str:
+        """Return another token than before: the session gets a new id."""
+        self.own.regenerate_id()
+        return csrf_token(self.own)
+
+    def get_csrf_token(self) -> str:
+        """Return the token for this session's forms."""
+        return csrf_token(self.own)
+
+    def __getitem__(self, key: str) -> Value:
+        return self.own[key]
+
+    def __setitem__(self, key: str, value: Value) -> None:
+        self.own[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.own[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.own)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.own
+
+    def clear(self) -> None:
+        """Take everything away. A session left empty so is removed."""
+        self.own.clear()
+
+
+@implementer(ICSRFStoragePolicy)
+class TokenPolicy:
+    """CSRF tokens that are bound to the session's id, and kept nowhere."""
+
+    def new_csrf_token(self, request: Any) -> str:
+        """Return another token than before."""
+        token: str = request.session.new_csrf_token()
+        return token
+
+    def get_csrf_token(self, request: Any) -> str:
+        """Return the token for this session's forms."""
+        token: str = request.session.get_csrf_token()
+        return token
+
+    def check_csrf_token(self, request: Any, token: object) -> bool:
+        """Tell whether the client got *token*, which may be anything, from us."""
+        return is_csrf_token(Context(request.environ).get(Session), token)
+
+
+def _without(messages: list[Value], shown: list[Value]) -> list[Value]:
+    """Return the messages that came since *shown* was read."""
+    left = list(messages)
+    for message in shown:
+        if message in left:
+            left.remove(message)
+    return left
