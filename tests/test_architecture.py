@@ -50,6 +50,7 @@ ROOMS = [
     "storage",
     "outages",
     "cycle",
+    "line",
     "asgi",
     "wsgi",
     "middleware",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coatcheck import CoatcheckWarning, ConfigurationError, Cookie, CookieTooLarge
 from coatcheck.cookie import MAX_COOKIE
+from coatcheck.sealing import Opened
 
 OLD, NEW = "o" * 32, "n" * 32
 MOMENT = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
@@ -122,7 +123,7 @@ def test_an_older_secret_opens_and_the_first_seals(kind: Kind) -> None:
     """A rotated secret keeps its cookies alive and says that they are due anew."""
     old, rotated = Cookie("name", **kind), Cookie("name", **{**kind, "secrets": [OLD, NEW]})
     opened = rotated.open(pair(old.serialize("value")))
-    assert opened == ("value", True)
+    assert opened == Opened("value", stale=True)
     assert old.parse(pair(rotated.serialize("value"))) is None
 
 

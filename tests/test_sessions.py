@@ -357,11 +357,14 @@ def test_a_storage_of_ones_own_makes_sessions_from_data() -> None:
         Session({"a": object()})
 
 
-def test_a_session_nobody_touches_has_no_draft() -> None:
-    """Most visitors' requests never make one."""
+def test_a_session_nobody_writes_to_has_no_draft() -> None:
+    """Looking at an empty session makes none, and is noted."""
     session = Session()
+    assert not session.accessed
+    assert (session.get("a", 1), "a" in session, len(session), list(session)) == (1, False, 0, [])
+    assert session.accessed
     assert session.blank is not None
-    session.get("a")
+    session["a"] = 1
     assert session.blank is None
 
 

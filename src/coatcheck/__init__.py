@@ -10,9 +10,10 @@ HTTP sessions: a sealed cookie in the browser, the data where you choose, no cha
 """
 
 from coatcheck.context import Context
-from coatcheck.cookie import CoatcheckWarning, Cookie
+from coatcheck.cookie import Cookie
 from coatcheck.errors import (
     BackendError,
+    CoatcheckWarning,
     ConfigurationError,
     CookieTooLarge,
     RecordTooLarge,

@@ -11,22 +11,18 @@ changed since. When the application has shut down, what the storage opened is cl
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, amended, is_async
+from coatcheck.cycle import FAILED, Cycle, Header, amended, is_async
 from coatcheck.errors import BackendError
+from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
 from coatcheck.outages import OnOutage
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PLACE = "session"
 
@@ -34,6 +30,8 @@ STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.r
 """Messages that carry headers to the client."""
 
 SHUT_DOWN = "lifespan.shutdown."
+
+__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "SessionMiddleware"]
 
 _logger = logging.getLogger("coatcheck")
 
@@ -89,6 +87,7 @@ class SessionMiddleware:
         self.storage = getattr(cycle.storage, "aio", None) or cycle.storage
         waits = getattr(self.storage, "waits", True)
         self._in_thread = waits and not is_async(self.storage)
+        self._starts_empty = getattr(self.storage, "starts_empty", False)
         self._saving: set[asyncio.Future[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,26 +96,38 @@ class SessionMiddleware:
             closing = self._closing(send) if scope["type"] == "lifespan" else send
             await self.app(scope, receive, closing)
             return
-        opened = self.cycle.cookie.open(_cookie_header(scope))
+        cycle = self.cycle
+        header = _cookie_header(scope["headers"])
+        opened = None if header is None else cycle.cookie.open(header)
         scope = dict(scope)
-        session = self.cycle.admit(await self._read(opened), scope, PLACE)
+        try:
+            read = self._reading(opened)
+            session = read if isinstance(read, Session) else await read
+        except BackendError as error:
+            session = cycle.outages.unread(error)
+        session = cycle.admit(session, scope, PLACE)
 
-        async def send_saved(message: Message) -> None:
-            if message["type"] in STARTS:
-                if message.get("status", 0) >= FAILED:
-                    self.cycle.abandon(session)
-                self.cycle.check_place(session, scope, PLACE)
-                if session.blank is not None:
-                    self.cycle.pass_by(session)
-                else:
-                    message = await self._with_session(message, session, opened)
-            await send(message)
-
+        # Not a function of its own: its cells would slow down every name used here.
+        send_saved = partial(self._send, send, scope, session, opened)
         if scope["type"] == "websocket":
             await self._converse(scope, receive, send_saved, session)
-        else:
-            await self.app(scope, receive, send_saved)
-            await self._finish(session)
+            return
+        await self.app(scope, receive, send_saved)
+        if session.blank is None and cycle.is_late(session):
+            await self._save(session)
+
+    async def _send(
+        self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
+    ) -> None:
+        """Send what the application sends; before the headers leave, save the session."""
+        if message["type"] in STARTS:
+            failed = message.get("status", 0) >= FAILED
+            savable = self.cycle.leaves(session, scope, PLACE, failed=failed)
+            set_cookie = await self._saved(session, opened) if savable else None
+            if session.accessed or set_cookie:
+                given = message.get("headers", ())
+                message = {**message, "headers": amended(given, set_cookie)}
+        await send(message)
 
     def _closing(self, send: Send) -> Send:
         """Return *send*, which closes the storage when the application has shut down."""
@@ -131,26 +142,14 @@ class SessionMiddleware:
 
         return send_and_close
 
-    async def _read(self, opened: Opened | None) -> Session:
-        session: Session | Awaitable[Session]
-        try:
-            if opened and self._in_thread:
-                session = await asyncio.to_thread(self.storage.read, opened.text)
-            else:
-                session = self.storage.read(opened.text if opened else None)
-            return session if isinstance(session, Session) else await session
-        except BackendError as error:
-            return self.cycle.outages.unread(error)
-
-    async def _with_session(
-        self, message: Message, session: Session, opened: Opened | None
-    ) -> Message:
-        """Save the session, and return the message that starts the response with its headers."""
-        savable = session.draft.reach == "client"
-        set_cookie = await self._saved(session, opened) if savable else None
-        if not (session.draft.accessed or set_cookie):
-            return message
-        return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
+    def _reading(self, opened: Opened | None) -> Session | Awaitable[Session]:
+        """Return the session, or what waits for it: what need not wait is not made to."""
+        if opened is None:
+            return Session() if self._starts_empty else self.storage.read(None)
+        if self._in_thread:
+            read = cast("Callable[[str], Session]", self.storage.read)
+            return asyncio.to_thread(read, opened.text)
+        return self.storage.read(opened.text)
 
     async def _saved(self, session: Session, opened: Opened | None) -> str | None:
         """Save the session, and return the Set-Cookie header value that the response needs."""
@@ -207,36 +206,16 @@ class SessionMiddleware:
             raise
 
 
-class Line:
-    """What a WebSocket's application receives and sends, and whether its client has left."""
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        self.closed = False
-
-    async def receive(self) -> Message:
-        """Pass a message of the client on."""
-        message = await self._receive()
-        self.closed = self.closed or message["type"] == "websocket.disconnect"
-        return message
-
-    async def send(self, message: Message) -> None:
-        """Pass a message to the client on; servers answer OSError when there is none (ASGI 2.4)."""
-        try:
-            await self._send(message)
-        except OSError:
-            self.closed = True
-            raise
-
-
 def _report(task: "asyncio.Future[Any]") -> None:
     """Log the error of a save that nobody waits for any more."""
     if not task.cancelled() and (error := task.exception()):
         _logger.error("saving a session failed after its request was cancelled", exc_info=error)
 
 
-def _cookie_header(scope: Scope) -> str | None:
+def _cookie_header(headers: Iterable[Header]) -> str | None:
     """Return the request's cookies; HTTP/2 may send them in several fields (RFC 9113, 8.2.3)."""
-    found = [value for name, value in scope["headers"] if name == b"cookie"]
-    return b"; ".join(found).decode("latin-1") if found else None
+    found = None
+    for name, value in headers:
+        if name == b"cookie":
+            found = value if found is None else b"; ".join((found, value))
+    return None if found is None else found.decode("latin-1")

@@ -11,8 +11,12 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, TypeVar
 
 from coatcheck.errors import ConfigurationError
+from coatcheck.sessions import Session
 
 KEY = "coatcheck.context"
+
+PLACES = ("session", "coatcheck.session")
+"""Where the session of a request lies: in an ASGI scope, in a WSGI environ."""
 
 T = TypeVar("T")
 
@@ -37,13 +41,13 @@ class Context:
         Raises:
             ConfigurationError: Nothing was: the middleware that does it is missing, or comes later.
         """
-        try:
-            attached: T = self.scope[KEY][key]
-        except KeyError:
+        found = self._find(key)
+        if found is None:
             raise ConfigurationError(
                 f"this request has no {key.__name__}: put the middleware that attaches it before "
                 "what asks for it"
-            ) from None
+            )
+        attached: T = found
         return attached
 
     def set(self, key: type[T], value: T) -> None:
@@ -58,4 +62,12 @@ class Context:
 
     def has(self, key: type[Any]) -> bool:
         """Tell whether anything is attached under the type *key*."""
-        return key in self.scope.get(KEY, ())
+        return self._find(key) is not None
+
+    def _find(self, key: type[Any]) -> Any:
+        found = self.scope.get(KEY, {}).get(key)
+        if found is None and key is Session:
+            # The shells put it there alone: most requests are asked for it by no other name.
+            places = (self.scope.get(place) for place in PLACES)
+            found = next((each for each in places if isinstance(each, Session)), None)
+        return found

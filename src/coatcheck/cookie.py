@@ -9,7 +9,6 @@ What is wrong in the attributes is found when the cookie is made. What is wrong 
 client sent reads as no cookie.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,21 +17,14 @@ from typing import Literal, TypedDict, Unpack, get_args
 from coatcheck import headers
 from coatcheck.errors import ConfigurationError, CookieTooLarge
 from coatcheck.remembered import Remembered
-from coatcheck.sealing import Encrypter, Opened, Seal, Signer
+from coatcheck.sealing import Encrypter, Opened, Seal, Signer, checked_secrets
 
 SameSite = Literal["Lax", "Strict", "None"]
 
 MAX_COOKIE = 4096
 """Bytes of a Set-Cookie header that every browser keeps (RFC 6265, 6.1)."""
 
-SHORT_SECRET = 32
-"""Characters below which a secret draws a warning: 16 random bytes as hex are 32."""
-
 _EPOCH = datetime.fromtimestamp(0, UTC)
-
-
-class CoatcheckWarning(UserWarning):
-    """A configuration that works, and is weaker than it should be."""
 
 
 class Attributes(TypedDict, total=False):
@@ -126,7 +118,7 @@ class Cookie:
 
     def open(self, header: str | None) -> Opened | None:
         """Return what `parse` returns, and whether an older secret sealed it."""
-        if not header or self.name not in header:
+        if not header:
             return None
         for value in self._finder.values(header):
             opened = self._known.get(value) or self._opened(value)
@@ -190,30 +182,6 @@ class Cookie:
 
     def __repr__(self) -> str:
         return f"<Cookie {self.name!r}{self._attributes}>"
-
-
-def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
-    """
-    Return *secrets* if they can seal anything.
-
-    Raises:
-        ConfigurationError: One is empty or no text, or they are one text instead of several.
-    """
-    if isinstance(secrets, str | bytes):
-        raise ConfigurationError("secrets is a list: secrets=[secret]")
-    for secret in secrets:
-        if not isinstance(secret, str) or not secret:
-            raise ConfigurationError(
-                "a secret is empty or no text: is the variable that holds it set?"
-            )
-        if len(secret) < SHORT_SECRET:
-            warnings.warn(
-                f"a secret of {len(secret)} characters can be guessed: use {SHORT_SECRET} at "
-                "least, made by secrets.token_urlsafe(32)",
-                CoatcheckWarning,
-                stacklevel=4,
-            )
-    return tuple(secrets)
 
 
 def _seal_of(cookie: Cookie) -> Seal | None:

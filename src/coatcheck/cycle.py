@@ -15,10 +15,9 @@ from functools import partial
 from typing import Any
 
 from coatcheck import headers, lifecycle
-from coatcheck.context import Context
-from coatcheck.cookie import CoatcheckWarning, Cookie
+from coatcheck.cookie import Cookie
 from coatcheck.draft import Draft, Reach
-from coatcheck.errors import ConfigurationError, ResponseStarted
+from coatcheck.errors import CoatcheckWarning, ConfigurationError, ResponseStarted
 from coatcheck.outages import OnOutage, Outages
 from coatcheck.record import Terms, owner_of
 from coatcheck.sealing import Opened
@@ -32,6 +31,8 @@ FAILED = 500
 """The status from which a response says that the handler failed, whoever wrote that page."""
 
 Header = tuple[bytes, bytes]
+
+VARY = (b"vary", b"Cookie")
 
 _logger = logging.getLogger("coatcheck")
 
@@ -66,6 +67,7 @@ class Cycle:
         )
         self._blank = partial(Draft, terms=self.terms)
         self._late_blank = partial(Draft, terms=self.terms, reach="nothing")
+        self._late_reach: Reach = "record" if getattr(storage, "saves_late", False) else "nothing"
 
     def admit(self, session: object, scope: MutableMapping[str, Any], place: str) -> Session:
         """
@@ -84,7 +86,6 @@ class Cycle:
                 "session middleware; keep one"
             )
         admitted = scope[place] = lifecycle.admit(session, self.terms, blank=self._blank)
-        Context(scope).set(Session, admitted)
         return admitted
 
     def check_place(self, session: Session, scope: MutableMapping[str, Any], place: str) -> None:
@@ -116,9 +117,26 @@ class Cycle:
             value = opened.text  # sealed by an older secret: the first one seals it anew
         return None if value is None else self.cookie.serialize(value)
 
-    def pass_by(self, session: Session) -> None:
-        """Note that the headers leave, and nobody has touched the session yet."""
-        session.blank = self._late_blank
+    def leaves(
+        self, session: Session, scope: MutableMapping[str, Any], place: str, *, failed: bool
+    ) -> bool:
+        """
+        Note that the headers are about to leave, and tell whether the session is to be saved now.
+
+        Args:
+            failed: The handler failed, or says so by the status.
+
+        Raises:
+            ConfigurationError: See `check_place`.
+        """
+        if scope.get(place) is not session and not failed:
+            self.check_place(session, scope, place)
+        if session.blank is not None:  # nobody has written to it
+            session.blank = self._late_blank
+            return False
+        if failed:
+            self.abandon(session)
+        return session.draft.reach == "client"
 
     def start(self, session: Session) -> bool:
         """
@@ -130,7 +148,7 @@ class Cycle:
         pending = lifecycle.is_pending(session)
         # What changes while the save waits comes too late for it, so from here on it must reach a
         # later save, or be loud.
-        session.draft.reach = self._reach
+        session.draft.reach = self._late_reach
         return pending
 
     def started(self, session: Session) -> bool:
@@ -145,7 +163,7 @@ class Cycle:
         if draft.changed:
             _logger.info("the changes of a request to a session were dropped: the request failed")
         draft.reach = "nothing"
-        draft.live.clear()
+        draft.live = {}
 
     def never_start(self, session: Session) -> None:
         """
@@ -168,13 +186,9 @@ class Cycle:
         """
         return (
             session.draft.reach != "client"
-            and lifecycle.is_pending(session)
+            and lifecycle.is_changed(session)
             and session.draft.reach == "record"
         )
-
-    @property
-    def _reach(self) -> Reach:
-        return "record" if getattr(self.storage, "saves_late", False) else "nothing"
 
 
 def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
@@ -186,16 +200,18 @@ def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
     """
     kept: list[Header] = []
     vary, private = "", not set_cookie
-    for name, value in given:
-        lower = name.lower()
+    for header in given:
+        lower = header[0].lower()
         if lower == b"vary":
-            vary = f"{vary}, {value.decode('latin-1')}" if vary else value.decode("latin-1")
+            value = header[1].decode("latin-1")
+            vary = f"{vary}, {value}" if vary else value
         elif set_cookie and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
-            kept.append((name, headers.kept_private(value.decode("latin-1")).encode("latin-1")))
+            cached = headers.kept_private(header[1].decode("latin-1"))
+            kept.append((header[0], cached.encode("latin-1")))
             private = private or lower == b"cache-control"
         else:
-            kept.append((name, value))
-    kept.append((b"vary", headers.with_vary_cookie(vary).encode("latin-1")))
+            kept.append(header)
+    kept.append((b"vary", headers.with_vary_cookie(vary).encode("latin-1")) if vary else VARY)
     if not private:
         kept.append((b"cache-control", b"private"))
     if set_cookie:

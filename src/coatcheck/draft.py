@@ -5,7 +5,7 @@ A session while a request works on it: what was stored, what the request did, wh
 read. A draft holds no rule about saving: `lifecycle` decides.
 
     contents   what the session holds now: the record that was read, or a copy once that changes
-    live       values that were handed out as objects, and may since have been changed in place
+    live       lists, dicts and the like that were handed out, and may have been changed in place
     shown      the flashes that the last requests left, to be read in this one
     log        the changes, in order
 """
@@ -51,7 +51,6 @@ class Draft(msgspec.Struct):
     live: dict[str, Any] = {}
     log: list[Change] = []
     reach: Reach = "client"
-    accessed: bool = False
     cleared: bool = False
     destroyed: bool = False
     moves: bool = False
@@ -100,12 +99,14 @@ class Draft(msgspec.Struct):
 
     def end(self) -> None:
         """
-        Forget everything: the session is destroyed.
+        Forget everything: the session is destroyed, if it is not yet.
 
         Raises:
             ResponseStarted: See `check`.
             BackendError: The session could not be read, and nobody may believe that it ended.
         """
+        if self.destroyed:
+            return
         if self.unread:
             raise self.unread
         self.check("destroy()")
@@ -121,7 +122,9 @@ class Draft(msgspec.Struct):
         """
         if key in self.live:
             return self.live[key]
-        value = self.live[key] = decode(self.contents.values[key])
+        value = decode(self.contents.values[key])
+        if type(value) not in _FIXED:
+            self.live[key] = value
         return value
 
     def flashed(self, key: str) -> Any:
@@ -135,12 +138,14 @@ class Draft(msgspec.Struct):
         """Put a value under *key*; what it held already is no change."""
         if self.destroyed or self.contents.values.get(key) != encoded:
             self.write(Set(key, encoded))
-        self.live[key] = value
+        if type(value) not in _FIXED:
+            self.live[key] = value
+        elif self.live:
+            self.live.pop(key, None)
 
     def note_changes_in_place(self) -> None:
         """Write down what the handler changed inside the values that it was given or gave."""
         for key, value in self.live.items():
-            if type(value) not in _FIXED:
-                encoded = encode(key, value)
-                if self.contents.values.get(key) != encoded:
-                    self.write(Set(key, encoded))
+            encoded = encode(key, value)
+            if self.contents.values.get(key) != encoded:
+                self.write(Set(key, encoded))

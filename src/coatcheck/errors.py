@@ -95,3 +95,7 @@ class BackendError(SessionError):
     def __init__(self, server: str, doing: str) -> None:
         super().__init__(f"{server} failed to {doing} a session record")
         self.server, self.doing = server, doing
+
+
+class CoatcheckWarning(UserWarning):
+    """A configuration that works, and is weaker than it should be."""

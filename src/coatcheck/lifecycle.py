@@ -53,15 +53,10 @@ def restore(stored: Stored | None, *, id: str, now: float) -> Session:
     """
     record = _living(stored.record, now) if stored else None
     if stored and isinstance(record, Record):
-        return resume(record, id=id, version=stored.version, now=now)
+        return Session.of(Draft.of(record, id=id, version=stored.version, now=now))
     session = Session()
     session.draft.over = record is not None
     return session
-
-
-def resume(record: Record, *, id: str, version: object, now: float) -> Session:
-    """Return the session of a record that lives at *now*."""
-    return Session.of(Draft.of(record, id=id, version=version, now=now))
 
 
 def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
@@ -73,32 +68,30 @@ def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
     """
     if session.blank is None:
         draft = session.draft
-        if not _breaks(draft, terms):
-            draft.terms = terms
-            return session
-        session = Session()
+        base = draft.base
+        if base and (
+            base.owner not in (terms.owner, NOBODY)
+            or (terms.lifetime is not None and draft.read_at >= base.created + terms.lifetime)
+        ):
+            return Session.nobodys(blank)
+        draft.terms = terms
+        return session
     session.blank = blank
     return session
 
 
-def _breaks(draft: Draft, terms: Terms) -> bool:
-    base = draft.base
-    if base is None:
-        return False
-    outlived = terms.lifetime is not None and draft.read_at >= base.created + terms.lifetime
-    return outlived or base.owner not in (NOBODY, terms.owner)
+def is_changed(session: Session) -> bool:
+    """Tell whether the request did anything that is to be saved."""
+    draft = session.draft
+    draft.note_changes_in_place()
+    if draft.destroyed or draft.unread:
+        return draft.issued is not None
+    return bool(draft.log) or draft.moves
 
 
 def is_pending(session: Session) -> bool:
     """Tell whether there is anything to save: a storage need not be asked if not."""
-    draft = session.draft
-    if draft.live:
-        draft.note_changes_in_place()
-    if draft.unread:
-        return False
-    if draft.destroyed:
-        return draft.issued is not None
-    return bool(draft.log) or draft.moves or _is_due(draft, draft.read_at)
+    return is_changed(session) or _is_due(session.draft, session.draft.read_at)
 
 
 def ends(session: Session) -> bool:
@@ -172,13 +165,18 @@ def marker(now: float) -> bytes:
     return pack(Moved(now + GRACE))
 
 
-def _living(data: bytes, now: float) -> Record | Moved | None:
+def readable(data: bytes) -> Record | Moved | None:
+    """Return the record that *data* is, whatever its deadline, or None if it is damaged."""
     try:
-        record = unpack(data)
+        return unpack(data)
     except Unreadable as damage:
         _logger.warning("a session counts as absent: %s", damage)
         return None
-    return record if now < record.expires else None
+
+
+def _living(data: bytes, now: float) -> Record | Moved | None:
+    record = readable(data)
+    return record if record and now < record.expires else None
 
 
 def _is_due(draft: Draft, now: float, record: Record | None = None) -> bool:
@@ -188,7 +186,7 @@ def _is_due(draft: Draft, now: float, record: Record | None = None) -> bool:
         return False
     terms = draft.terms
     off = abs(terms.deadline(record.created, now) - record.expires)
-    return off > 0 and off >= terms.slack
+    return off > 0 and off >= terms.refresh * terms.idle
 
 
 def _claim(draft: Draft, now: float) -> Plan:

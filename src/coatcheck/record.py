@@ -109,11 +109,6 @@ class Terms(msgspec.Struct, frozen=True):
     lifetime: float | None = None
     refresh: float = 0.1
 
-    @property
-    def slack(self) -> float:
-        """Seconds by which a deadline may be off before it is worth a write."""
-        return self.refresh * self.idle
-
     def deadline(self, created: float, now: float) -> float:
         """Return when a session dies that is used now, and then no more."""
         idle = now + self.idle

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
-REMEMBERED = 1000
+REMEMBERED = 100
 """Answers that are kept: of texts of up to 4096 bytes, so 4 MB at the very most."""
 
 

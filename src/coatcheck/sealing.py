@@ -18,6 +18,7 @@ Pure: no clock, no state; the only thing from outside is the nonce.
 
 import hashlib
 import hmac
+import warnings
 from binascii import b2a_base64
 from collections.abc import Sequence
 from secrets import token_bytes
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -33,12 +34,16 @@ if TYPE_CHECKING:
 MAX_SEALED = 4096
 """Longer text is refused before any cryptography: no browser keeps such a cookie."""
 
+SHORT_SECRET = 32
+"""Characters below which a secret draws a warning: 16 random bytes as hex are 32."""
+
 _SIGNATURE = 43  # characters: 32 bytes as unpadded base64url
 _NONCE = 12  # bytes: NIST SP 800-38D, 5.2.1.1
 _TAG = 16  # bytes
 
 _TEXT, _BASE64URL = b"\x00", b"\x01"  # what an encrypted plaintext is made of
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
 _PADDING = {0: "", 2: "==", 3: "="}
 _LAST = {0: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
 """By what is left of a text's length: the characters whose unused bits are 0; 1 is no length."""
@@ -71,17 +76,18 @@ class Signer:
         self._keys = [_keyed_hashes(_derive(secret, f"sign {purpose}")) for secret in secrets]
 
     def seal(self, text: str) -> str:
-        return f"{text}.{_signature(self._keys[0], text)}"
+        return f"{text}.{_signature(self._keys[0], text.encode()).decode()}"
 
     def open(self, sealed: str) -> Opened | None:
         dot = len(sealed) - _SIGNATURE - 1
         if dot < 0 or len(sealed) > MAX_SEALED or sealed[dot] != "." or not sealed.isascii():
             return None
-        text, given = sealed[:dot], sealed[dot + 1 :]
-        for key in self._keys:
-            # As text, so that only the one canonical spelling of a signature passes.
-            if hmac.compare_digest(_signature(key, text), given):
-                return Opened(text, key is not self._keys[0])
+        text, given = sealed[:dot], sealed[dot + 1 :].encode()
+        data = text.encode()
+        for age, key in enumerate(self._keys):
+            # In base64url, so that only the one canonical spelling of a signature passes.
+            if hmac.compare_digest(_signature(key, data), given):
+                return Opened(text, age > 0)
         return None
 
 
@@ -127,6 +133,30 @@ class Encrypter:
         return None
 
 
+def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
+    """
+    Return *secrets* if they can seal anything.
+
+    Raises:
+        ConfigurationError: One is empty or no text, or they are one text instead of several.
+    """
+    if isinstance(secrets, str | bytes):
+        raise ConfigurationError("secrets is a list: secrets=[secret]")
+    for secret in secrets:
+        if not isinstance(secret, str) or not secret:
+            raise ConfigurationError(
+                "a secret is empty or no text: is the variable that holds it set?"
+            )
+        if len(secret) < SHORT_SECRET:
+            warnings.warn(
+                f"a secret of {len(secret)} characters can be guessed: use {SHORT_SECRET} at "
+                "least, made by secrets.token_urlsafe(32)",
+                CoatcheckWarning,
+                stacklevel=4,
+            )
+    return tuple(secrets)
+
+
 def pack_base64url(data: bytes) -> str:
     """Return *data* as unpadded base64url (RFC 4648, 5)."""
     standard = b2a_base64(data, newline=False).decode("ascii").rstrip("=")
@@ -170,8 +200,8 @@ def _keyed_hashes(key: bytes) -> "tuple[Hash, Hash]":
     return hashlib.sha256(inner), hashlib.sha256(outer)
 
 
-def _signature(key: "tuple[Hash, Hash]", text: str) -> str:
+def _signature(key: "tuple[Hash, Hash]", data: bytes) -> bytes:
     inner, outer = key[0].copy(), key[1].copy()
-    inner.update(text.encode("ascii"))
+    inner.update(data)
     outer.update(inner.digest())
-    return pack_base64url(outer.digest())
+    return b2a_base64(outer.digest(), newline=False).translate(_TO_URL)[:_SIGNATURE]

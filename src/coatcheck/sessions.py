@@ -6,8 +6,8 @@ What a handler reads and changes during one request.
     session.regenerate_id()            after every change of who somebody is
     session.destroy()                  sign out
 
-It works like a dict of str keys. Iteration, `len` and `bool` see the values; a flash is found by
-`get`, `[]` and `in` alone, so that printing a session consumes nothing.
+It works like a dict. Iteration, `len` and `bool` see the values; a flash is found by `get`, `[]` and
+`in` alone, so that printing a session consumes nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -24,9 +24,10 @@ Value = Any
 """What MessagePack holds: None, bool, int, float, str, bytes, aware datetime, list, dict of str."""
 
 Default = TypeVar("Default")
-
 Blank = Callable[[], Draft]
 """Makes the draft of a session that holds nothing yet."""
+
+_NOTHING = Contents()
 
 
 class Session(MutableMapping[str, Value]):
@@ -43,13 +44,14 @@ class Session(MutableMapping[str, Value]):
         UnstorableValue: *data* holds what no session can.
     """
 
-    __slots__ = ("blank", "draft")
+    __slots__ = ("accessed", "blank", "draft")
 
+    accessed: bool  # whether the response depends on it
     blank: Blank | None  # makes the draft; None once it is made
     draft: Draft
 
     def __init__(self, data: Mapping[str, Value] | None = None, *, id: str | None = None) -> None:
-        self.blank = Draft
+        self.blank, self.accessed = Draft, False
         if data or id is not None:
             values = {key: encode(key, value) for key, value in (data or {}).items()}
             self.blank, self.draft = None, Draft(Contents(values=values), issued=id, id=id)
@@ -57,7 +59,7 @@ class Session(MutableMapping[str, Value]):
     if not TYPE_CHECKING:  # or every misspelled attribute would pass for a draft
 
         def __getattr__(self, name: str) -> Draft:
-            """Make the draft when first asked for it: of most visitors' sessions nobody does."""
+            """Make the draft when first asked for it: a visitor who only looks needs none."""
             if name != "draft" or self.blank is None:
                 raise AttributeError(f"a session has no attribute {name!r}")
             self.draft, self.blank = self.blank(), None
@@ -66,8 +68,15 @@ class Session(MutableMapping[str, Value]):
     @classmethod
     def of(cls, draft: Draft) -> "Session":
         """Return the session that shows *draft*: for storages."""
-        session = cls()
-        session.blank, session.draft = None, draft
+        session = cls.__new__(cls)
+        session.blank, session.accessed, session.draft = None, False, draft
+        return session
+
+    @classmethod
+    def nobodys(cls, blank: Blank) -> "Session":
+        """Return a session that holds nothing, and has no draft until somebody writes."""
+        session = cls.__new__(cls)
+        session.blank, session.accessed = blank, False
         return session
 
     @overload
@@ -76,8 +85,12 @@ class Session(MutableMapping[str, Value]):
     def get(self, key: str, default: Default) -> Value | Default: ...
     def get(self, key: str, default: Default | None = None) -> Value | Default | None:
         """Return the flash or else the value under *key*; a flash is gone with this request."""
+        self.accessed = True
+        if self.blank is not None:
+            return default
+        draft = self.draft
         try:
-            return self[key]
+            return draft.flashed(key) if key in draft.shown else draft.value(key)
         except KeyError:
             return default
 
@@ -90,9 +103,7 @@ class Session(MutableMapping[str, Value]):
             SessionDestroyed: After destroy().
             ResponseStarted: The headers have left, and nothing can carry the change any more.
         """
-        draft = self.draft
-        draft.accessed = True
-        draft.put(key, value, encode(key, value))
+        self._used.put(key, value, encode(key, value))
 
     def unset(self, key: str) -> None:
         """Take *key* away, flash or value; it need not be there."""
@@ -112,10 +123,7 @@ class Session(MutableMapping[str, Value]):
         Give *key* what *function* makes of its value, as one atomic step, and return that.
 
         If another request saves first, *function* runs again on what that one left. So it should
-        depend on its argument alone; it may change the argument in place and return it.
-
-        Args:
-            function: Gets the value, or *default* if there is none.
+        depend on its argument alone, the value or *default*; it may change that and return it.
         """
         draft = self._used
         draft.note_changes_in_place()
@@ -134,8 +142,7 @@ class Session(MutableMapping[str, Value]):
         """
         Give the session a new id when this request is saved; the data and the age stay.
 
-        Do it whenever somebody signs in or gains or loses a right, so that an id that leaked before
-        is worth nothing after.
+        Do it whenever somebody signs in or gains or loses a right: an id that leaked is worthless then.
 
         Args:
             keep_old: Let the old id go on leading to the session as it was.
@@ -158,16 +165,13 @@ class Session(MutableMapping[str, Value]):
             ResponseStarted: The headers have left, and the session lives in the cookie alone.
             BackendError: The session could not be read, and so cannot be ended.
         """
-        draft = self._used
-        if not draft.destroyed:
-            draft.end()
+        self._used.end()
 
     @property
     def id(self) -> str:
         """The id that the client holds from this response on: a credential, so never log it."""
         draft = self._used
-        if draft.id is None:
-            draft.id = new_id()
+        draft.id = draft.id or new_id()
         return draft.id
 
     @property
@@ -183,9 +187,8 @@ class Session(MutableMapping[str, Value]):
     @property
     def modified(self) -> bool:
         """Whether this request changed anything that is not saved yet."""
-        draft = self._used
-        draft.note_changes_in_place()
-        return draft.changed
+        self._used.note_changes_in_place()
+        return self.draft.changed
 
     @property
     def destroyed(self) -> bool:
@@ -207,12 +210,17 @@ class Session(MutableMapping[str, Value]):
     @property
     def _used(self) -> Draft:
         """The draft, noting that the response depends on the session."""
-        self.draft.accessed = True
+        self.accessed = True
         return self.draft
 
+    @property
+    def _contents(self) -> Contents:
+        """What the session holds, to be read only; nobody's needs no draft for that."""
+        self.accessed = True
+        return _NOTHING if self.blank is not None else self.draft.contents
+
     def __getitem__(self, key: str) -> Value:
-        draft = self.draft
-        draft.accessed = True
+        draft = self._used
         return draft.flashed(key) if key in draft.shown else draft.value(key)
 
     def __setitem__(self, key: str, value: Value) -> None:
@@ -227,15 +235,13 @@ class Session(MutableMapping[str, Value]):
         draft.live.pop(key, None)
 
     def __contains__(self, key: object) -> bool:
-        draft = self.draft
-        draft.accessed = True
-        return key in draft.shown or key in draft.contents.values
+        return key in self._contents.values or (self.blank is None and key in self.draft.shown)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._used.contents.values)
+        return iter(self._contents.values)
 
     def __len__(self) -> int:
-        return len(self._used.contents.values)
+        return len(self._contents.values)
 
     def __repr__(self) -> str:
         """Say what kind of session it is, and nothing of what it holds."""

@@ -146,23 +146,18 @@ class _Response:
         """Save the session and give the headers to the server, if that is still to be done."""
         if self._write is None and self._held is not None:
             status, headers, exc_info = self._held
-            if exc_info is not None or int(status[:3]) >= FAILED:
-                self._cycle.abandon(self._session)
-            headers = self._with_session(headers)
+            failed = exc_info is not None or int(status[:3]) >= FAILED
+            headers = self._with_session(headers, failed=failed)
             given = (status, headers) if exc_info is None else (status, headers, exc_info)
             self._write = self._start_response(*given)
         return self._write
 
-    def _with_session(self, headers: Headers) -> Headers:
+    def _with_session(self, headers: Headers, *, failed: bool) -> Headers:
         """Save the session, and return the headers with what it adds to them."""
         session = self._session
-        self._cycle.check_place(session, self._environ, PLACE)
-        if session.blank is not None:
-            self._cycle.pass_by(session)
-            return headers
-        savable = session.draft.reach == "client"
+        savable = self._cycle.leaves(session, self._environ, PLACE, failed=failed)
         set_cookie = self._saved() if savable else None
-        if not (session.draft.accessed or set_cookie):
+        if not (session.accessed or set_cookie):
             return headers
         given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         changed = amended(given, set_cookie)

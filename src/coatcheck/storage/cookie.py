@@ -8,8 +8,10 @@ either matters.
 """
 
 from coatcheck import lifecycle
+from coatcheck.draft import Draft
 from coatcheck.ids import ID_BYTES, ID_LENGTH
-from coatcheck.record import Stored
+from coatcheck.record import Record
+from coatcheck.remembered import Remembered
 from coatcheck.sealing import pack_base64url, unpack_base64url
 from coatcheck.sessions import Session
 from coatcheck.storage.keys import Clock, system_clock
@@ -25,18 +27,19 @@ class CookieStorage:
 
     waits = False
     saves_late = False
+    starts_empty = True
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock = clock or system_clock
+        self._known: Remembered[Record] = Remembered()
 
     def read(self, value: str | None) -> Session:
         """Return the session that the cookie carries, or a new one."""
-        packed = unpack_base64url(value) if value else None
-        if not value or not packed or len(packed) <= ID_BYTES:
+        record = self._record(value) if value else None
+        if value is None or record is None or record.expires <= (now := self.clock()):
             return Session()
         # A record begins with two zero bits, so that the value begins with the id's own text.
-        stored = Stored(packed[ID_BYTES:], version=0)
-        return lifecycle.restore(stored, id=value[:ID_LENGTH], now=self.clock())
+        return Session.of(Draft.of(record, id=value[:ID_LENGTH], version=0, now=now))
 
     def save(self, session: Session) -> str | None:
         """
@@ -52,3 +55,14 @@ class CookieStorage:
             return None
         lifecycle.settle(session, plan)
         return pack_base64url((unpack_base64url(plan.id) or b"") + plan.data)
+
+    def _record(self, value: str) -> Record | None:
+        """Return the record that a value carries, living or not."""
+        known = self._known.get(value)
+        if known:
+            return known
+        packed = unpack_base64url(value)
+        if packed is None or len(packed) <= ID_BYTES:
+            return None
+        record = lifecycle.readable(packed[ID_BYTES:])
+        return self._known.keep(value, record) if isinstance(record, Record) else None

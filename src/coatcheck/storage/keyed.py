@@ -41,6 +41,7 @@ class KeyedStorage:
     """
 
     saves_late = True
+    starts_empty = True
     waits: bool
     """Whether a call may wait for a disk or a server."""
 

@@ -29,6 +29,7 @@ class AsyncKeyedStorage:
     """
 
     saves_late = True
+    starts_empty = True
 
     def __init__(
         self,

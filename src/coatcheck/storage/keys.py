@@ -7,16 +7,13 @@ from hashlib import sha256
 Clock = Callable[[], float]
 """Returns the seconds since 1970."""
 
+system_clock: Clock = time.time
+
 SWEEP_EVERY = 64
 """New sessions between two sweeps of a storage in files, which nobody else looks after."""
 
 SWEPT_AT_ONCE = 100
 """Records that such a sweep looks at: more than have come since, and a millisecond at the most."""
-
-
-def system_clock() -> float:
-    """Return the seconds since 1970."""
-    return time.time()
 
 
 def key_of(id: str, prefix: str = "") -> str:

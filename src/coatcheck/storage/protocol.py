@@ -7,6 +7,8 @@ A storage may also have these, which the middleware uses:
                 without it, a plain storage is called in a worker thread
     saves_late  True: what changes after the headers have left can still be saved under the id that
                 the client holds; without it, such a change raises `ResponseStarted`
+    starts_empty  True: `read(None)` returns a new, empty session and does nothing more, so that it
+                need not be called
     aio         the asynchronous form of the same storage, which ASGI applications use instead
     close()     releases what the storage opened, when an ASGI application shuts down; plain or
                 `async def`, and no end: a storage that is used again opens again
