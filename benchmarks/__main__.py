@@ -1,23 +1,98 @@
 """`python -m benchmarks`: see `benchmarks`."""
 
 import argparse
+import json
 import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from benchmarks import in_process, servers
+from benchmarks import bars, growth, in_process, machine, over_http, report, servers
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "latest.json"
+DOCS = HERE.parent / "docs"
+ROUGH = HERE.parent / "build" / "benchmarks"
+"""Where a quick run writes: its figures are too rough to be shown."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How thoroughly to measure; times in seconds."""
+
+    rounds: int
+    batch: float
+    clients: int
+    http_rounds: int
+    http_seconds: int
+    sessions: int
+    batches: int
+
+
+WHOLE = Pace(61, 0.01, 10_000, 5, 3, 1_000_000, 15)
+QUICK = Pace(7, 0.004, 1000, 1, 1, 10_000, 3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("benchmarks")
-    parser.add_argument("--only", help="subjects, by key: cookie,memory", default="")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--clients", type=int, default=10_000, help="clients that are many")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+    options = _options()
+    pace = QUICK if options.quick else WHOLE
     servers.pin()
+    if options.report:
+        _write(json.loads(RESULTS.read_text()), quick=False)
+        return
     only = {name.strip() for name in options.only.split(",") if name.strip()} or None
-    rounds = options.rounds or (9 if options.quick else 41)
-    found = in_process.run(only, rounds=rounds, target=0.01, clients=options.clients)
-    sys.stdout.write(in_process.table(found) + "\n")
+    rows = in_process.run(
+        only,
+        rounds=options.rounds or pace.rounds,
+        target=pace.batch,
+        clients=options.clients or pace.clients,
+    )
+    judged = bars.judged(rows)
+    sys.stdout.write(f"{in_process.table(rows)}\n\n{_said(judged)}\n")
+    if only is None:
+        _write(_whole(rows, judged, pace, options.rounds or pace.rounds), quick=options.quick)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("benchmarks", description="What a session costs a request.")
+    parser.add_argument("--only", default="", help="rows by key, on the terminal: cookie,memory")
+    parser.add_argument("--rounds", type=int, help="rounds of the applications called directly")
+    parser.add_argument("--clients", type=int, help="clients, where they are many")
+    parser.add_argument("--quick", action="store_true", help="everything, roughly")
+    parser.add_argument("--report", action="store_true", help="write page and charts anew")
+    return parser.parse_args()
+
+
+def _whole(rows: list[Any], judged: list[Any], pace: Pace, rounds: int) -> dict[str, Any]:
+    """Measure the rest, and return all results."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "rounds": rounds,
+        "machine": machine.described(),
+        "bars": judged,
+        "in process": rows,
+        "http": over_http.run(rounds=pace.http_rounds, seconds=pace.http_seconds),
+        "growth": growth.run(pace.sessions, batches=pace.batches),
+        "sizes": growth.sizes(batches=pace.batches),
+    }
+
+
+def _write(results: dict[str, Any], *, quick: bool) -> None:
+    if quick:
+        page, images, saved = ROUGH / "benchmarks.md", ROUGH / "images", ROUGH / "latest.json"
+    else:
+        page, images, saved = DOCS / "explanation" / "benchmarks.md", DOCS / "images", RESULTS
+    report.write(results, page, images, saved)
+    sys.stdout.write(f"wrote {page.name}, its charts and {saved.name}\n")
+
+
+def _said(judged: list[dict[str, Any]]) -> str:
+    return "\n".join(
+        f"{bar['bar']:42} {'at least' if bar['at least'] else 'at most '} {bar['target']:.2f}, "
+        f"measured {bar['measured']:.2f}: {'met' if bar['met'] else 'MISSED'}"
+        for bar in judged
+    )
 
 
 main()

@@ -13,12 +13,22 @@ from benchmarks.subjects import Subject
 
 REFERENCE = "starlette"
 
+AGAINST = {
+    "flask coatcheck cookie": ("flask own",),
+    "flask coatcheck redis": ("flask session redis", "flask session redis refresh"),
+}
+"""Ours, and what the same application would have instead."""
+
 
 def wanted(only: set[str] | None, place: Place) -> list[Subject]:
     """Return the subjects to measure, the reference first."""
     found = [subjects.starlette(), *floor.subjects()]
-    every = {**storages.OURS, **peers.PEERS}
-    return found + [make(place) for key, make in every.items() if not only or key in only]
+    found += [storages.made(key, place).subject for key in storages.OURS if is_wanted(key, only)]
+    return found + [make(place) for key, make in peers.PEERS.items() if is_wanted(key, only)]
+
+
+def is_wanted(key: str, only: set[str] | None) -> bool:
+    return not only or key in only or key.split(maxsplit=1)[0] in only
 
 
 def run(only: set[str] | None, *, rounds: int, target: float, clients: int) -> list[dict[str, Any]]:
@@ -72,6 +82,11 @@ def rows(cases: list[Case], chosen: dict[str, Subject]) -> list[dict[str, Any]]:
         if client := took.get((f"bare {key}", name)):
             row["client"] = round(median(client), 3)
             row["to client"] = round(ratio(whole, client), 3)
+            row["throughput"] = round(ratio(client, whole), 3)
+        for other in AGAINST.get(key, ()):
+            if theirs := took.get((other, name)):
+                base = took[f"bare {chosen[other].bare.key}", ""]
+                row[f"to {other}"] = round(ratio(added, less(theirs, base)), 3)
         found.append(row)
     return found
 

@@ -42,9 +42,9 @@ def running(*command: str, ready: Path) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=leave_our_core,
     )
     try:
-        _keep_off_our_core(process.pid)
         _wait_for(ready, process)
         yield process
     finally:
@@ -57,10 +57,11 @@ def pin() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def _keep_off_our_core(pid: int) -> None:
+def leave_our_core() -> None:
+    """Let a process that was just started run on every core but ours, if there is another."""
     others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
     if others:
-        os.sched_setaffinity(pid, others)
+        os.sched_setaffinity(0, others)
 
 
 def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:

@@ -1,13 +1,36 @@
 """Our storages, as a reader of the documentation would make them."""
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.loop import wait
 from benchmarks.place import Place
 from benchmarks.subjects import Subject, ours
 
 
-def _redis(place: Place) -> Any:
+@dataclass(frozen=True)
+class Made:
+    """A storage of ours, the cookie before it, and what is measured."""
+
+    storage: Any
+    cookie: Any
+    subject: Subject
+
+    def close(self) -> None:
+        """Release what the storage opened."""
+        for storage in (self.storage, getattr(self.storage, "aio", None)):
+            closed = storage.close() if hasattr(storage, "close") else None
+            if inspect.isawaitable(closed):
+                wait(_finished(closed))
+
+
+async def _finished(closing: Any) -> None:
+    await closing
+
+
+def _redis(place: Place, _: int) -> Any:
     from redis.asyncio import Redis
 
     from coatcheck.storage import RedisStorage
@@ -15,42 +38,51 @@ def _redis(place: Place) -> Any:
     return RedisStorage(Redis(unix_socket_path=place.server("redis")))
 
 
-def _memcached(place: Place) -> Any:
+def _memcached(place: Place, _: int) -> Any:
     from coatcheck.storage import MemcachedStorage
 
     return MemcachedStorage(place.server("memcached"))
 
 
-def _memory(_: Place) -> Any:
+def _memory(_: Place, sessions: int) -> Any:
     from coatcheck.storage import MemoryStorage
 
-    return MemoryStorage(max_records=100_000)
+    return MemoryStorage(max_records=sessions)
 
 
-def _sqlite(place: Place) -> Any:
+def _sqlite(place: Place, _: int) -> Any:
     from coatcheck.storage import SqliteStorage
 
     return SqliteStorage(place.folder / "coatcheck" / "sessions.db")
 
 
-def _files(place: Place) -> Any:
+def _files(place: Place, _: int) -> Any:
     from coatcheck.storage import FileStorage
 
     return FileStorage(place.folder / "files")
 
 
-def _cookie(_: Place) -> Any:
+def _cookie(_: Place, __: int) -> Any:
     from coatcheck.storage import CookieStorage
 
     return CookieStorage()
 
 
-OURS: dict[str, Callable[[Place], Subject]] = {
-    "cookie": lambda place: ours("cookie", "signed cookie", _cookie(place)),
-    "encrypted": lambda place: ours("encrypted", "encrypted cookie", _cookie(place), encrypt=True),
-    "memory": lambda place: ours("memory", "memory", _memory(place)),
-    "sqlite": lambda place: ours("sqlite", "SQLite", _sqlite(place)),
-    "files": lambda place: ours("files", "files", _files(place)),
-    "redis": lambda place: ours("redis", "Redis", _redis(place)),
-    "memcached": lambda place: ours("memcached", "Memcached", _memcached(place)),
+OURS: dict[str, tuple[str, Callable[[Place, int], Any]]] = {
+    "cookie": ("signed cookie", _cookie),
+    "encrypted": ("encrypted cookie", _cookie),
+    "memory": ("memory", _memory),
+    "sqlite": ("SQLite", _sqlite),
+    "files": ("files", _files),
+    "redis": ("Redis", _redis),
+    "memcached": ("Memcached", _memcached),
 }
+"""What a storage is called, and what makes it."""
+
+
+def made(key: str, place: Place, *, sessions: int = 100_000) -> Made:
+    """Return one of `OURS`, with room for so many sessions."""
+    name, make = OURS[key]
+    storage = make(place, sessions)
+    subject, cookie = ours(key, name, storage, encrypt=key == "encrypted")
+    return Made(storage, cookie, subject)

@@ -29,10 +29,10 @@ START = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"
 BODY = {"type": "http.response.body", "body": b"ok"}
 
 
-async def answer(send: Any, body: dict[str, Any] = BODY) -> None:
-    """Send the response of every handler."""
+async def answer(send: Any) -> None:
+    """Send the response of every handler that is timed."""
     await send({"type": "http.response.start", "status": 200, "headers": list(START)})
-    await send(body)
+    await send(BODY)
 
 
 async def untouched(_scope: Any, _receive: Any, send: Any) -> None:
@@ -60,7 +60,9 @@ async def fill(scope: Any, _receive: Any, send: Any) -> None:
 
 async def show(scope: Any, _receive: Any, send: Any) -> None:
     shown = json.dumps(dict(scope["session"])).encode()
-    await answer(send, {"type": "http.response.body", "body": shown})
+    headers = [(b"content-length", b"%d" % len(shown))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": shown})
 
 
 ASGI = {"untouched": untouched, "read": read, "write": write, "fill": fill, "show": show}
@@ -111,16 +113,17 @@ def starlette() -> Subject:
     )
 
 
-def ours(key: str, name: str, storage: Any, *, encrypt: bool = False) -> Subject:
-    """Return coatcheck with a storage, as it comes."""
+def ours(key: str, name: str, storage: Any, *, encrypt: bool = False) -> tuple[Subject, Any]:
+    """Return coatcheck with a storage, as it comes; and its cookie."""
     from coatcheck import Cookie, session
 
     cookie = Cookie("session", secrets=[work.SECRET], max_age=work.LIFE, encrypt=encrypt)
     sessions = session(cookie, storage)
-    return Subject(
+    subject = Subject(
         key,
         f"coatcheck, {name}",
         lambda handler: sessions(ASGI[handler]),
         ours=True,
         many=key == "redis",
     )
+    return subject, cookie
