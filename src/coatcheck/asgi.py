@@ -11,12 +11,11 @@ changed since. When the application has shut down, what the storage opened is cl
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, Header, amended, is_async
+from coatcheck.cycle import FAILED, Cycle, amended, is_async
 from coatcheck.errors import BackendError
 from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
 from coatcheck.outages import OnOutage
@@ -28,6 +27,8 @@ PLACE = "session"
 
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry headers to the client."""
+
+SERVED = frozenset({"http", "websocket"})
 
 SHUT_DOWN = "lifespan.shutdown."
 
@@ -92,42 +93,35 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in SERVED:
             closing = self._closing(send) if scope["type"] == "lifespan" else send
             await self.app(scope, receive, closing)
             return
+        header = None
+        for name, value in scope["headers"]:
+            if name == b"cookie":  # HTTP/2 may send several (RFC 9113, 8.2.3)
+                header = value if header is None else b"; ".join((header, value))
         cycle = self.cycle
-        header = _cookie_header(scope["headers"])
-        opened = None if header is None else cycle.cookie.open(header)
+        opened = None if header is None else cycle.cookie.open(header.decode("latin-1"))
         scope = dict(scope)
-        try:
-            read = self._reading(opened)
-            session = read if isinstance(read, Session) else await read
-        except BackendError as error:
-            session = cycle.outages.unread(error)
-        session = cycle.admit(session, scope, PLACE)
+        if opened is None and self._starts_empty:
+            session = cycle.begin(scope, PLACE)
+        else:
+            session = cycle.admit(await self._read(opened), scope, PLACE)
 
-        # Not a function of its own: its cells would slow down every name used here.
-        send_saved = partial(self._send, send, scope, session, opened)
+        def send_saved(message: Message) -> Awaitable[None]:
+            if message["type"] in STARTS:
+                if session.accessed or session.blank is None or scope.get(PLACE) is not session:
+                    return self._start(send, scope, session, opened, message)
+                session.blank = cycle.late_blank
+            return send(message)
+
         if scope["type"] == "websocket":
             await self._converse(scope, receive, send_saved, session)
             return
         await self.app(scope, receive, send_saved)
         if session.blank is None and cycle.is_late(session):
             await self._save(session)
-
-    async def _send(
-        self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
-    ) -> None:
-        """Send what the application sends; before the headers leave, save the session."""
-        if message["type"] in STARTS:
-            failed = message.get("status", 0) >= FAILED
-            savable = self.cycle.leaves(session, scope, PLACE, failed=failed)
-            set_cookie = await self._saved(session, opened) if savable else None
-            if session.accessed or set_cookie:
-                given = message.get("headers", ())
-                message = {**message, "headers": amended(given, set_cookie)}
-        await send(message)
 
     def _closing(self, send: Send) -> Send:
         """Return *send*, which closes the storage when the application has shut down."""
@@ -142,25 +136,36 @@ class SessionMiddleware:
 
         return send_and_close
 
-    def _reading(self, opened: Opened | None) -> Session | Awaitable[Session]:
-        """Return the session, or what waits for it: what need not wait is not made to."""
-        if opened is None:
-            return Session() if self._starts_empty else self.storage.read(None)
-        if self._in_thread:
-            read = cast("Callable[[str], Session]", self.storage.read)
-            return asyncio.to_thread(read, opened.text)
-        return self.storage.read(opened.text)
-
-    async def _saved(self, session: Session, opened: Opened | None) -> str | None:
-        """Save the session, and return the Set-Cookie header value that the response needs."""
+    async def _read(self, opened: Opened | None) -> Session:
+        value = opened.text if opened else None
         try:
-            value = await self._save(session) if self.cycle.start(session) else None
-            set_cookie = self.cycle.answer(session, value, opened)
-        except BaseException:
-            self.cycle.abandon(session)  # the answer to this error is sent without a session
-            raise
-        self.cycle.started(session)
-        return set_cookie
+            if value and self._in_thread:
+                read = cast("Callable[[str], Session]", self.storage.read)
+                return await asyncio.to_thread(read, value)
+            session = self.storage.read(value)
+            return session if isinstance(session, Session) else await session
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
+
+    async def _start(
+        self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
+    ) -> None:
+        """Save the session, and send the message that starts the response with its headers."""
+        cycle, set_cookie = self.cycle, None
+        failed = message.get("status", 0) >= FAILED
+        if cycle.leaves(session, scope, PLACE, failed=failed):
+            try:
+                value = await self._save(session) if cycle.start(session) else None
+                set_cookie = cycle.answer(session, value, opened)
+            except BaseException:
+                cycle.abandon(session)  # the answer to this error is sent without a session
+                raise
+            cycle.started(session)
+        if set_cookie and opened is None:
+            cycle.drops.in_scope(scope)
+        if session.accessed or set_cookie:
+            message = {**message, "headers": amended(message.get("headers", ()), set_cookie)}
+        await send(message)
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send, session: Session) -> None:
         """Serve a WebSocket; an error that only says that the client has left is no failure."""
@@ -210,12 +215,3 @@ def _report(task: "asyncio.Future[Any]") -> None:
     """Log the error of a save that nobody waits for any more."""
     if not task.cancelled() and (error := task.exception()):
         _logger.error("saving a session failed after its request was cancelled", exc_info=error)
-
-
-def _cookie_header(headers: Iterable[Header]) -> str | None:
-    """Return the request's cookies; HTTP/2 may send them in several fields (RFC 9113, 8.2.3)."""
-    found = None
-    for name, value in headers:
-        if name == b"cookie":
-            found = value if found is None else b"; ".join((found, value))
-    return None if found is None else found.decode("latin-1")

@@ -6,8 +6,8 @@ What a handler reads and changes during one request.
     session.regenerate_id()            after every change of who somebody is
     session.destroy()                  sign out
 
-It works like a dict. Iteration, `len` and `bool` see the values; a flash is found by `get`, `[]` and
-`in` alone, so that printing a session consumes nothing.
+It works like a dict. Iteration, `len` and `bool` see the values; a flash is found by `get`, `[]`
+and `in` alone, so that printing a session consumes nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -142,7 +142,7 @@ class Session(MutableMapping[str, Value]):
         """
         Give the session a new id when this request is saved; the data and the age stay.
 
-        Do it whenever somebody signs in or gains or loses a right: an id that leaked is worthless then.
+        Do it when somebody signs in, or gains or loses a right: an id that leaked is worth nothing.
 
         Args:
             keep_old: Let the old id go on leading to the session as it was.
