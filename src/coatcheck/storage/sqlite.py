@@ -13,8 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from coatcheck.errors import BackendError
@@ -47,8 +46,10 @@ SWEEP = "DELETE FROM coatcheck_sessions WHERE key > ? AND key <= ? AND expires <
 PAUSE = 0.01
 """Seconds between two tries to open a database that another process is making."""
 
-WRITES_PER_CHECKPOINT = 256
+WRITES_PER_CHECKPOINT = 1000
 """Writes in place between two that may move the log into the database."""
+
+_ERRORS = (sqlite3.Error, OSError)
 
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
@@ -72,23 +73,29 @@ class SqliteBackend:
         self.swept = 0.0
 
     def get(self, key: str) -> Stored | None:
-        with _telling("read"):
+        try:
             row = self._connection.execute(GET, (key, self._clock())).fetchone()
+        except _ERRORS as error:
+            raise _failed(error, "read") from error
         return Stored(row[0], version=row[0]) if row else None
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
         row = (key, record, now + ttl, now)
-        with _telling("write"):
+        try:
             if version is None:
                 done = self._connection.execute(CLAIM, row)
             else:
                 done = self._connection.execute(REPLACE, (*row, version))
+        except _ERRORS as error:
+            raise _failed(error, "write") from error
         return None if done.rowcount else Refused(self.get(key))
 
     def delete(self, key: str) -> None:
-        with _telling("delete"):
+        try:
             self._connection.execute(DELETE, (key,))
+        except _ERRORS as error:
+            raise _failed(error, "delete") from error
 
     def sweep(self, limit: int = 1000) -> int:
         """
@@ -98,14 +105,16 @@ class SqliteBackend:
         write pays for an index on the deadline. A call goes on where the last one ended, and
         `swept` tells the share of the round that is done; 0 when it has come round.
         """
-        with _telling("sweep"):
-            start = self._swept_to
+        start = self._swept_to
+        try:
             (end,) = self._connection.execute(AHEAD, (start, limit)).fetchone()
             self._swept_to = end or ""
             self.swept = _share_up_to(self._swept_to)
             if end is None:
                 return 0
             return self._connection.execute(SWEEP, (start, end, self._clock())).rowcount
+        except _ERRORS as error:
+            raise _failed(error, "sweep") from error
 
     def close(self) -> None:
         """Close every connection of this process."""
@@ -196,12 +205,8 @@ def _is_locked(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED
 
 
-@contextmanager
-def _telling(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise (Busy if _is_locked(error) else BackendError)("SQLite", doing) from error
+def _failed(error: Exception, doing: str) -> BackendError:
+    return (Busy if _is_locked(error) else BackendError)("SQLite", doing)
 
 
 def SqliteStorage(
