@@ -20,7 +20,10 @@ ROOMS = [
     "values",
     "record",
     "changes",
+    "models",
+    "schema",
     "draft",
+    "typed",
     "sessions",
     "plan",
     "lifecycle",
@@ -49,6 +52,7 @@ ROOMS = [
     "storage.urls",
     "storage",
     "outages",
+    "drops",
     "cycle",
     "line",
     "asgi",
@@ -79,7 +83,9 @@ CLIENTS = {
     "redis", "valkey", "emcache", "pymemcache", "sqlalchemy", "psycopg", "pymysql", "asyncmy",
     "cryptography", "starlette", "jinja2",
 }  # fmt: skip
-FRAMEWORKS = {"starlette", "python_multipart", "jinja2", "uvicorn", "pytest"}
+FRAMEWORKS = {
+    "starlette", "python_multipart", "jinja2", "uvicorn", "pytest", "flask", "quart", "werkzeug",
+}  # fmt: skip
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 

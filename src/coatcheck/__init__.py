@@ -24,6 +24,7 @@ from coatcheck.errors import (
     UnstorableValue,
 )
 from coatcheck.middleware import Sessions, session
+from coatcheck.schema import Schema
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
@@ -38,6 +39,7 @@ __all__ = [
     "CookieTooLarge",
     "RecordTooLarge",
     "ResponseStarted",
+    "Schema",
     "Session",
     "SessionConflict",
     "SessionDestroyed",

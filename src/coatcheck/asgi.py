@@ -19,6 +19,7 @@ from coatcheck.cycle import FAILED, Cycle, amended, is_async
 from coatcheck.errors import BackendError
 from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
 from coatcheck.outages import OnOutage
+from coatcheck.schema import Schema
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -49,6 +50,8 @@ class SessionMiddleware:
         lifetime: Seconds that any session lives, used or not; None: no limit.
         refresh: The share of *idle* after which record and cookie of a session in use are renewed.
         on_outage: What becomes of requests while the storage's server fails: see `outages`.
+        data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
+            a `Schema` of one.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
@@ -64,6 +67,7 @@ class SessionMiddleware:
         lifetime: float | None = None,
         refresh: float = 0.1,
         on_outage: OnOutage = "raise",
+        data: type[Any] | Schema[Any] | None = None,
     ) -> None:
         cycle = Cycle(
             cookie,
@@ -72,6 +76,7 @@ class SessionMiddleware:
             lifetime=lifetime,
             refresh=refresh,
             on_outage=on_outage,
+            data=data,
         )
         self._set_up(app, cycle)
 

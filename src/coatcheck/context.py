@@ -8,7 +8,7 @@ It lies in the ASGI scope or the WSGI environ, so every framework carries it alo
 """
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from coatcheck.errors import ConfigurationError
 from coatcheck.sessions import Session
@@ -66,7 +66,7 @@ class Context:
 
     def _find(self, key: type[Any]) -> Any:
         found = self.scope.get(KEY, {}).get(key)
-        if found is None and key is Session:
+        if found is None and (key is Session or get_origin(key) is Session):
             # The shells put it there alone: most requests are asked for it by no other name.
             places = (self.scope.get(place) for place in PLACES)
             found = next((each for each in places if isinstance(each, Session)), None)

@@ -17,12 +17,15 @@ from typing import Any
 from coatcheck import headers, lifecycle
 from coatcheck.cookie import Cookie
 from coatcheck.draft import Draft, Reach
+from coatcheck.drops import Drops
 from coatcheck.errors import CoatcheckWarning, ConfigurationError, ResponseStarted
 from coatcheck.outages import OnOutage, Outages
 from coatcheck.record import Terms, owner_of
+from coatcheck.schema import Schema, schema_of
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
+from coatcheck.typed import TypedDraft
 
 DEFAULT_IDLE = 14 * 24 * 3600
 """Seconds that an unused session lives if neither *idle* nor the cookie's Max-Age says so."""
@@ -54,9 +57,11 @@ class Cycle:
         lifetime: float | None = None,
         refresh: float = 0.1,
         on_outage: OnOutage = "raise",
+        data: type[Any] | Schema[Any] | None = None,
     ) -> None:
         _check(cookie, idle, lifetime, refresh)
         self.outages = Outages(on_outage)
+        self.drops = Drops(cookie)
         self.cookie = cookie
         self.storage = storage
         self.terms = Terms(
@@ -65,8 +70,11 @@ class Cycle:
             lifetime=lifetime,
             refresh=refresh,
         )
-        self._blank = partial(Draft, terms=self.terms)
-        self._late_blank = partial(Draft, terms=self.terms, reach="nothing")
+        # Drafts of sessions that hold nothing: until the headers leave, and after.
+        self.schema = schema_of(data)
+        draft = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
+        self.blank = partial(draft, terms=self.terms)
+        self.late_blank = partial(draft, terms=self.terms, reach="nothing")
         self._late_reach: Reach = "record" if getattr(storage, "saves_late", False) else "nothing"
 
     def admit(self, session: object, scope: MutableMapping[str, Any], place: str) -> Session:
@@ -81,12 +89,18 @@ class Cycle:
                 f"{type(self.storage).__name__}.read returned {type(session).__name__}, no Session"
             )
         if place in scope:
-            raise ConfigurationError(
-                "this request has a session already: session() runs twice, or beside another "
-                "session middleware; keep one"
-            )
-        admitted = scope[place] = lifecycle.admit(session, self.terms, blank=self._blank)
+            raise _twice()
+        admitted = scope[place] = lifecycle.admit(session, self.terms, blank=self.blank)
+        if self.schema is not None and admitted.blank is None:
+            admitted.draft = TypedDraft.under(admitted.draft, self.schema)
         return admitted
+
+    def begin(self, scope: MutableMapping[str, Any], place: str) -> Session:
+        """Return the session of a request that brings none: as `admit`, and nothing is asked."""
+        if place in scope:
+            raise _twice()
+        session = scope[place] = Session.nobodys(self.blank)
+        return session
 
     def check_place(self, session: Session, scope: MutableMapping[str, Any], place: str) -> None:
         """
@@ -132,7 +146,7 @@ class Cycle:
         if scope.get(place) is not session and not failed:
             self.check_place(session, scope, place)
         if session.blank is not None:  # nobody has written to it
-            session.blank = self._late_blank
+            session.blank = self.late_blank
             return False
         if failed:
             self.abandon(session)
@@ -163,7 +177,7 @@ class Cycle:
         if draft.changed:
             _logger.info("the changes of a request to a session were dropped: the request failed")
         draft.reach = "nothing"
-        draft.live = {}
+        draft.forget()
 
     def never_start(self, session: Session) -> None:
         """
@@ -217,6 +231,13 @@ def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
     if set_cookie:
         kept.append((b"set-cookie", set_cookie.encode("ascii")))
     return kept
+
+
+def _twice() -> ConfigurationError:
+    return ConfigurationError(
+        "this request has a session already: session() runs twice, or beside another session "
+        "middleware; keep one"
+    )
 
 
 def is_async(storage: SessionStorage) -> bool:

@@ -10,12 +10,18 @@ read. A draft holds no rule about saving: `lifecycle` decides.
     log        the changes, in order
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
-from coatcheck.changes import Change, Consume, Set
-from coatcheck.errors import BackendError, ResponseStarted, SessionDestroyed
+from coatcheck.changes import Change, Clear, Consume, Set, Update
+from coatcheck.errors import (
+    BackendError,
+    ConfigurationError,
+    ResponseStarted,
+    SessionDestroyed,
+)
 from coatcheck.record import DEFAULT_TERMS, Contents, Record, Terms, reveal_nothing
 from coatcheck.values import Encoded, decode, encode
 
@@ -63,6 +69,11 @@ class Draft(msgspec.Struct):
         """Return the draft of a session that was read at *now*."""
         # By position: this is made on every request, and names take half of the time again.
         return cls(record, DEFAULT_TERMS, record, version, id, id, now, record.flashes)
+
+    @property
+    def held(self) -> Contents:
+        """What the session holds, to be read only."""
+        return self.contents
 
     @property
     def changed(self) -> bool:
@@ -113,6 +124,48 @@ class Draft(msgspec.Struct):
         self.contents, self.destroyed = Contents(), True
         self.live, self.shown, self.log = {}, {}, []
 
+    def clear(self) -> None:
+        """Take everything away."""
+        if self.issued is not None or not self.held.empty:
+            self.write(Clear())
+            self.live, self.shown, self.cleared = {}, {}, True
+
+    def move(self, *, keep_old: bool) -> None:
+        """
+        Let the session have a new id from the save on.
+
+        Raises:
+            SessionDestroyed, ResponseStarted: See `check`.
+        """
+        self.check("regenerate_id()", reaches="client")
+        self.id = None
+        self.moves = self.issued is not None or self.over
+        self.keeps_old = keep_old
+
+    def update(self, change: Update) -> Any:
+        """Give a key what a function makes of its value, and return that."""
+        self.note_changes_in_place()
+        self.write(change)
+        self.live.pop(change.key, None)
+        return self.value(change.key)
+
+    def forget(self) -> None:
+        """Let go of what was handed out: changes inside it are seen no more."""
+        self.live = {}
+
+    def data(self) -> Any:
+        """
+        Return the values as an object of the application's model, the same one each time.
+
+        Raises:
+            ConfigurationError: There is no model.
+        """
+        raise ConfigurationError("this session has no model: session(cookie, storage, data=Model)")
+
+    def replace_data(self, _: Any, /) -> None:
+        """Take another object of the model in its place."""
+        self.data()
+
     def value(self, key: str) -> Any:
         """
         Return the object under *key*, the same one each time, so that a change inside it is seen.
@@ -149,3 +202,7 @@ class Draft(msgspec.Struct):
             encoded = encode(key, value)
             if self.contents.values.get(key) != encoded:
                 self.write(Set(key, encoded))
+
+
+Blank = Callable[[], Draft]
+"""Makes the draft of a session that holds nothing yet."""

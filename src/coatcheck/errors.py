@@ -44,14 +44,16 @@ class ResponseStarted(SessionError):
         self.change = change
 
 
-class UnstorableValue(SessionError):
-    """A value that no record can hold, or that would come back as something else."""
+_TAKES = (
+    "; it holds None, bool, int, float, str, bytes, aware datetime, lists, and dicts with str keys"
+)
 
-    def __init__(self, key: object, reason: str) -> None:
-        super().__init__(
-            f"the session cannot hold the value of {key!r}: {reason}; it holds None, bool, int, "
-            "float, str, bytes, aware datetime, lists, and dicts with str keys"
-        )
+
+class UnstorableValue(SessionError):
+    """A value that no record can hold, that would come back as another, or that fits no model."""
+
+    def __init__(self, key: object, reason: str, *, takes: str = _TAKES) -> None:
+        super().__init__(f"the session cannot hold the value of {key!r}: {reason}{takes}")
         self.key, self.reason = key, reason
 
 

@@ -19,7 +19,7 @@ Pure: no clock, no storage; *now* is an argument.
 
 import logging
 
-from coatcheck.draft import Draft
+from coatcheck.draft import Blank, Draft
 from coatcheck.ids import new_id
 from coatcheck.plan import Plan
 from coatcheck.record import (
@@ -33,7 +33,7 @@ from coatcheck.record import (
     pack,
     unpack,
 )
-from coatcheck.sessions import Blank, Session
+from coatcheck.sessions import Session
 
 GRACE = 60.0
 """Seconds for which a regenerated id is remembered: longer than a request that carried it runs."""

@@ -5,10 +5,13 @@
     app.wsgi_app = session(cookie, storage).wsgi(app.wsgi_app)
 """
 
+from typing import Any
+
 from coatcheck import asgi, wsgi
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle
 from coatcheck.outages import OnOutage
+from coatcheck.schema import Schema
 from coatcheck.storage.protocol import SessionStorage
 
 
@@ -20,6 +23,7 @@ def session(
     lifetime: float | None = None,
     refresh: float = 0.1,
     on_outage: OnOutage = "raise",
+    data: type[Any] | Schema[Any] | None = None,
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -35,12 +39,20 @@ def session(
         on_outage: What becomes of requests while the storage's server fails: "raise", they fail
             with `BackendError`; "anonymous", those whose session cannot be read are served as if
             nobody were signed in.
+        data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model,
+            every field with a default; or a `Schema` of one.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
     cycle = Cycle(
-        cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh, on_outage=on_outage
+        cookie,
+        storage,
+        idle=idle,
+        lifetime=lifetime,
+        refresh=refresh,
+        on_outage=on_outage,
+        data=data,
     )
     return Sessions(cycle)
 

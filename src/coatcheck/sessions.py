@@ -12,25 +12,24 @@ and `in` alone, so that printing a session consumes nothing.
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from coatcheck.changes import Clear, Flash, Unset, Update
-from coatcheck.draft import Draft
+from coatcheck.changes import Flash, Unset, Update
+from coatcheck.draft import Blank, Draft
 from coatcheck.ids import new_id
 from coatcheck.record import Contents
+from coatcheck.schema import Data
 from coatcheck.values import encode
 
 Value = Any
 """What MessagePack holds: None, bool, int, float, str, bytes, aware datetime, list, dict of str."""
 
 Default = TypeVar("Default")
-Blank = Callable[[], Draft]
-"""Makes the draft of a session that holds nothing yet."""
 
 _NOTHING = Contents()
 
 
-class Session(MutableMapping[str, Value]):
+class Session(MutableMapping[str, Value], Generic[Data]):
     """
     One visitor's data, as one request sees it.
 
@@ -125,18 +124,11 @@ class Session(MutableMapping[str, Value]):
         If another request saves first, *function* runs again on what that one left. So it should
         depend on its argument alone, the value or *default*; it may change that and return it.
         """
-        draft = self._used
-        draft.note_changes_in_place()
-        draft.write(Update(key, function, encode(key, default)))
-        draft.live.pop(key, None)
-        return draft.value(key)
+        return self._used.update(Update(key, function, encode(key, default)))
 
     def clear(self) -> None:
         """Take everything away. A session left empty so is removed, as by destroy()."""
-        draft = self._used
-        if draft.issued is not None or not draft.contents.empty:
-            draft.write(Clear())
-            draft.live, draft.shown, draft.cleared = {}, {}, True
+        self._used.clear()
 
     def regenerate_id(self, *, keep_old: bool = False) -> None:
         """
@@ -151,11 +143,7 @@ class Session(MutableMapping[str, Value]):
             SessionDestroyed: After destroy().
             ResponseStarted: The new id could not reach the client any more.
         """
-        draft = self._used
-        draft.check("regenerate_id()", reaches="client")
-        draft.id = None
-        draft.moves = draft.issued is not None or draft.over
-        draft.keeps_old = keep_old
+        self._used.move(keep_old=keep_old)
 
     def destroy(self) -> None:
         """
@@ -166,6 +154,16 @@ class Session(MutableMapping[str, Value]):
             BackendError: The session could not be read, and so cannot be ended.
         """
         self._used.end()
+
+    @property
+    def data(self) -> Data:
+        """What the session holds, through the model that `session(data=...)` was given."""
+        data: Data = self._used.data()
+        return data
+
+    @data.setter
+    def data(self, data: Data) -> None:
+        self._used.replace_data(data)
 
     @property
     def id(self) -> str:
@@ -217,7 +215,7 @@ class Session(MutableMapping[str, Value]):
     def _contents(self) -> Contents:
         """What the session holds, to be read only; nobody's needs no draft for that."""
         self.accessed = True
-        return _NOTHING if self.blank is not None else self.draft.contents
+        return _NOTHING if self.blank is not None else self.draft.held
 
     def __getitem__(self, key: str) -> Value:
         draft = self._used

@@ -16,6 +16,7 @@ from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, amended, is_async
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.outages import OnOutage
+from coatcheck.schema import Schema
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -60,6 +61,7 @@ class SessionMiddleware:
         lifetime: float | None = None,
         refresh: float = 0.1,
         on_outage: OnOutage = "raise",
+        data: type[Any] | Schema[Any] | None = None,
     ) -> None:
         cycle = Cycle(
             cookie,
@@ -68,6 +70,7 @@ class SessionMiddleware:
             lifetime=lifetime,
             refresh=refresh,
             on_outage=on_outage,
+            data=data,
         )
         self._set_up(app, cycle)
 
@@ -157,6 +160,8 @@ class _Response:
         session = self._session
         savable = self._cycle.leaves(session, self._environ, PLACE, failed=failed)
         set_cookie = self._saved() if savable else None
+        if set_cookie and self._opened is None:
+            self._cycle.drops.in_environ(self._environ)
         if not (session.accessed or set_cookie):
             return headers
         given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

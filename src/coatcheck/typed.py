@@ -1,0 +1,188 @@
+"""
+Sessions whose values a model describes: read through it, checked by it, kept as plain values.
+
+    session(cookie, storage, data=Visit)
+
+The model's fields are keys of the session, so what one request changes in `session.data` merges
+with what others change, field by field. The object is made when a handler first asks for it; before
+a save its fields are compared with what they were, and those that differ are written. What does not
+fit the model stands at its default, and stays stored until something else is put in its place.
+
+An older record is upgraded in memory when it is read, and for good when something else is saved.
+
+Pure: no clock, no storage.
+"""
+
+from typing import Any
+
+import msgspec
+
+from coatcheck.changes import Change, Clear, Set, Unset, Update
+from coatcheck.draft import Draft
+from coatcheck.errors import UnstorableValue
+from coatcheck.models import Built
+from coatcheck.record import Contents, reveal_nothing
+from coatcheck.schema import MARK, Schema, Upgrade, version_of
+from coatcheck.values import Encoded, encode
+
+
+class TypedDraft(Draft, kw_only=True):
+    """
+    The draft of a session that a model describes.
+
+    Args:
+        pending: The upgrade that `contents` went through, until the log has it.
+        built: The object that handlers see; None until one asks for it.
+        noted: What its fields held when they were last compared.
+    """
+
+    __repr__ = reveal_nothing
+
+    schema: Schema[Any]
+    pending: Upgrade | None = None
+    built: Any = None
+    noted: dict[str, Encoded] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    def under(cls, draft: Draft, schema: Schema[Any]) -> "TypedDraft":
+        """Return *draft* under a schema, its contents brought to that version."""
+        typed = cls(*msgspec.structs.astuple(draft), schema=schema)
+        if draft.contents.values and version_of(draft.contents) < schema.version:
+            typed.contents, typed.pending = draft.contents.copy(), Upgrade(schema)
+            schema.bring(typed.contents)
+        return typed
+
+    @property
+    def held(self) -> Contents:
+        self.note_data()
+        return self.contents
+
+    def data(self) -> Any:
+        if self.live:
+            self.note_changes_in_place()
+        if self.built is None:
+            built = self.schema.build(self.contents)
+            self.schema.warn(built)
+            self.built, self.noted = built.data, self._encoded(built.data)
+        return self.built
+
+    def replace_data(self, data: Any, /) -> None:
+        before = self.data()
+        self.built = data
+        try:
+            self.note_data()
+        except BaseException:
+            self.built = before
+            raise
+
+    def value(self, key: str) -> Any:
+        self.note_data()
+        return Draft.value(self, key)
+
+    def put(self, key: str, value: Any, encoded: Encoded) -> None:
+        self.note_data()
+        Draft.put(self, key, value, encoded)
+
+    def write(self, change: Change) -> None:
+        """
+        Make one change.
+
+        Raises:
+            UnstorableValue: What it puts under a field does not fit that.
+            SessionDestroyed, ResponseStarted: See `check`.
+        """
+        self.note_data()
+        if isinstance(change, Set | Unset | Update) and change.key in self.schema.model.fields:
+            self._write_field(change)
+        else:
+            self._write(change)
+            if isinstance(change, Clear):
+                self.built = None
+
+    def end(self) -> None:
+        Draft.end(self)
+        self.built = None
+
+    def forget(self) -> None:
+        Draft.forget(self)
+        self.built = None
+
+    def note_changes_in_place(self) -> None:
+        self.note_data()
+        Draft.note_changes_in_place(self)
+
+    def note_data(self) -> None:
+        """
+        Write down which fields of the object have changed.
+
+        Raises:
+            UnstorableValue: One of them does not fit; nothing is written.
+        """
+        if self.built is None:
+            return
+        encoded = self._encoded(self.built)
+        changed = {key for key, value in encoded.items() if self.noted.get(key) != value}
+        gone = self.noted.keys() - encoded.keys()
+        if changed or gone:
+            kept = self._checked(changed)
+            for key in sorted(changed):
+                if self.contents.values.get(key) != kept[key]:
+                    self._write(Set(key, kept[key]))
+                self.live.pop(key, None)
+            for key in sorted(gone):
+                self._write(Unset(key))
+                self.live.pop(key, None)
+            self.noted = encoded
+
+    def _checked(self, changed: set[str]) -> dict[str, Encoded]:
+        """Return what the object's fields are kept as, the changed ones checked."""
+        model = self.schema.model
+        built = model.build(model.dump(self.built))
+        for key in sorted(changed & built.misfits.keys()):
+            raise _unfit(self.schema, key, built)
+        if built.whole:
+            raise UnstorableValue(model.name, "its fields do not fit together", takes="")
+        return self._encoded(built.data)
+
+    def _encoded(self, data: Any) -> dict[str, Encoded]:
+        return {key: encode(key, value) for key, value in self.schema.model.dump(data).items()}
+
+    def _write_field(self, change: Set | Unset | Update) -> None:
+        """Write under a field, and let the object follow; what does not fit is taken back."""
+        log, pending, values = [*self.log], self.pending, self.contents.values.copy()
+        self._write(change)
+        built = self.schema.build(self.contents)
+        if change.key in built.misfits:
+            self.log, self.pending, self.contents.values = log, pending, values
+            raise _unfit(self.schema, change.key, built)
+        if self.built is not None:
+            self._follow(change.key, built.data)
+            self.noted = self._encoded(self.built)
+
+    def _follow(self, key: str, newer: Any) -> None:
+        if isinstance(newer, dict):
+            self.built.pop(key, None)
+            self.built.update({name: value for name, value in newer.items() if name == key})
+            return
+        try:
+            setattr(self.built, key, getattr(newer, key))
+        except Exception:  # a frozen object, which can hold no change of its own either
+            self.built = newer
+
+    def _write(self, change: Change) -> None:
+        """Write after the upgrade that `contents` went through, and see that the version stands."""
+        self.check(change.name)
+        if self.pending:
+            self.log.append(self.pending)
+            self.pending = None
+        Draft.write(self, change)
+        values = self.contents.values
+        if values and self.schema.version > 1 and MARK not in values:
+            Draft.write(self, Set(MARK, encode(MARK, self.schema.version)))
+        elif values.keys() == {MARK}:
+            Draft.write(self, Unset(MARK))
+
+
+def _unfit(schema: Schema[Any], key: str, built: Built) -> UnstorableValue:
+    reason = f"it does not fit {schema.model.name}.{key}: {built.misfits[key]}"
+    return UnstorableValue(key, reason, takes="")
