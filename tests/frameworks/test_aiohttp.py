@@ -1,7 +1,6 @@
 """aiohttp: its own test client, over a real socket."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
 
 from coatcheck import BackendError, ConfigurationError, Cookie, ResponseStarted, Session
 from coatcheck.frameworks.aiohttp import SESSION, get_session, setup
@@ -22,7 +22,7 @@ from coatcheck.storage import (
 )
 from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memory import MemoryBackend
-from coatcheck.testing import SessionKit
+from coatcheck.testing import Clock, SessionKit
 from tests.applications import Awaited
 from tests.fronts import SECRET
 from tests.test_frameworks import ITEM, add, visit
@@ -118,12 +118,6 @@ def application(
     for path, handler in {**PAGES, **(pages or {})}.items():
         app.router.add_get(path, handler)
     return app
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """The server logs what handlers raise."""
-    caplog.set_level(logging.CRITICAL, "aiohttp.server")
 
 
 @pytest.mark.parametrize(
@@ -414,6 +408,36 @@ def test_an_outage_may_be_served_as_if_nobody_were_signed_in() -> None:
         with kit.failing():
             assert browser.get("/cart").json() is None
         assert browser.get("/cart").json() == ["coat"]
+
+
+def test_a_cookie_that_a_browser_will_lose_is_told_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The server knows how the request came: plain http to another host than this one."""
+    app = web.Application()
+    setup(app, Cookie("session", secrets=[SECRET]), MemoryStorage())
+    app.router.add_get("/add/{item}", add_page)
+
+    async def scene(client: Any) -> None:
+        await client.get("/add/coat", headers={"Host": "shop.example"})
+
+    with browser_of(app) as browser:
+        browser.runner.run(scene(browser.client))
+    assert "it is Secure, and the request came over plain http to 'shop.example'" in caplog.text
+
+
+def test_several_cookie_fields_are_one(clock: Clock) -> None:
+    """As HTTP/2 and proxies may send them."""
+    storage = MemoryStorage(clock=clock)
+    jar: dict[str, str] = {}
+    SessionKit(COOKIE, storage).put(jar, cart=["coat"])
+
+    async def scene(client: Any) -> Any:
+        fields = CIMultiDict([("Cookie", "other=1"), ("Cookie", f"session={jar['session']}")])
+        return await (await client.get("/cart", headers=fields)).json()
+
+    with browser_of(application(storage)) as browser:
+        assert browser.runner.run(scene(browser.client)) == ["coat"]
 
 
 def test_two_setups_on_one_request_are_refused() -> None:

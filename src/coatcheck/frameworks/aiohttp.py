@@ -97,11 +97,16 @@ class Visit:
 
     async def through(self, shell: asgi.SessionMiddleware) -> web.StreamResponse:
         """Return or raise what the handler does."""
-        fields = self._request.headers.getall("Cookie", ())
-        cookies = [(b"cookie", field.encode(errors="surrogateescape")) for field in fields]
-        scope: dict[str, Any] = {"type": "http", "headers": cookies, IN_SCOPE: self}
-        if SESSION in self._request:
-            scope[asgi.PLACE] = self._request[SESSION]  # for the shell to refuse
+        request = self._request
+        scope: dict[str, Any] = {
+            "type": "http",
+            "scheme": request.scheme,
+            "path": request.path,
+            "headers": [(name.lower(), value) for name, value in request.raw_headers],
+            IN_SCOPE: self,
+        }
+        if SESSION in request:
+            scope[asgi.PLACE] = request[SESSION]  # for the shell to refuse
         await shell(scope, _nothing, self._take)
         if self._session.blank is None:
             self._session.draft.reach = "nothing"
