@@ -422,8 +422,11 @@ class Down(MemoryBackend):
 
 
 @pytest.mark.parametrize("fails", ["reads", "writes"])
-def test_a_store_that_is_down_is_for_the_application_to_answer(fails: str) -> None:
+def test_a_store_that_is_down_is_for_the_application_to_answer(
+    fails: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its handler of status 500 gets the error, whether a read failed or a save."""
+    caplog.set_level(logging.ERROR, __name__)
     backend = Down()
     app = application(KeyedStorage(backend), PAGES)
 
@@ -436,6 +439,9 @@ def test_a_store_that_is_down_is_for_the_application_to_answer(fails: str) -> No
     client.get("/add?item=coat")
     setattr(backend, fails, False)
     assert client.get("/add?item=hat").status_code == 503
+    assert [record.getMessage() for record in caplog.records if record.name == __name__] == [
+        "Exception on /add [GET]"  # and nothing about the answer to it
+    ]
     setattr(backend, fails, True)
     assert client.get("/cart").json == ["coat"]
 
