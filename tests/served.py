@@ -2,8 +2,10 @@
 An application for servers in processes of their own: `uvicorn --factory tests.served:make`.
 
     STORAGE=file,/tmp/sessions   what it keeps sessions in, and where
+    GATE=8123                    a port at which /wait waits until it may go on
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +13,7 @@ from contextlib import asynccontextmanager
 import redis.asyncio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -24,6 +26,7 @@ from coatcheck.storage import (
     MemoryStorage,
     RedisStorage,
     SessionStorage,
+    SqliteStorage,
 )
 from coatcheck.storage.memcached import AsyncMemcachedBackend
 from tests.fronts import SECRET
@@ -55,6 +58,8 @@ def application(kind: str, *addresses: str) -> Starlette:
         Route("/count", count),
         Route("/held", held),
         Route("/sign-out", sign_out),
+        Route("/stream", stream),
+        Route("/wait", wait),
         WebSocketRoute("/chat", chat),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
@@ -71,6 +76,8 @@ def storage_at(kind: str, *addresses: str) -> tuple[SessionStorage, Close | None
             return MemoryStorage(), None
         case "file":
             return FileStorage(addresses[0]), None
+        case "sqlite":
+            return SqliteStorage(addresses[0]), None
         case "redis":
             client = redis.asyncio.Redis(unix_socket_path=addresses[0])
             return RedisStorage(client), client.aclose
@@ -106,6 +113,26 @@ async def held(request: Request) -> Response:
 async def sign_out(request: Request) -> Response:
     request.session.destroy()  # type: ignore[attr-defined]
     return Response(status_code=303, headers={"location": "/held"})
+
+
+async def stream(request: Request) -> Response:
+    async def parts() -> AsyncIterator[str]:
+        yield "one"
+        request.session["late"] = True
+        yield "two"
+
+    return StreamingResponse(parts())
+
+
+async def wait(request: Request) -> Response:
+    """Tell whoever listens at the gate that a request is here, and wait for a word."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(os.environ["GATE"]))
+    writer.write(b"here")
+    await reader.readexactly(2)
+    writer.close()
+    await writer.wait_closed()
+    request.session["waited"] = True
+    return JSONResponse("done")
 
 
 async def chat(websocket: WebSocket) -> None:
