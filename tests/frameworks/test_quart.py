@@ -1,17 +1,24 @@
 """Quart: `quart.session` is a coatcheck session, at requests, streams and WebSockets."""
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from inspect import isawaitable
 from pathlib import Path
+from socket import create_server
 from typing import Any
 
+import httpx
 import pytest
 import quart
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 from quart.sessions import SessionMixin
 from quart.testing.connections import WebsocketResponseError
+from websockets.asyncio.client import connect
 
 from coatcheck import (
     BackendError,
@@ -365,6 +372,7 @@ def test_a_store_that_is_down_is_for_the_application_to_answer(fails: str) -> No
         await client.get("/add?item=coat")
         setattr(backend, fails, False)
         assert (await client.get("/add?item=hat")).status_code == 503
+        assert (await client.get("/cart")).status_code == (503 if fails == "reads" else 200)
         with pytest.raises(BackendError):
             async with client.session_transaction() as held:
                 held["cart"] = ["lost"]
@@ -372,6 +380,31 @@ def test_a_store_that_is_down_is_for_the_application_to_answer(fails: str) -> No
         assert await (await client.get("/cart")).json == ["coat"]
 
     play(app, scene)
+
+
+def test_a_websocket_is_refused_while_the_store_is_down() -> None:
+    """Its handler does not run."""
+    backend = Down()
+    ran: list[str] = []
+
+    async def page() -> None:
+        ran.append(str(session.get("cart")))
+        await quart.websocket.send("hello")
+
+    app = application(KeyedStorage(backend), {**PAGES, "/ws": page})
+
+    async def scene(client: Any) -> None:
+        await client.get("/add?item=coat")
+        async with client.websocket("/ws") as socket:
+            assert await socket.receive() == "hello"
+        backend.reads = False
+        with pytest.raises(WebsocketResponseError) as refused:
+            async with client.websocket("/ws") as socket:
+                await socket.receive()
+        assert refused.value.response.status_code == 500
+
+    play(app, scene)
+    assert ran == ["['coat']"]
 
 
 def test_an_outage_may_be_served_without_sessions() -> None:
@@ -831,3 +864,78 @@ def test_quarts_own_settings_are_not_used() -> None:
         assert names_of(await client.get("/add?item=coat")) == ["session"]
 
     play(app, scene)
+
+
+# Over a real socket
+
+
+def test_hypercorn_and_a_real_client(tmp_path: Path) -> None:
+    """A cookie with the handshake, a close by the client, and a stream that the client leaves."""
+    ended = asyncio.Event()
+
+    async def talk() -> None:
+        add(session, "coat")
+        try:
+            while True:
+                add(session, str(await quart.websocket.receive()))
+                await quart.websocket.send_json(session["cart"])
+        finally:
+            ended.set()
+
+    async def events() -> quart.Response:
+        @quart.stream_with_context
+        async def parts() -> AsyncIterator[str]:
+            try:
+                yield "data: one\n\n"
+                add(session, "tie")
+                yield "data: two\n\n"
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        return quart.Response(parts(), mimetype="text/event-stream")
+
+    app = application(SqliteStorage(tmp_path / "db"), {"/ws": talk, "/events": events, **PAGES})
+
+    async def scene() -> None:
+        async with served(app) as address:
+            async with connect(f"ws://{address}/ws") as socket:
+                assert socket.response is not None
+                header = socket.response.headers["Set-Cookie"].partition(";")[0]
+                await socket.send("hat")
+                assert json.loads(await socket.recv()) == ["coat", "hat"]
+            await ended.wait()
+            headers = {"Cookie": header}
+            async with httpx.AsyncClient(base_url=f"http://{address}", headers=headers) as client:
+                ended.clear()
+                async with client.stream("GET", "/events") as answer:
+                    lines = answer.aiter_lines()
+                    while await anext(lines) != "data: two":
+                        pass
+                await ended.wait()
+                cart = (await client.get("/cart")).json()
+                while cart != ["coat", "hat", "tie"]:  # the save comes after the handler's end
+                    cart = (await client.get("/cart")).json()
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+@asynccontextmanager
+async def served(app: quart.Quart) -> AsyncIterator[str]:
+    """Serve an application on a free port, and return its address."""
+    listening = create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listening.getsockname()[1]}"
+    config = Config()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.errorlog = None
+    done = asyncio.Event()
+
+    async def stopped() -> None:
+        await done.wait()
+
+    serving = asyncio.ensure_future(serve(app, config, shutdown_trigger=stopped))
+    try:
+        yield address
+    finally:
+        done.set()
+        await serving
