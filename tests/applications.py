@@ -34,10 +34,10 @@ def look(storage: SessionStorage, header: str | None) -> Session:
     return stored
 
 
-def run(app: asgi.ASGIApp, scope: asgi.Scope, storage: SessionStorage) -> Sent:
+def run(app: asgi.ASGIApp, scope: asgi.Scope, storage: SessionStorage, **options: Any) -> Sent:
     """Serve one request of *app* with sessions."""
     sent = Sent()
-    asyncio.run(session(COOKIE, storage)(app)(scope, nothing_received, sent))
+    asyncio.run(session(COOKIE, storage, **options)(app)(scope, nothing_received, sent))
     return sent
 
 
