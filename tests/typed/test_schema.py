@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from coatcheck import (
@@ -10,8 +11,10 @@ from coatcheck import (
     Schema,
     Session,
 )
+from coatcheck.record import Contents
 from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
+from coatcheck.values import encode
 from tests.fronts import COOKIE, Front, Wsgi
 from tests.typed.models import (
     Plain,
@@ -146,3 +149,10 @@ def test_the_key_of_the_version_is_no_field() -> None:
     """One key cannot hold both."""
     with pytest.raises(ConfigurationError, match="_schema"):
         Schema(Marked)
+
+
+def test_a_damaged_value_counts_as_absent(caplog: pytest.LogCaptureFixture) -> None:
+    """The field stands at its default, and the others stay."""
+    values = {"visits": msgspec.Raw(b"\xc1"), "user": encode("user", "ada")}
+    assert Schema(Plain).build(Contents(values=values)).data == Plain(user="ada")
+    assert "damaged" in warned(caplog)
