@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from pathlib import Path
@@ -18,6 +18,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart.sessions import SessionMixin
 from quart.testing.connections import WebsocketResponseError
+from quart.wrappers.response import ResponseBody
 from websockets.asyncio.client import connect
 
 from coatcheck import (
@@ -358,8 +359,11 @@ class Down(MemoryBackend):
 
 
 @pytest.mark.parametrize("fails", ["reads", "writes"])
-def test_a_store_that_is_down_is_for_the_application_to_answer(fails: str) -> None:
+def test_a_store_that_is_down_is_for_the_application_to_answer(
+    fails: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its handler of status 500 gets the error, whether a read failed or a save."""
+    caplog.set_level(logging.ERROR, __name__)
     backend = Down()
     app = application(KeyedStorage(backend), PAGES)
 
@@ -373,6 +377,8 @@ def test_a_store_that_is_down_is_for_the_application_to_answer(fails: str) -> No
         setattr(backend, fails, False)
         assert (await client.get("/add?item=hat")).status_code == 503
         assert (await client.get("/cart")).status_code == (503 if fails == "reads" else 200)
+        logged = {record.getMessage() for record in caplog.records if record.name == __name__}
+        assert "Request finalizing errored" not in logged
         with pytest.raises(BackendError):
             async with client.session_transaction() as held:
                 held["cart"] = ["lost"]
@@ -507,6 +513,35 @@ def test_a_stream_whose_client_left_is_no_failure() -> None:
     play(application(MemoryStorage(), {"/": stream_of(*steps), **PAGES}), scene)
 
 
+class Closing(ResponseBody):
+    """A body that notes how it was left."""
+
+    left: list[object]
+
+    async def __aenter__(self) -> AsyncIterable[bytes]:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"part"
+
+        return parts()
+
+    async def __aexit__(self, *raised: object) -> None:
+        self.left = list(raised)
+
+
+def test_a_body_is_left_as_it_was_entered() -> None:
+    """What it opened, it can close."""
+    body = Closing()
+
+    async def page() -> quart.Response:
+        return quart.Response(body)
+
+    async def scene(client: Any) -> None:
+        assert await (await client.get("/")).get_data() == b"part"
+
+    play(application(MemoryStorage(), {"/": page}), scene)
+    assert body.left == [None, None, None]
+
+
 def test_a_stream_that_breaks_keeps_what_left_with_its_headers() -> None:
     """And nothing that came after."""
 
@@ -605,8 +640,14 @@ def test_a_save_goes_on_to_its_end_when_the_request_is_cancelled() -> None:
 # WebSockets
 
 
-async def talk(app: quart.Quart, header: str | None, *messages: str, spec: str = "2.3") -> Sent:
-    """Hold a conversation at /ws, message by message; after the last the client leaves."""
+async def talk(
+    app: quart.Quart,
+    header: str | None,
+    *messages: str,
+    extensions: dict[str, Any] | None = None,
+    left: asyncio.Event | None = None,
+) -> Sent:
+    """Hold a conversation at /ws, message by message; it ends with "bye", or the client leaves."""
     sent = Sent()
     coming = iter(
         [
@@ -614,7 +655,7 @@ async def talk(app: quart.Quart, header: str | None, *messages: str, spec: str =
             *({"type": "websocket.receive", "text": text} for text in messages),
         ]
     )
-    left = asyncio.Event()
+    left = left or asyncio.Event()
 
     async def receive() -> Any:
         message = next(coming, None)
@@ -628,17 +669,18 @@ async def talk(app: quart.Quart, header: str | None, *messages: str, spec: str =
         if message.get("text") == "bye" or message["type"] == "websocket.close":
             left.set()
 
-    await app(socket_scope(header, spec), receive, send)  # type: ignore[arg-type]
+    await app(socket_scope(header, extensions), receive, send)  # type: ignore[arg-type]
     return sent
 
 
-def socket_scope(header: str | None, spec: str) -> dict[str, Any]:
+def socket_scope(header: str | None, extensions: dict[str, Any] | None) -> dict[str, Any]:
     headers = [(b"host", b"localhost")]
     if header:
         headers.append((b"cookie", header.encode()))
     return {
         "type": "websocket",
-        "asgi": {"spec_version": spec},
+        "asgi": {"spec_version": "2.3"},
+        "extensions": extensions,
         "http_version": "1.1",
         "scheme": "ws",
         "path": "/ws",
@@ -708,7 +750,8 @@ def test_a_websocket_of_every_storage(storage: SessionStorage) -> None:
     play(app, scene)
 
 
-def test_a_websocket_that_fails_drops_what_came_late() -> None:
+@pytest.mark.parametrize("extensions", [None, {"websocket.http.response": {}}])
+def test_a_websocket_that_fails_drops_what_came_late(extensions: dict[str, Any] | None) -> None:
     """An error while the client is there is a failure."""
 
     async def page() -> None:
@@ -720,7 +763,7 @@ def test_a_websocket_that_fails_drops_what_came_late() -> None:
     app = application(MemoryStorage(), {"/ws": page})
 
     async def scene(_: Any) -> None:
-        sent = await talk(app, None)
+        sent = await talk(app, None, extensions=extensions)
         assert await read(app, cookie_of(sent)) == {"cart": ["coat"]}
 
     play(app, scene)
@@ -741,6 +784,24 @@ def test_a_websocket_that_ends_by_itself_is_saved() -> None:
         assert await read(app, cookie_of(sent)) == {"cart": ["coat", "hat"]}
 
     play(app, scene)
+
+
+def test_a_client_that_leaves_before_it_was_accepted_is_no_error() -> None:
+    """Its handler is cancelled, and what it did is dropped: nobody waits for an answer."""
+    changed = asyncio.Event()
+
+    async def page() -> None:
+        add(session, "coat")
+        changed.set()
+        await asyncio.Event().wait()
+
+    app = application(MemoryStorage(), {"/ws": page})
+
+    async def scene(_: Any) -> None:
+        assert (await talk(app, None, left=changed)).messages == []
+
+    play(app, scene)
+    assert changed.is_set()
 
 
 def test_a_refused_websocket_saves_with_its_answer() -> None:

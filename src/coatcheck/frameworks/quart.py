@@ -86,14 +86,11 @@ class SessionInterface(QuartInterface):
         app: quart.Quart,  # noqa: ARG002
         request: Request | Websocket,  # type: ignore[override]
     ) -> SessionMixin:
-        """Return the session of a request; Quart's test client asks twice."""
-        scope = cast("asgi.Scope", request.scope)
-        visit = scope.get(_VISIT)
-        if visit is None or visit.shell is not self._shell:
-            visit = _Visit(self._shell, scope)
-            await visit.open()
-            if isinstance(request, Websocket):
-                visit.watch(request)
+        """Return the session of a request."""
+        visit = _Visit(self._shell, cast("asgi.Scope", request.scope))
+        await visit.open()
+        if isinstance(request, Websocket):
+            visit.watch(request)
         return cast("SessionMixin", visit.session)
 
     async def save_session(
