@@ -21,6 +21,7 @@ from coatcheck.storage import MemoryStorage
 from tests.fronts import COOKIE, Front
 from tests.typed import kinds
 from tests.typed.models import (
+    Checked,
     Keys,
     Plain,
     at,
