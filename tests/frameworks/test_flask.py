@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -643,6 +644,31 @@ def test_the_terms_are_the_ones_of_session() -> None:
     assert client.ask("/cart").json == ["coat"]
     clock.now += 20
     assert client.ask("/cart").json is None
+
+
+@dataclass
+class Visit:
+    cart: list[str] = field(default_factory=list)
+
+
+def test_a_typed_session(storage: SessionStorage) -> None:
+    """With data=Visit: `session.data` is one, and what does not fit is refused."""
+
+    def add() -> Any:
+        visit: Visit = session.data
+        visit.cart.append(flask.request.args["item"])
+        return flask.jsonify(flask.session["cart"])
+
+    def break_it() -> str:
+        flask.session["cart"] = "a coat"
+        return ""
+
+    client = client_of(storage, {**PAGES, "/add": add, "/break": break_it}, data=Visit)
+    assert client.ask("/cart").json is None
+    assert client.ask("/add?item=coat").json == ["coat"]
+    assert client.ask("/break").status_code == 500
+    assert client.ask("/add?item=hat").json == ["coat", "hat"]
+    assert client.ask("/cart").json == ["coat", "hat"]
 
 
 def test_a_handler_that_is_async(storage: SessionStorage) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from pathlib import Path
 from socket import create_server
@@ -895,6 +896,30 @@ def test_the_terms_are_the_ones_of_session() -> None:
 
     storage = MemoryStorage(clock=clock)
     play(application(storage, PAGES, idle=100, lifetime=150, refresh=0.5), scene)
+
+
+@dataclass
+class Visit:
+    cart: list[str] = field(default_factory=list)
+
+
+def test_a_typed_session(storage: SessionStorage) -> None:
+    """With data=Visit: `session.data` is one, also at a WebSocket."""
+
+    async def chat() -> None:
+        visit: Visit = session.data
+        visit.cart.append("coat")
+        await quart.websocket.send("bye")
+
+    async def scene(_: Any) -> None:
+        header = cookie_of(await talk(app, None))
+        assert await read(app, header) == {"cart": ["coat"]}
+        if not isinstance(storage, CookieStorage):
+            await talk(app, header)
+            assert await read(app, header) == {"cart": ["coat", "coat"]}
+
+    app = application(storage, {"/ws": chat}, data=Visit)
+    play(app, scene)
 
 
 class Closed(CookieStorage):

@@ -22,6 +22,7 @@ from coatcheck import wsgi
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import amended
 from coatcheck.outages import OnOutage
+from coatcheck.schema import Data, Schema
 from coatcheck.sessions import Session, Value
 from coatcheck.storage.protocol import SessionStorage
 
@@ -33,7 +34,7 @@ PERMANENT = "_permanent"
 _VISIT = "coatcheck.visit"
 
 
-class FlaskSession(Session):
+class FlaskSession(Session[Data]):
     """A `Session` with the attributes of Flask's sessions."""
 
     __slots__ = ()
@@ -73,7 +74,7 @@ class FlaskSession(Session):
 
 SessionMixin.register(FlaskSession)
 
-session = cast("FlaskSession", flask.session)
+session = cast("FlaskSession[Any]", flask.session)
 """`flask.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
 
 
@@ -98,6 +99,7 @@ class SessionInterface(FlaskInterface):
         lifetime: float | None = None,
         refresh: float = 0.1,
         on_outage: OnOutage = "raise",
+        data: type[Any] | Schema[Any] | None = None,
     ) -> None:
         self._cookie = cookie
         self._shell = wsgi.SessionMiddleware(
@@ -108,6 +110,7 @@ class SessionInterface(FlaskInterface):
             lifetime=lifetime,
             refresh=refresh,
             on_outage=on_outage,
+            data=data,
         )
 
     def get_cookie_name(self, app: flask.Flask) -> str:  # noqa: ARG002 - Flask passes it

@@ -33,12 +33,13 @@ from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask import FlaskSession, amend
 from coatcheck.frameworks.steps import Steps, stop
 from coatcheck.outages import OnOutage
+from coatcheck.schema import Schema
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 _VISIT = "coatcheck.visit"
 
-session = cast("FlaskSession", quart.session)
+session = cast("FlaskSession[Any]", quart.session)
 """`quart.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
 
 
@@ -62,6 +63,7 @@ class SessionInterface(QuartInterface):
         lifetime: float | None = None,
         refresh: float = 0.1,
         on_outage: OnOutage = "raise",
+        data: type[Any] | Schema[Any] | None = None,
     ) -> None:
         self._cookie = cookie
         self._shell = asgi.SessionMiddleware(
@@ -72,6 +74,7 @@ class SessionInterface(QuartInterface):
             lifetime=lifetime,
             refresh=refresh,
             on_outage=on_outage,
+            data=data,
         )
         request_started.connect(self._begin)
         websocket_started.connect(self._begin)
