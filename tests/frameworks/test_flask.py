@@ -401,6 +401,16 @@ def test_an_error_after_the_save_loses_no_new_id() -> None:
     assert client.get("/cart").json == ["coat"]
 
 
+def test_a_cookie_that_browsers_lose_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """As by the middleware: Secure, over plain http."""
+    caplog.set_level(logging.WARNING, "coatcheck")
+    app = application(MemoryStorage(), PAGES)
+    secure = Cookie("session", secrets=[SECRET])
+    app.session_interface = SessionInterface(secure, MemoryStorage())
+    app.test_client().get("/add?item=coat", base_url="http://example.org")
+    assert "cookie 'session' will be lost: it is Secure" in caplog.text
+
+
 # Servers that fail
 
 

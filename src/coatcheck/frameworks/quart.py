@@ -16,9 +16,9 @@ from collections.abc import AsyncIterable
 from typing import Any, cast
 
 import quart
+from quart import signals
 from quart.sessions import SessionInterface as QuartInterface
 from quart.sessions import SessionMixin
-from quart.signals import request_started, websocket_started, websocket_tearing_down
 from quart.wrappers import Request, Response, Websocket
 from quart.wrappers.response import ResponseBody
 from werkzeug.datastructures import Headers
@@ -76,9 +76,10 @@ class SessionInterface(QuartInterface):
             on_outage=on_outage,
             data=data,
         )
-        request_started.connect(self._begin)
-        websocket_started.connect(self._begin)
-        websocket_tearing_down.connect(self._end)
+        signals.request_started.connect(self._begin)
+        signals.websocket_started.connect(self._begin)
+        signals.request_tearing_down.connect(self._end)
+        signals.websocket_tearing_down.connect(self._end)
 
     def get_cookie_name(self, app: quart.Quart) -> str:  # noqa: ARG002 - Quart passes it
         """Return the name of the cookie, for extensions that ask."""
@@ -114,9 +115,9 @@ class SessionInterface(QuartInterface):
             raise visit.failure
 
     async def _end(self, _: quart.Quart, exc: BaseException | None, **__: object) -> None:
-        """Save what a WebSocket changed since it was accepted."""
+        """Save what changed late, unless a body is still to run."""
         visit = _visit()
-        if visit and visit.shell is self._shell:
+        if visit and visit.shell is self._shell and visit.ends_with_handler:
             await visit.end(exc)
 
     async def close(self) -> None:
@@ -129,6 +130,7 @@ class _Visit:
 
     def __init__(self, shell: asgi.SessionMiddleware, scope: asgi.Scope) -> None:
         self.shell = shell
+        self.ends_with_handler = scope["type"] == "websocket"
         self.failure: BackendError | None = None
         self.message: asgi.Message | None = None
         self.session: Session
@@ -167,7 +169,8 @@ class _Visit:
         """Save before *response* leaves, and once more at the end of its body."""
         kind, status = "http.response.start", response.status_code
         if self._scope["type"] == "websocket":
-            if self.message is not None or not _answers(self._scope):
+            extensions = self._scope.get("extensions") or {}
+            if self.message is not None or "websocket.http.response" not in extensions:
                 if status >= FAILED:
                     self._steps.close()
                 return
@@ -175,20 +178,21 @@ class _Visit:
         await self.start({"type": kind, "status": status}, session, response.headers)
         if isinstance(response, Response):
             response.response = _Body(response.response, self)
-        elif self.session.blank is None:
-            self.session.draft.reach = "nothing"  # its end is seen by nobody
+        else:
+            self.ends_with_handler = True  # it is one of Werkzeug's, whose body is there already
 
     def watch(self, websocket: Websocket) -> None:
         """Save when the WebSocket is accepted, which is in its first message if not before."""
-        accept = websocket.accept
+        accept, one_at_a_time = websocket.accept, asyncio.Lock()
 
         async def save_and_accept(
             headers: dict[str, str] | Headers | None = None, subprotocol: str | None = None
         ) -> None:
             headers = Headers(headers)
-            if self.message is None:
-                await self.start({"type": "websocket.accept"}, self.session, headers)
-            await accept(headers, subprotocol)
+            async with one_at_a_time:
+                if self.message is None:
+                    await self.start({"type": "websocket.accept"}, self.session, headers)
+                await accept(headers, subprotocol)
 
         websocket.accept = save_and_accept  # type: ignore[method-assign] # Quart has no hook there
 
@@ -236,11 +240,6 @@ def _visit() -> _Visit | None:
     """Return the visit of the request at hand; None: its application has other sessions."""
     current = quart.request if quart.has_request_context() else quart.websocket
     return cast("asgi.Scope", current.scope).get(_VISIT)
-
-
-def _answers(scope: asgi.Scope) -> bool:
-    """Tell whether the server can refuse a WebSocket with a response."""
-    return "websocket.http.response" in (scope.get("extensions") or {})
 
 
 async def _nothing() -> asgi.Message:
