@@ -39,6 +39,7 @@ ROOMS = [
     "storage.inline",
     "storage.files",
     "storage.sqlite",
+    "storage.redis_together",
     "storage.redis",
     "storage.memcached",
     "storage.sql_table",

@@ -18,13 +18,14 @@ import math
 from collections.abc import Awaitable
 from hashlib import sha1
 from secrets import token_bytes
-from typing import Any, Protocol, TypeGuard, overload
+from typing import Any, Protocol, TypeGuard, cast, overload
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
 from coatcheck.storage.keys import Clock
+from coatcheck.storage.redis_together import PipelineClient, Together
 
 REPLACE = """
 local there = redis.call('GET', KEYS[1])
@@ -120,11 +121,12 @@ class RedisBackend:
 
 
 class AsyncRedisBackend:
-    """A `RedisBackend` whose methods are awaited."""
+    """A `RedisBackend` whose methods are awaited; what is asked at once is asked together."""
 
     def __init__(self, client: AsyncClient) -> None:
         _check(client)
-        self._ask = client.execute_command
+        one = hasattr(client, "connection_pool")  # a client of a cluster has one for each server
+        self._ask = Together(cast("PipelineClient", client)).ask if one else client.execute_command
         self._errors = _errors_of(client)
         self._has_ifeq = True
 

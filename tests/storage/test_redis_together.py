@@ -1,0 +1,140 @@
+"""Commands of requests that are under way at once, over a real Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis.asyncio
+from redis.exceptions import ResponseError
+
+from coatcheck.storage.redis_together import Together
+
+Scene = Callable[[redis.asyncio.Redis, Together], Awaitable[None]]
+
+
+@asynccontextmanager
+async def asked_together(socket: str) -> AsyncIterator[tuple[Any, Together]]:
+    client = redis.asyncio.Redis(unix_socket_path=socket)
+    try:
+        yield client, Together(client)
+    finally:
+        await client.aclose()
+
+
+async def connections(client: Any) -> int:
+    found: dict[str, int] = await client.info("stats")
+    return found["total_connections_received"]
+
+
+def test_everybody_gets_the_answer_to_their_own_command(redis_socket: str) -> None:
+    """Sixty-four at once, and each reads what it wrote."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (_, together):
+
+            async def one(number: int) -> bytes:
+                await together.ask("SET", f"together:{number}", str(number))
+                answer: bytes = await together.ask("GET", f"together:{number}")
+                return answer
+
+            answers = await asyncio.gather(*map(one, range(64)))
+            assert answers == [str(number).encode() for number in range(64)]
+
+    asyncio.run(scene())
+
+
+def test_requests_at_once_share_connections(redis_socket: str) -> None:
+    """The server counts: two connections for sixty-four commands of one tick."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (client, together):
+            before = await connections(client)
+            await asyncio.gather(*(together.ask("GET", "nothing") for _ in range(64)))
+            assert await connections(client) - before <= 1  # the other is the client's first
+
+    asyncio.run(scene())
+
+
+def test_an_error_is_the_answer_of_its_own_command_alone(redis_socket: str) -> None:
+    """One command that the server refuses does not fail the others of its pipeline."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (_, together):
+            answers = await asyncio.gather(
+                together.ask("PING"),
+                together.ask("GET"),
+                together.ask("ECHO", "still here"),
+                return_exceptions=True,
+            )
+            assert isinstance(answers[1], ResponseError)
+            assert answers[2] == b"still here"
+
+    asyncio.run(scene())
+
+
+def test_a_server_that_is_gone_is_everybodys_error(redis_socket: str) -> None:
+    """Nobody waits for an answer that cannot come."""
+
+    async def scene() -> None:
+        async with asked_together(f"{redis_socket}-that-is-not-there") as (_, together):
+            asking = (together.ask("GET", "nothing") for _ in range(3))
+            answers = await asyncio.gather(*asking, return_exceptions=True)
+            assert all(isinstance(answer, redis.exceptions.ConnectionError) for answer in answers)
+
+    asyncio.run(scene())
+
+
+def test_a_request_that_is_cancelled_leaves_the_others_alone(redis_socket: str) -> None:
+    """Its command was sent already; its answer is nobody's."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (_, together):
+            tasks = [asyncio.ensure_future(together.ask("ECHO", str(n))) for n in range(4)]
+            await asyncio.sleep(0)
+            tasks[2].cancel()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            assert answers[:2] == [b"0", b"1"]
+            assert isinstance(answers[2], asyncio.CancelledError)
+            assert answers[3] == b"3"
+
+    asyncio.run(scene())
+
+
+def test_when_the_loop_ends_nobody_is_left_waiting(redis_socket: str) -> None:
+    """A pipeline that is cancelled cancels those who wait for it."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (_, together):
+            tasks = [asyncio.ensure_future(together.ask("ECHO", str(n))) for n in range(3)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            for pipeline in together._sending:
+                pipeline.cancel()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            assert answers[0] == b"0"
+            assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[1:])
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_who_asks_alone_asks_the_client(redis_socket: str, number: int) -> None:
+    """One after the other, no pipeline is made."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (client, together):
+            made = 0
+
+            def pipeline(*_: object, **__: object) -> object:
+                nonlocal made
+                made += 1
+                raise AssertionError
+
+            client.pipeline = pipeline
+            for _ in range(number):
+                assert await together.ask("PING")
+            assert made == 0
+
+    asyncio.run(scene())
