@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -30,6 +31,13 @@ from tests.test_frameworks import ITEM, add, visit
 COOKIE = Cookie("session", secrets=[SECRET], secure=False)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Visit:
+    """What a session holds, for the test of typed ones."""
+
+    cart: list[str] = field(default_factory=list)
 
 
 class Browser:
@@ -514,3 +522,15 @@ def test_the_kit_signs_a_client_in() -> None:
         assert kit.read(browser.client)["cart"] == ["coat", "hat"]
         kit.clear(browser.client)
         assert browser.get("/cart").json() is None
+
+
+def test_a_typed_session() -> None:
+    """`setup(..., data=Visit)`."""
+
+    async def page(request: web.Request) -> web.Response:
+        held: Session[Visit] = get_session(request)
+        held.data.cart.append("coat")
+        return web.json_response(held.data.cart)
+
+    with browser_of(application(MemoryStorage(), {"/page": page}, data=Visit)) as browser:
+        assert [browser.get("/page").json() for _ in range(2)] == [["coat"], ["coat", "coat"]]

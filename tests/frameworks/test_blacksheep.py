@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import blacksheep
@@ -15,6 +16,13 @@ from coatcheck.testing import SessionKit
 from tests.applications import Awaited
 from tests.fronts import COOKIE
 from tests.test_frameworks import ITEM, URL, add, visit
+
+
+@dataclass
+class Visit:
+    """What a session holds, for the test of typed ones."""
+
+    cart: list[str] = field(default_factory=list)
 
 
 def current(request: Any) -> Session:
@@ -137,3 +145,19 @@ def test_the_kit_signs_a_client_in(make: Callable[[], SessionStorage]) -> None:
         kit.put(client, cart=["coat"])
         assert client.get("/add/hat").json() == ["coat", "hat"]
         assert kit.read(client) == {"cart": ["coat", "hat"]}
+
+
+def test_a_typed_session() -> None:
+    """`session(..., data=Visit)`."""
+
+    async def page(request: blacksheep.Request) -> blacksheep.Response:
+        held: Session[Visit] = current(request)
+        held.data.cart.append("coat")
+        return blacksheep.json(held.data.cart)
+
+    inner = blacksheep.Application(router=blacksheep.Router())
+    inner.router.add_get("/page", page)
+    app: Any = session(COOKIE, MemoryStorage(), data=Visit)(inner)
+    with TestClient(app, base_url=URL) as client:
+        client.get("/page")
+        assert client.get("/page").json() == ["coat", "coat"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import bottle
@@ -13,6 +14,13 @@ from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
 from tests.fronts import COOKIE
 from tests.test_frameworks import ITEM, URL, add, visit
+
+
+@dataclass
+class Visit:
+    """What a session holds, for the test of typed ones."""
+
+    cart: list[str] = field(default_factory=list)
 
 
 def current() -> Session:
@@ -115,3 +123,19 @@ def test_the_kit_signs_a_client_in(storage: SessionStorage) -> None:
         kit.put(client, cart=["coat"])
         assert client.get("/add/hat").json() == ["coat", "hat"]
         assert kit.read(client) == {"cart": ["coat", "hat"]}
+
+
+def test_a_typed_session() -> None:
+    """`session(..., data=Visit)`."""
+
+    def page() -> dict[str, list[str]]:
+        held: Session[Visit] = current()
+        held.data.cart.append("coat")
+        return {"cart": held.data.cart}
+
+    inner = bottle.Bottle()
+    inner.route("/page", callback=page)
+    app = session(COOKIE, MemoryStorage(), data=Visit).wsgi(inner)
+    with httpx.Client(transport=httpx.WSGITransport(app), base_url=URL) as client:
+        client.get("/page")
+        assert client.get("/page").json() == {"cart": ["coat", "coat"]}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import falcon
@@ -20,6 +21,13 @@ from tests.fronts import COOKIE
 from tests.test_frameworks import ITEM, URL, add, visit
 
 FRONTS = ["asgi", "wsgi"]
+
+
+@dataclass
+class Visit:
+    """What a session holds, for the test of typed ones."""
+
+    cart: list[str] = field(default_factory=list)
 
 
 def current(req: Any) -> Session:
@@ -213,3 +221,29 @@ def test_the_kit_signs_a_client_in(front: str) -> None:
         client = falcon.testing.TestClient(session(COOKIE, storage).wsgi(app))
     assert client.simulate_get("/cart", cookies=jar).text == '["coat"]'
     assert client.simulate_get("/cart").text == "null"
+
+
+class TypedPage:
+    def answer(self, req: Any, resp: Any) -> None:
+        held: Session[Visit] = current(req)
+        held.data.cart.append("coat")
+        resp.media = held.data.cart
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_typed_session(front: str) -> None:
+    """`session(..., data=Visit)`."""
+    sessions = session(COOKIE, MemoryStorage(), data=Visit)
+    client: Any
+    if front == "asgi":
+        app: Any = falcon.asgi.App()
+        app.add_route("/page", awaited(TypedPage))
+        client = TestClient(sessions(app), base_url=URL)
+    else:
+        plain_app = falcon.App()
+        plain_app.add_route("/page", plain(TypedPage))
+        transport = httpx.WSGITransport(sessions.wsgi(plain_app))
+        client = httpx.Client(transport=transport, base_url=URL)
+    client.get("/page")
+    assert client.get("/page").json() == ["coat", "coat"]
+    client.close()

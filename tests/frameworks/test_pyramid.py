@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -21,6 +22,13 @@ from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
 from tests.fronts import COOKIE
 from tests.test_frameworks import ITEM, URL, add, visit
+
+
+@dataclass
+class Visit:
+    """What a session holds, for the test of typed ones."""
+
+    cart: list[str] = field(default_factory=list)
 
 
 def add_page(request: Any) -> list[str]:
@@ -62,7 +70,11 @@ PAGES = {
 
 @contextmanager
 def client_of(
-    storage: SessionStorage, pages: dict[str, Any] | None = None, **options: Any
+    storage: SessionStorage,
+    pages: dict[str, Any] | None = None,
+    *,
+    data: type[Any] | None = None,
+    **options: Any,
 ) -> Iterator[httpx.Client]:
     """Open a client of an application with these pages; options are those of its views."""
     with Configurator() as config:
@@ -71,7 +83,7 @@ def client_of(
             config.add_route(path, path)
             config.add_view(view, route_name=path, renderer="json", **options)
         config.add_exception_view(lambda _, __: Response(status=500), context=LookupError)
-    app = session(COOKIE, storage).wsgi(config.make_wsgi_app())
+    app = session(COOKIE, storage, data=data).wsgi(config.make_wsgi_app())
     with httpx.Client(transport=httpx.WSGITransport(app), base_url=URL) as client:
         yield client
 
@@ -277,3 +289,16 @@ def test_the_kit_signs_a_client_in(storage: SessionStorage) -> None:
         kit.put(client, cart=["coat"])
         assert client.get("/add/hat").json() == ["coat", "hat"]
         assert kit.read(client) == {"cart": ["coat", "hat"]}
+
+
+def test_a_typed_session() -> None:
+    """`session(..., data=Visit)`; `request.session.own` has the data."""
+
+    def page(request: Any) -> list[str]:
+        held: Session[Visit] = request.session.own
+        held.data.cart.append("coat")
+        return held.data.cart
+
+    with client_of(MemoryStorage(), {"/page": page}, data=Visit) as client:
+        client.get("/page")
+        assert client.get("/page").json() == ["coat", "coat"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp.test_utils
@@ -22,6 +23,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from coatcheck import BackendError, ConfigurationError, Context, Cookie, Session, session
+from coatcheck.frameworks.flask import SessionInterface as FlaskInterface
+from coatcheck.frameworks.flask import session as flask_session
 from coatcheck.storage import (
     AsyncKeyedStorage,
     CookieStorage,
@@ -39,6 +42,13 @@ from tests.fronts import COOKIE
 
 URL = "https://test.local"  # the cookie is Secure
 HOUR = 3600
+
+
+@dataclass
+class Visit:
+    user: str | None = None
+    visits: int = 0
+
 
 Get = Callable[[str], Any]
 
@@ -109,6 +119,20 @@ def of_flask(storage: SessionStorage) -> Iterator[tuple[object, Get]]:
 
 
 @contextmanager
+def of_flask_s_own(storage: SessionStorage) -> Iterator[tuple[object, Get]]:
+    """`flask.session` is the session."""
+    app = flask.Flask(__name__)
+    app.session_interface = FlaskInterface(COOKIE, storage)
+
+    @app.get("/<path>")
+    def handler(path: str) -> dict[str, Any]:
+        return seen(flask_session, f"/{path}")
+
+    with app.test_client() as client:
+        yield client, lambda path: client.get(path).json
+
+
+@contextmanager
 def of_a_dict(storage: SessionStorage) -> Iterator[tuple[object, Get]]:
     """Whatever client: its cookies are a dict, sent with each request."""
     jar: dict[str, str] = {}
@@ -125,7 +149,7 @@ def of_a_dict(storage: SessionStorage) -> Iterator[tuple[object, Get]]:
     yield jar, get
 
 
-CLIENTS = [of_starlette, of_httpx, of_litestar, of_flask, of_a_dict]
+CLIENTS = [of_starlette, of_httpx, of_litestar, of_flask, of_flask_s_own, of_a_dict]
 each_client = pytest.mark.parametrize("client_of", CLIENTS, ids=lambda c: c.__name__)
 each_storage = pytest.mark.parametrize("make", [MemoryStorage, CookieStorage])
 
@@ -275,6 +299,16 @@ def test_sessions_in_the_cookie_need_no_server() -> None:
     with kit.failing():
         kit.put(jar, user="ada")
     assert kit.read(jar) == {"user": "ada"}
+
+
+def test_a_typed_session() -> None:
+    """With the application's model, the kit reads and writes through it."""
+    kit, jar = SessionKit(COOKIE, MemoryStorage(), data=Visit), dict[str, str]()
+    with kit.session(jar) as held:
+        held.data = Visit(user="ada", visits=3)
+    found: Session[Visit] = kit.read(jar)
+    assert found.data == Visit(user="ada", visits=3)
+    assert found == {"user": "ada", "visits": 3}
 
 
 # Clients and storages that are awaited

@@ -24,6 +24,7 @@ from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, Header, amended
 from coatcheck.errors import ConfigurationError
 from coatcheck.outages import OnOutage
+from coatcheck.schema import Schema
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
@@ -56,6 +57,7 @@ def setup(
     lifetime: float | None = None,
     refresh: float = 0.1,
     on_outage: OnOutage = "raise",
+    data: type[Any] | Schema[Any] | None = None,
 ) -> None:
     """
     Give an application sessions, inside the middlewares that it has already.
@@ -67,7 +69,13 @@ def setup(
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
     cycle = Cycle(
-        cookie, storage, idle=idle, lifetime=lifetime, refresh=refresh, on_outage=on_outage
+        cookie,
+        storage,
+        idle=idle,
+        lifetime=lifetime,
+        refresh=refresh,
+        on_outage=on_outage,
+        data=data,
     )
     shell = asgi.SessionMiddleware.of(_serve, cycle)
 

@@ -26,6 +26,7 @@ from typing import Any, TypeVar, cast
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle, is_async
 from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.schema import Schema
 from coatcheck.sessions import Session, Value
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.testing.clients import jar_of
@@ -41,7 +42,7 @@ class SessionKit:
     What a test does with the sessions of an application.
 
     Args:
-        cookie: The application's own, as are the storage and the terms.
+        cookie: The application's own, as are the storage, the terms and the *data*.
         url: Where clients without a `base_url` send their requests, if not to http://localhost.
 
     Raises:
@@ -55,9 +56,10 @@ class SessionKit:
         *,
         idle: float | None = None,
         lifetime: float | None = None,
+        data: type[Any] | Schema[Any] | None = None,
         url: str | None = None,
     ) -> None:
-        self._cycle = Cycle(cookie, storage, idle=idle, lifetime=lifetime)
+        self._cycle = Cycle(cookie, storage, idle=idle, lifetime=lifetime, data=data)
         self._url = url
 
     def session(self, client: object) -> "Visit":
