@@ -84,10 +84,11 @@ class Schema(Generic[Data]):
     def bring(self, contents: Contents) -> None:
         """Bring contents of an older version up to this one; where that fails, they stay."""
         version = version_of(contents)
-        if self.upgrade is None or version >= self.version or not contents.values:
+        if self.upgrade is None or version >= self.version:
             return
+        values = _plain(contents, contents.values.keys() - {MARK})
         try:
-            newer = self.upgrade(_plain(contents, contents.values.keys() - {MARK}), version)
+            newer = self.upgrade(values, version) if values else {}
             contents.values = {key: encode(key, value) for key, value in newer.items()}
         except Exception as error:  # whatever the application's function raises
             _logger.warning(
@@ -128,6 +129,18 @@ class Upgrade(msgspec.Struct, frozen=True):
 
     def replay(self, contents: Contents) -> None:
         self.schema.bring(contents)
+
+
+class Unmark(msgspec.Struct, frozen=True):
+    """Take the version away where it stands alone."""
+
+    __repr__ = reveal_nothing
+
+    name = "an upgrade"
+
+    def replay(self, contents: Contents) -> None:
+        if contents.values.keys() == {MARK}:
+            del contents.values[MARK]
 
 
 def _plain(contents: Contents, keys: Any) -> Plain:

@@ -22,7 +22,7 @@ from coatcheck.draft import Draft
 from coatcheck.errors import UnstorableValue
 from coatcheck.models import Built
 from coatcheck.record import Contents, reveal_nothing
-from coatcheck.schema import MARK, Schema, Upgrade, version_of
+from coatcheck.schema import MARK, Schema, Unmark, Upgrade, version_of
 from coatcheck.values import Encoded, encode
 
 
@@ -31,7 +31,6 @@ class TypedDraft(Draft, kw_only=True):
     The draft of a session that a model describes.
 
     Args:
-        pending: The upgrade that `contents` went through, until the log has it.
         built: The object that handlers see; None until one asks for it.
         noted: What its fields held when they were last compared.
     """
@@ -39,7 +38,6 @@ class TypedDraft(Draft, kw_only=True):
     __repr__ = reveal_nothing
 
     schema: Schema[Any]
-    pending: Upgrade | None = None
     built: Any = None
     noted: dict[str, Encoded] = msgspec.field(default_factory=dict)
 
@@ -48,7 +46,7 @@ class TypedDraft(Draft, kw_only=True):
         """Return *draft* under a schema, its contents brought to that version."""
         typed = cls(*msgspec.structs.astuple(draft), schema=schema)
         if draft.contents.values and version_of(draft.contents) < schema.version:
-            typed.contents, typed.pending = draft.contents.copy(), Upgrade(schema)
+            typed.contents = draft.contents.copy()
             schema.bring(typed.contents)
         return typed
 
@@ -91,7 +89,6 @@ class TypedDraft(Draft, kw_only=True):
             UnstorableValue: What it puts under a field does not fit that.
             SessionDestroyed, ResponseStarted: See `check`.
         """
-        self.note_data()
         if isinstance(change, Set | Unset | Update) and change.key in self.schema.model.fields:
             self._write_field(change)
         else:
@@ -149,11 +146,11 @@ class TypedDraft(Draft, kw_only=True):
 
     def _write_field(self, change: Set | Unset | Update) -> None:
         """Write under a field, and let the object follow; what does not fit is taken back."""
-        log, pending, values = [*self.log], self.pending, self.contents.values.copy()
+        log, values = [*self.log], self.contents.values.copy()
         self._write(change)
         built = self.schema.build(self.contents)
         if change.key in built.misfits:
-            self.log, self.pending, self.contents.values = log, pending, values
+            self.log, self.contents.values = log, values
             raise _unfit(self.schema, change.key, built)
         if self.built is not None:
             self._follow(change.key, built.data)
@@ -170,17 +167,14 @@ class TypedDraft(Draft, kw_only=True):
             self.built = newer
 
     def _write(self, change: Change) -> None:
-        """Write after the upgrade that `contents` went through, and see that the version stands."""
+        """Write after an upgrade: wherever this is replayed, it finds and leaves our version."""
         self.check(change.name)
-        if self.pending:
-            self.log.append(self.pending)
-            self.pending = None
+        versioned = self.schema.version > 1
+        if versioned and (not self.log or MARK not in self.contents.values):
+            Draft.write(self, Upgrade(self.schema))
         Draft.write(self, change)
-        values = self.contents.values
-        if values and self.schema.version > 1 and MARK not in values:
-            Draft.write(self, Set(MARK, encode(MARK, self.schema.version)))
-        elif values.keys() == {MARK}:
-            Draft.write(self, Unset(MARK))
+        if versioned and self.contents.values.keys() == {MARK}:
+            Draft.write(self, Unmark())
 
 
 def _unfit(schema: Schema[Any], key: str, built: Built) -> UnstorableValue:

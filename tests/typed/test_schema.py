@@ -15,7 +15,7 @@ from coatcheck.record import Contents
 from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
 from coatcheck.values import encode
-from tests.fronts import COOKIE, Front, Wsgi
+from tests.fronts import COOKIE, Front, Handler, Wsgi
 from tests.typed.models import (
     Plain,
     at,
@@ -23,6 +23,7 @@ from tests.typed.models import (
     put,
     puts,
     stored,
+    then,
     to_two,
     versioned,
     warned,
@@ -88,6 +89,47 @@ def test_an_upgrade_that_returns_nothing_is_no_error(
         filled(shop, browser, user="ada")
         assert browser.ask(lambda session: session.data.user).json == "ada"
         assert "the upgrade of a session from version 1 failed" in warned(caplog)
+
+
+def empties(session: Session) -> None:
+    session.clear()
+    session.flash("notice", "Cleared.")
+
+
+@pytest.mark.parametrize("cart", ["1,2", [1, 2]])
+def test_a_change_to_what_was_emptied_meanwhile_has_the_version(
+    shop: Front, kind: type[Any], cart: object
+) -> None:
+    """Whatever a change is replayed on, what comes of it is of the version it was made for."""
+    first, second = shop.browser(data=versioned(kind)), shop.browser()
+    more = {} if cart == "1,2" else {"_schema": 2}
+    second.header = filled(shop, first, cart=cart, **more).header
+    first.ask(then(puts(user="ada"), lambda _: second.ask(empties)))
+    assert stored(shop, first) == {"user": "ada", "_schema": 2}
+    assert first.ask(lambda session: at(session.data, "user")).json == "ada"
+
+
+def test_the_version_stays_where_another_request_puts_a_value(shop: Front, kind: type[Any]) -> None:
+    """The last value goes in one request, and another comes at the same time."""
+    first, second = (shop.browser(data=versioned(kind)) for _ in range(2))
+    first.ask(puts(visits=1))
+    second.header = first.header
+    unset: list[Handler] = [lambda session: session.unset("visits")]
+    first.ask(then(*unset, lambda _: second.ask(puts(user="ada"))))
+    assert stored(shop, first) == {"user": "ada", "_schema": 2}
+
+
+def test_the_next_version_is_reached_from_the_one_before(shop: Front) -> None:
+    """The upgrade is told which that was, and sees values alone."""
+
+    def to_three(values: dict[str, Any], version: int) -> dict[str, Any]:
+        return {"user": f"{version} {values}"}
+
+    second = shop.browser(data=versioned(Plain))
+    second.ask(puts(visits=1))
+    third = shop.browser(data=Schema(Plain, version=3, upgrade=to_three))
+    third.header = second.header
+    assert third.ask(lambda session: session.data.user).json == "2 {'visits': 1}"
 
 
 def test_a_damaged_version_counts_as_the_first(shop: Front) -> None:

@@ -138,6 +138,19 @@ def test_a_key_that_is_deleted_is_at_its_default(shop: Front, kind: type[Any]) -
     assert stored(shop, browser) == {"visits": 1}
 
 
+def test_what_comes_later_wins(shop: Front, kind: type[Any]) -> None:
+    """Also when it is what was stored before."""
+    browser = filled(shop, shop.browser(data=kind), user="ada")
+
+    def handler(session: Session) -> Any:
+        put(session.data, user="bob")
+        session["user"] = "ada"
+        return at(session.data, "user")
+
+    assert browser.ask(handler).json == "ada"
+    assert stored(shop, browser) == {"user": "ada"}
+
+
 def test_other_keys_stay_as_they_are(front: Front, kind: type[Any]) -> None:
     """What packages keep under keys of their own is none of the model's business."""
     browser = filled(front, front.browser(data=kind), _user_id="7", visits=1)
@@ -247,6 +260,20 @@ def test_a_cleared_session_is_removed(front: Front, kind: type[Any]) -> None:
     assert browser.header is None
     browser.ask(then(Session.clear, puts(visits=9)))
     assert stored(front, browser) == {"visits": 9, "_schema": 2}
+
+
+def test_after_clear_the_fields_are_at_their_defaults(shop: Front, kind: type[Any]) -> None:
+    """An object from before it is out of use."""
+    browser = filled(shop, shop.browser(data=kind), user="ada", visits=1)
+
+    def handler(session: Session) -> Any:
+        put(session.data, user="bob")
+        session.clear()
+        put(session.data, visits=2)
+        return at(session.data, "user")
+
+    assert browser.ask(handler).json is None
+    assert stored(shop, browser) == {"visits": 2}
 
 
 def test_a_change_after_the_headers_is_saved_on_a_server_and_loud_in_a_cookie() -> None:
