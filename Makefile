@@ -12,6 +12,9 @@ demo: .venv/demo  ## Serve a small shop on http://127.0.0.1:8000
 test: .venv/dev  ## Run every check: format, lint, types, tests, coverage
 	scripts/test
 
+kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
+	.venv/bin/python -m tests.kills $(ARGS)
+
 lint: .venv/dev  ## Check format, lint and types
 	scripts/lint
 
@@ -43,4 +46,4 @@ clean:  ## Remove what was made here
 .venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
 	benchmarks/install $(PYTHON)
 
-.PHONY: help demo test lint format docs bench lock clean
+.PHONY: help demo test kills lint format docs bench lock clean
