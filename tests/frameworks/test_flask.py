@@ -278,6 +278,7 @@ def test_looking_at_the_messages_in_the_session_changes_nothing() -> None:
 
     def look() -> str:
         assert session["_flashes"] == [("message", "Saved.")]
+        session["_flashes"] = session["_flashes"]
         return str(session.modified)
 
     def leave() -> str:
@@ -287,6 +288,67 @@ def test_looking_at_the_messages_in_the_session_changes_nothing() -> None:
     client = client_of(MemoryStorage(), {"/leave": leave, "/": look})
     client.ask("/leave")
     assert [client.ask("/").text for _ in range(2)] == ["False", "False"]
+
+
+def leave(text: str) -> str:
+    flask.flash(text)
+    return ""
+
+
+def meanwhile(page: Page, other: str) -> Page:
+    """Return *page*, but before it is saved another request of the same visitor asks *other*."""
+
+    def overtaken() -> Any:
+        said = page()
+        client = flask.current_app.test_client()
+        client.set_cookie("session", flask.request.cookies["session"])
+        assert client.get(other).status_code == 200
+        return said
+
+    return overtaken
+
+
+def shown() -> Any:
+    return flask.jsonify(flask.get_flashed_messages())
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"], indirect=True)
+def test_no_message_is_lost_to_another_request(storage: SessionStorage) -> None:
+    """Two that flash at once are both heard; one left while others were shown waits."""
+    pages: dict[str, Page] = {
+        "/first": lambda: leave("first"),
+        "/second": lambda: leave("second"),
+        "/both": meanwhile(lambda: leave("first"), "/second"),
+        "/shown": shown,
+        "/overtaken": meanwhile(shown, "/first"),
+        **PAGES,
+    }
+    client = client_of(storage, pages)
+    client.ask("/add?item=coat")
+    client.ask("/both")
+    assert client.ask("/shown").json == ["second", "first"]
+    client.ask("/first")
+    assert client.ask("/overtaken").json == ["first"]
+    assert client.ask("/shown").json == ["first"]
+    assert client.ask("/shown").json == []
+    with client.session_transaction() as held:
+        assert dict(held) == {"cart": ["coat"]}
+
+
+def test_messages_that_were_put_there_by_hand(storage: SessionStorage) -> None:
+    """A test that sets them, or an application that takes some away, gets what it put there."""
+    client = client_of(storage, {"/shown": shown, "/first": lambda: leave("first")})
+    with client.session_transaction() as held:
+        held["_flashes"] = [("message", "one"), ("message", "two")]
+    client.ask("/first")
+    with client.session_transaction() as held:
+        assert held["_flashes"][2] == ("message", "first")
+        held["_flashes"] = held["_flashes"][1:]
+    assert client.ask("/shown").json == ["two", "first"]
+    with client.session_transaction() as held:
+        assert "_flashes" not in held
+        with pytest.raises(KeyError):
+            del held["_flashes"]
 
 
 # What must not happen

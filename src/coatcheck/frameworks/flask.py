@@ -21,10 +21,12 @@ from werkzeug.datastructures import Headers
 from coatcheck import wsgi
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import amended
+from coatcheck.frameworks.messages import Leave, Take, listed
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Data, Schema
 from coatcheck.sessions import Session, Value
 from coatcheck.storage.protocol import SessionStorage
+from coatcheck.values import encode
 
 FLASHES = "_flashes"
 """Where Flask's own `flash()` keeps its messages."""
@@ -70,6 +72,32 @@ class FlaskSession(Session[Data]):
         if key == FLASHES and isinstance(value, list):
             value[:] = map(tuple, value)  # as Flask promises them; stored they are lists
         return value
+
+    def set(self, key: str, value: Value) -> None:
+        if key == FLASHES and isinstance(value, list | tuple):
+            kept, given = self._messages(), list(map(_pair, value))
+            if len(given) > len(kept) and given[: len(kept)] == kept:
+                self.draft.write(Leave(key, encode(key, given[len(kept) :])))
+                self.draft.live.pop(key, None)
+                return
+        super().set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if key == FLASHES and (kept := self._messages()):
+            self.draft.write(Take(key, encode(key, kept)))
+            self.draft.live.pop(key, None)
+        else:
+            super().__delitem__(key)
+
+    def _messages(self) -> list[Any]:
+        """Return Flask's messages as they are kept, whatever became of the list handed out."""
+        self.accessed = True
+        return listed(self.draft.contents.values.get(FLASHES))
+
+
+def _pair(message: object) -> object:
+    """Return a message as a record holds it."""
+    return list(message) if isinstance(message, tuple) else message
 
 
 SessionMixin.register(FlaskSession)

@@ -19,7 +19,7 @@ import quart
 from quart import signals
 from quart.sessions import SessionInterface as QuartInterface
 from quart.sessions import SessionMixin
-from quart.wrappers import Request, Response, Websocket
+from quart.wrappers import BaseRequestWebsocket, Response, Websocket
 from quart.wrappers.response import ResponseBody
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -88,7 +88,7 @@ class SessionInterface(QuartInterface):
     async def open_session(
         self,
         app: quart.Quart,  # noqa: ARG002
-        request: Request | Websocket,  # type: ignore[override]
+        request: BaseRequestWebsocket,
     ) -> SessionMixin:
         """Return the session of a request."""
         visit = _Visit(self._shell, cast("asgi.Scope", request.scope))
