@@ -56,6 +56,7 @@ ROOMS = [
     "drops",
     "cycle",
     "line",
+    "gateway",
     "asgi",
     "wsgi",
     "middleware",

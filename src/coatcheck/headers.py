@@ -68,7 +68,9 @@ class CookieFinder:
 
 def escape(value: str) -> str:
     """Return *value* as cookie octets: what is safe as it is, the rest percent-encoded."""
-    return value if _UNESCAPED.fullmatch(value) else quote(value, safe=_SAFE)
+    # What storages give is base64url, and telling that takes a quarter of the pattern's time.
+    plain = value.isascii() and value.replace("-", "").replace("_", "").isalnum()
+    return value if plain or _UNESCAPED.fullmatch(value) else quote(value, safe=_SAFE)
 
 
 def unescape(value: str) -> str | None:

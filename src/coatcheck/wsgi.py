@@ -8,36 +8,33 @@ returned, or, if it is a generator, until it yields its first bytes; then the se
 once more at the end if a storage can still take what changed since.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Iterable, Iterator
+from typing import Any, cast
 
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, amended, is_async
 from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.gateway import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Schema
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
-Environ = dict[str, Any]
-Headers = list[tuple[str, str]]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-Write = Callable[[bytes], object]
-
-
-class StartResponse(Protocol):
-    """What a WSGI server hands to the application (PEP 3333)."""
-
-    def __call__(
-        self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /
-    ) -> Write: ...
-
-
-WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+__all__ = [
+    "Environ",
+    "ExcInfo",
+    "Headers",
+    "SessionMiddleware",
+    "StartResponse",
+    "WSGIApp",
+    "Write",
+]
 
 PLACE = "coatcheck.session"
+
+CHANGED = ("vary", "cache-control")
+"""How the names end of the headers that `amended` may change."""
 
 
 class SessionMiddleware:
@@ -85,11 +82,16 @@ class SessionMiddleware:
         _check_plain(cycle.storage)
         self.app = app
         self.cycle = cycle
+        self._starts_empty = getattr(cycle.storage, "starts_empty", False)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        opened = self.cycle.cookie.open(environ.get("HTTP_COOKIE"))
-        session = self.cycle.admit(self._read(opened), environ, PLACE)
+        header = environ.get("HTTP_COOKIE")
+        opened = self.cycle.cookie.open(header) if header else None
+        if opened is None and self._starts_empty:
+            session = self.cycle.begin(environ, PLACE)
+        else:
+            session = self.cycle.admit(self._read(opened), environ, PLACE)
         response = _Response(self.cycle, environ, session, opened, start_response)
         body = self.app(environ, response.start)
         if response.begun:
@@ -98,8 +100,9 @@ class SessionMiddleware:
             except BaseException:
                 _close(body)
                 raise
-            if isinstance(body, list | tuple) or type(body) is environ.get("wsgi.file_wrapper"):
-                return body  # as it is: the server may know its length, and nothing runs any more
+            still = type(body) in (list, tuple) or type(body) is environ.get("wsgi.file_wrapper")
+            if still or session.blank is not None:
+                return body  # as it is: the server may know its length, and nothing is saved later
         return _Body(body, response)
 
     def _read(self, opened: Opened | None) -> object:
@@ -164,9 +167,12 @@ class _Response:
             self._cycle.drops.in_environ(self._environ)
         if not (session.accessed or set_cookie):
             return headers
-        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        # What the session changes is turned into bytes and back; the rest goes by as it is.
+        ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
+        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in ours]
+        kept = [pair for pair in headers if pair not in ours] if ours else headers
         changed = amended(given, set_cookie)
-        return [(_spelled(name), value.decode("latin-1")) for name, value in changed]
+        return kept + [(_spelled(name), value.decode("latin-1")) for name, value in changed]
 
     def _saved(self) -> str | None:
         """Save the session, and return the Set-Cookie header value that the response needs."""
