@@ -5,6 +5,7 @@ What a test of your own needs.
     class TestMyStorage(StorageContract): ...    the same for a storage
     MemoryStorage(clock=clock)                   with a Clock, time passes when the test says so
     kit = SessionKit(cookie, storage)            signs the clients of an application in: see `kit`
+    with failing(storage): ...                   its server is down; later(storage, 3600) likewise
 
 `pytest_plugins = ["coatcheck.testing.plugin"]` has it all as fixtures.
 
@@ -15,5 +16,6 @@ from coatcheck.testing.backends import BackendContract
 from coatcheck.testing.clock import Clock
 from coatcheck.testing.kit import SessionKit
 from coatcheck.testing.storages import StorageContract
+from coatcheck.testing.trials import failing, later
 
-__all__ = ["BackendContract", "Clock", "SessionKit", "StorageContract"]
+__all__ = ["BackendContract", "Clock", "SessionKit", "StorageContract", "failing", "later"]

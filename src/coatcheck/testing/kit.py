@@ -17,24 +17,21 @@ saved in the client's own event loop: in a plain test that is `with TestClient(a
 an asynchronous one `async with kit.session(client) as session`.
 """
 
-from collections.abc import Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle, is_async
-from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.errors import ConfigurationError
 from coatcheck.schema import Schema
 from coatcheck.sessions import Session, Value
 from coatcheck.storage.protocol import SessionStorage
+from coatcheck.testing import trials
 from coatcheck.testing.clients import jar_of
 
 T = TypeVar("T")
-
-READS, WRITES = ("get", "read"), ("swap", "delete", "save")
-"""What a backend, or a storage without one, does with its server."""
 
 
 class SessionKit:
@@ -85,44 +82,13 @@ class SessionKit:
         with self.session(client) as session:
             session.destroy()
 
-    @contextmanager
-    def later(self, seconds: float) -> Iterator[None]:
-        """
-        Let *seconds* pass for the storage, while the block runs.
+    def later(self, seconds: float) -> AbstractContextManager[None]:
+        """Let *seconds* pass for the storage, while the block runs: see `trials.later`."""
+        return trials.later(self._cycle.storage, seconds)
 
-        Raises:
-            ConfigurationError: The storage has no `clock`.
-        """
-        storages = [one for one in self._forms() if hasattr(one, "clock")]
-        if not storages:
-            name = type(self._cycle.storage).__name__
-            raise ConfigurationError(f"{name} has no clock that could be moved")
-        with ExitStack() as moved:
-            for storage in storages:
-                clock = partial(_later, storage.clock, seconds)
-                moved.enter_context(_replaced(storage, clock=clock))
-            yield
-
-    @contextmanager
-    def failing(self, *, reads: bool = True, writes: bool = True) -> Iterator[None]:
-        """
-        Let the storage's server fail with `BackendError`, while the block runs.
-
-        Sessions in the cookie need no server, and go on.
-        """
-        methods = [*(READS if reads else ()), *(WRITES if writes else ())]
-        with ExitStack() as broken:
-            for storage in self._forms():
-                owner = getattr(storage, "backend", storage)
-                if owner is not storage or getattr(storage, "waits", True):
-                    failures = {name: _fails_to(name) for name in methods if hasattr(owner, name)}
-                    broken.enter_context(_replaced(owner, **failures))
-            yield
-
-    def _forms(self) -> list[Any]:
-        """Return the storage, and its asynchronous form if that is another object."""
-        storage = self._cycle.storage
-        return [form for form in (storage, getattr(storage, "aio", None)) if form is not None]
+    def failing(self, *, reads: bool = True, writes: bool = True) -> AbstractContextManager[None]:
+        """Let the storage's server fail, while the block runs: see `trials.failing`."""
+        return trials.failing(self._cycle.storage, reads=reads, writes=writes)
 
 
 class Visit:
@@ -185,33 +151,3 @@ class Visit:
             "this storage is asynchronous: write `async with kit.session(client)`, or open the "
             "client before, as in `with TestClient(app) as client`"
         )
-
-
-def _later(clock: Any, seconds: float) -> float:
-    now: float = clock()
-    return now + seconds
-
-
-def _fails_to(method: str) -> Any:
-    doing = "read" if method in READS else "write"
-
-    def fail(*_: object) -> None:
-        raise BackendError("a server that this test lets fail", doing)
-
-    return fail
-
-
-@contextmanager
-def _replaced(owner: object, **attributes: object) -> Iterator[None]:
-    """Give an object other attributes of its own, while the block runs."""
-    before = {name: vars(owner)[name] for name in attributes if name in vars(owner)}
-    for name, attribute in attributes.items():
-        setattr(owner, name, attribute)
-    try:
-        yield
-    finally:
-        for name in attributes:
-            if name in before:
-                setattr(owner, name, before[name])
-            else:
-                delattr(owner, name)
