@@ -14,6 +14,7 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 from coatcheck import Cookie, Session, asgi, session, wsgi
+from coatcheck.gateway import Write
 from coatcheck.storage import SessionStorage
 from coatcheck.storage.keyed import KeyedStorage
 
@@ -206,7 +207,7 @@ def served(app: Callable[..., Iterable[bytes]], environ: wsgi.Environ) -> Answer
     started: list[tuple[str, wsgi.Headers]] = []
     parts: list[bytes] = []
 
-    def start_response(status: str, headers: wsgi.Headers, _: object = None) -> wsgi.Write:
+    def start_response(status: str, headers: wsgi.Headers, _: object = None) -> Write:
         started.append((status, headers))
         return parts.append
 

@@ -45,6 +45,9 @@ ROOMS = [
     "storage.sql_table",
     "storage.sql_backend",
     "storage.sql",
+    "storage.migrating_backend",
+    "storage.migrating_from_cookie",
+    "storage.migrating_into_cookie",
     "storage.migrating",
     "storage.opened",
     "storage.redis_url",
@@ -222,7 +225,9 @@ def methods_of(path: Path, name: str, *, but: set[str]) -> dict[str, str]:
     [
         ("storage/keyed.py storage/keyed_async.py", "KeyedStorage", {"__init__"}),
         ("storage/redis.py", "RedisBackend", {"__init__"}),
-        ("storage/migrating.py", "MigratingBackend", {"__init__"}),
+        ("storage/migrating_backend.py", "MigratingBackend", {"__init__"}),
+        ("storage/migrating_from_cookie.py", "FromCookie", {"__init__"}),
+        ("storage/migrating_into_cookie.py", "IntoCookie", {"__init__"}),
         ("storage/sql_backend.py", "SqlBackend", {"__init__", "_connected", "create_table"}),
     ],
 )

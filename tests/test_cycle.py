@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from coatcheck import CoatcheckWarning, ConfigurationError, Context, Cookie, Session
-from coatcheck.cycle import DEFAULT_IDLE, Cycle, amended, is_async
+from coatcheck.cycle import DEFAULT_IDLE, Cycle, is_async
+from coatcheck.headers import amended
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage
 from tests.fronts import SECRET
 

@@ -18,10 +18,11 @@ from coatcheck import (
     Session,
     session,
 )
+from coatcheck.gateway import Write
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
 from coatcheck.storage.keys import system_clock
 from coatcheck.storage.memory import MemoryBackend
-from coatcheck.wsgi import Environ, SessionMiddleware, StartResponse, Write, WSGIApp
+from coatcheck.wsgi import Environ, SessionMiddleware, StartResponse, WSGIApp
 from tests.fronts import COOKIE, Answer, environ_of, served, wsgi_app
 
 PLAIN = [("Content-Type", "text/plain")]

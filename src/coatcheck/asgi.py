@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, amended, is_async
+from coatcheck.cycle import FAILED, Cycle, is_async
 from coatcheck.errors import BackendError
+from coatcheck.headers import amended
 from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Schema

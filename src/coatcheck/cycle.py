@@ -10,11 +10,11 @@ Pure but for the storage's own calls, which the two shells make: nothing here wa
 import inspect
 import logging
 import warnings
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
 
-from coatcheck import headers, lifecycle
+from coatcheck import lifecycle
 from coatcheck.cookie import Cookie
 from coatcheck.draft import Draft, Reach
 from coatcheck.drops import Drops
@@ -32,10 +32,6 @@ DEFAULT_IDLE = 14 * 24 * 3600
 
 FAILED = 500
 """The status from which a response says that the handler failed, whoever wrote that page."""
-
-Header = tuple[bytes, bytes]
-
-VARY = (b"vary", b"Cookie")
 
 _logger = logging.getLogger("coatcheck")
 
@@ -203,34 +199,6 @@ class Cycle:
             and lifecycle.is_changed(session)
             and session.draft.reach == "record"
         )
-
-
-def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
-    """
-    Return a response's headers with what the session adds to them.
-
-    A response that depends on the session says so to caches, and one that sets its cookie is kept
-    by none that others share. All other headers stay, other cookies among them.
-    """
-    kept: list[Header] = []
-    vary, private = "", not set_cookie
-    for header in given:
-        lower = header[0].lower()
-        if lower == b"vary":
-            value = header[1].decode("latin-1")
-            vary = f"{vary}, {value}" if vary else value
-        elif set_cookie and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
-            cached = headers.kept_private(header[1].decode("latin-1"))
-            kept.append((header[0], cached.encode("latin-1")))
-            private = private or lower == b"cache-control"
-        else:
-            kept.append(header)
-    kept.append((b"vary", headers.with_vary_cookie(vary).encode("latin-1")) if vary else VARY)
-    if not private:
-        kept.append((b"cache-control", b"private"))
-    if set_cookie:
-        kept.append((b"set-cookie", set_cookie.encode("ascii")))
-    return kept
 
 
 def _twice() -> ConfigurationError:

@@ -8,12 +8,17 @@ Pure: text in, text out.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Protocol
 from urllib.parse import quote, unquote
 
 from coatcheck.errors import ConfigurationError
+
+Header = tuple[bytes, bytes]
+
+VARY = (b"vary", b"Cookie")
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _COOKIE_OCTETS = re.compile(
@@ -175,3 +180,31 @@ _SHARED = {"public", "s-maxage", "proxy-revalidate", "private"}
 
 def _directive(part: str) -> str:
     return part.partition("=")[0].strip().lower()
+
+
+def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
+    """
+    Return a response's headers with what the session adds to them.
+
+    A response that depends on the session says so to caches, and one that sets its cookie is kept
+    by none that others share. All other headers stay, other cookies among them.
+    """
+    kept: list[Header] = []
+    vary, private = "", not set_cookie
+    for header in given:
+        lower = header[0].lower()
+        if lower == b"vary":
+            value = header[1].decode("latin-1")
+            vary = f"{vary}, {value}" if vary else value
+        elif set_cookie and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
+            cached = kept_private(header[1].decode("latin-1"))
+            kept.append((header[0], cached.encode("latin-1")))
+            private = private or lower == b"cache-control"
+        else:
+            kept.append(header)
+    kept.append((b"vary", with_vary_cookie(vary).encode("latin-1")) if vary else VARY)
+    if not private:
+        kept.append((b"cache-control", b"private"))
+    if set_cookie:
+        kept.append((b"set-cookie", set_cookie.encode("ascii")))
+    return kept

@@ -12,24 +12,17 @@ from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, amended, is_async
+from coatcheck.cycle import FAILED, Cycle, is_async
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.gateway import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
+from coatcheck.headers import amended
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Schema
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = [
-    "Environ",
-    "ExcInfo",
-    "Headers",
-    "SessionMiddleware",
-    "StartResponse",
-    "WSGIApp",
-    "Write",
-]
+__all__ = ["Environ", "ExcInfo", "Headers", "SessionMiddleware", "StartResponse", "WSGIApp"]
 
 PLACE = "coatcheck.session"
 

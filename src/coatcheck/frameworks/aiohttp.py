@@ -21,8 +21,9 @@ from multidict import CIMultiDict
 
 from coatcheck import asgi
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, Header, amended
+from coatcheck.cycle import FAILED, Cycle
 from coatcheck.errors import ConfigurationError
+from coatcheck.headers import Header, amended
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Schema
 from coatcheck.sessions import Session

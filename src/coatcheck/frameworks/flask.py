@@ -20,8 +20,9 @@ from werkzeug.datastructures import Headers
 
 from coatcheck import wsgi
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import amended
 from coatcheck.frameworks.messages import Leave, Take, listed
+from coatcheck.gateway import Write
+from coatcheck.headers import amended
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Data, Schema
 from coatcheck.sessions import Session, Value
@@ -211,7 +212,7 @@ class _Visit:
         if self.session.blank is None:
             self.session.draft.reach = "nothing"
 
-    def _start(self, _: str, headers: wsgi.Headers, __: wsgi.ExcInfo | None = None) -> wsgi.Write:
+    def _start(self, _: str, headers: wsgi.Headers, __: wsgi.ExcInfo | None = None) -> Write:
         """Keep what the shell adds to the headers."""
         self._added = headers
         return len
