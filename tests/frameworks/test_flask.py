@@ -344,7 +344,12 @@ def test_messages_that_were_put_there_by_hand(storage: SessionStorage) -> None:
     with client.session_transaction() as held:
         assert held["_flashes"][2] == ("message", "first")
         held["_flashes"] = held["_flashes"][1:]
-    assert client.ask("/shown").json == ["two", "first"]
+        held["_flashes"] = [*held["_flashes"], ("message", "more")]
+    assert client.ask("/shown").json == ["two", "first", "more"]
+    with client.session_transaction() as held:
+        held["_flashes"] = [("message", "one")]
+        held["_flashes"] = [("message", "another"), ("message", "two")]
+    assert client.ask("/shown").json == ["another", "two"]
     with client.session_transaction() as held:
         assert "_flashes" not in held
         with pytest.raises(KeyError):
