@@ -23,7 +23,7 @@ from coatcheck import (
     UnstorableValue,
 )
 from coatcheck import session as session_of_wsgi
-from coatcheck.frameworks.flask import SessionInterface, session
+from coatcheck.frameworks.flask import FlaskSession, SessionInterface, session
 from coatcheck.storage import (
     AsyncKeyedStorage,
     CookieStorage,
@@ -759,3 +759,11 @@ def test_a_handler_that_is_async(storage: SessionStorage) -> None:
     client = client_of(storage, {"/": page, **PAGES})
     assert client.ask("/").json == ["coat"]
     assert client.ask("/cart").json == ["coat"]
+
+
+def test_leaving_a_message_is_a_use_of_the_session() -> None:
+    """So the response says `Vary: Cookie`, also where Flask's proxy has no part in it."""
+    held: FlaskSession[Any] = FlaskSession()
+    assert not held.accessed
+    held["_flashes"] = [("message", "Saved.")]
+    assert held.accessed
