@@ -448,12 +448,13 @@ def test_several_cookie_fields_are_one(clock: Clock) -> None:
         assert browser.runner.run(scene(browser.client)) == ["coat"]
 
 
-def test_two_setups_on_one_request_are_refused() -> None:
+def test_two_setups_on_one_request_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     """A part with sessions of its own inside an application that has them."""
     app = application(MemoryStorage())
     app.add_subapp("/part/", application(MemoryStorage()))
     with browser_of(app) as browser:
         assert browser.get("/part/cart").status_code == 500
+    assert "session() runs twice" in caplog.text
 
 
 def test_a_part_shares_the_session() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp.test_utils
 import aiohttp.web
+import django.test
 import flask
 import httpx
 import litestar
@@ -378,8 +379,19 @@ def test_a_client_of_aiohttp() -> None:
                 SessionKit(COOKIE, MemoryStorage()).put(client, user="ada")
             kit.clear(client)
             assert await (await client.get("/")).text() == "None"
+            assert not list(client.session.cookie_jar)
 
     asyncio.run(scene())
+
+
+def test_a_client_of_django() -> None:
+    """Its cookies are morsels in a dict. Of a session of Django's own it has `client.session`."""
+    kit, client = SessionKit(COOKIE, MemoryStorage()), django.test.Client()
+    kit.put(client, user="ada")
+    sent = client._base_environ()["HTTP_COOKIE"]
+    assert COOKIE.parse(sent) == kit.read(client).id
+    kit.clear(client)
+    assert not client.cookies
 
 
 def test_a_storage_that_is_awaited_in_a_plain_test() -> None:

@@ -51,7 +51,8 @@ def jar_of(client: object, url: str | None) -> Jar:
     found: Any = client
     if hasattr(found, "set_cookie") and hasattr(found, "application"):
         return Werkzeug(found, url)
-    if hasattr(found, "session") and hasattr(found, "make_url"):
+    # Not "session" first: with that, Django's client makes a session and keeps it.
+    if hasattr(found, "make_url") and hasattr(found, "session"):
         return Aiohttp(found, url)
     cookies = getattr(found, "cookies", None)
     if isinstance(cookies, dict):
