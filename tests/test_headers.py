@@ -122,3 +122,11 @@ def test_vary_names_the_cookie_once(given_: str, then: str) -> None:
 def test_no_shared_cache_keeps_the_response(given_: str, then: str) -> None:
     """What allows a shared cache goes, what forbids it comes."""
     assert kept_private(given_) == then
+
+
+@given(st.text(alphabet='nam=; \t"xé', max_size=24), st.sampled_from(["n", "nam", "a"]))
+def test_a_cookie_is_found_as_the_pattern_finds_it(header: str, name: str) -> None:
+    """Where the name stands as browsers write it, looking for it gives what the pattern gives."""
+    finder = CookieFinder(name)
+    by_pattern = [value.strip(' \t"') for value in finder._pattern.findall(header)]
+    assert finder.values(header) == by_pattern
