@@ -205,6 +205,22 @@ def test_a_page_that_a_middleware_puts_in_place_carries_the_cookie() -> None:
         assert browser.get("/nowhere").json() == ["coat"]
 
 
+def test_a_middleware_that_answers_by_itself_has_no_session() -> None:
+    """What was added before `setup` may never get to the session, and sends what it wants."""
+
+    @web.middleware
+    async def closed(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: ARG001
+        assert SESSION not in request
+        return web.json_response("closed")
+
+    app = web.Application(middlewares=[closed])
+    setup(app, COOKIE, MemoryStorage())
+    app.router.add_get("/cart", cart_page)
+    with browser_of(app) as browser:
+        assert browser.get("/cart").json() == "closed"
+        assert "Vary" not in browser.answer.headers
+
+
 def test_a_failure_stays_one_whatever_a_middleware_makes_of_it() -> None:
     """A handler that raises saves nothing, also if the client gets a page with status 200."""
 

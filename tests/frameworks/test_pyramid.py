@@ -182,6 +182,18 @@ def test_an_invalidated_session_may_be_used() -> None:
         assert kit.read(client).id != before
 
 
+def test_a_session_that_is_cleared_ends() -> None:
+    """Many applications sign out so."""
+
+    def leave(request: Any) -> Any:
+        request.session.clear()
+
+    with client_of(MemoryStorage(), {"/leave": leave}) as client:
+        client.get("/add/coat")
+        client.get("/leave")
+        assert not client.cookies
+
+
 def test_more_than_pyramid_has_a_word_for() -> None:
     """`apply`, `regenerate_id`, `destroy`, and the session behind it as `own`."""
 

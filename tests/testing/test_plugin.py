@@ -5,6 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from coatcheck import Cookie
+from coatcheck.testing import Clock, SessionKit
+from coatcheck.testing.plugin import (  # noqa: F401 - fixtures, found by their names
+    coatcheck_clock,
+    session_cookie,
+    session_kit,
+    session_storage,
+)
+
 CONFTEST = """
 import pytest
 from starlette.applications import Starlette
@@ -71,6 +80,19 @@ def test_the_fixtures(tmp_path: Path) -> None:
     )
     assert "4 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
+
+
+def test_the_fixtures_belong_together(
+    coatcheck_clock: Clock,  # noqa: F811
+    session_cookie: Cookie,  # noqa: F811
+    session_kit: SessionKit,  # noqa: F811
+) -> None:
+    """The kit speaks of the cookie, the storage goes by the clock."""
+    jar: dict[str, str] = {}
+    session_kit.put(jar, user="ada")
+    assert list(jar) == [session_cookie.name]
+    coatcheck_clock.advance(15 * 24 * 3600)
+    assert session_kit.read(jar).is_new
 
 
 def test_pytest_alone_does_not_load_the_plugin(tmp_path: Path) -> None:
