@@ -47,7 +47,7 @@ class Ledger:
         if self.pending and self.pending[1] == slot:
             action, _, number = self.pending
             # Of a move that was under way, the client has not heard: its old id may lead nowhere.
-            numbers |= {"change": {number}, "move": {None}, "end": {None}}.get(action, set())
+            numbers.add(number if action == "change" else None)
         return numbers
 
     @property

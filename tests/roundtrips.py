@@ -2,22 +2,28 @@
 Count how often a request asks the server that keeps its session: `python -m tests.roundtrips`.
 
 The servers count themselves. Redis: reads from its sockets. Memcached: commands, over all nodes.
-Connections are open and scripts are loaded before anything is counted.
+PostgreSQL: every statement in pg_stat_statements, so BEGIN and COMMIT would count too. MariaDB: the
+statements on rows, in its status. SQLite: every statement in its trace. Connections are open and
+scripts are loaded before anything is counted.
 """
 
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import redis
 import redis.asyncio
+from sqlalchemy import Connection, Engine, text
 
 from coatcheck import Session
-from coatcheck.storage import MemcachedStorage, RedisStorage
+from coatcheck.storage import MemcachedStorage, RedisStorage, SqliteStorage, SqlStorage
 from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend
 from tests import servers
+from tests.engines import async_engine, create_table, plain_engine
 from tests.fronts import Browser, Handler
 from tests.kinds import Made, front_of
 
@@ -102,6 +108,51 @@ def statistics(path: str) -> list[bytes]:
         return list(iter(file.readline, b"END\r\n"))
 
 
+@contextmanager
+def postgresql_statements(url: str) -> Iterator[Counter]:
+    """Yield what counts all statements that a PostgreSQL has run, but for its own question."""
+    with plain_engine(url) as engine, administrator(engine) as connection:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_stat_statements"))
+        asked = text("SELECT sum(calls) FROM pg_stat_statements WHERE query !~ 'pg_stat'")
+        yield lambda: int(connection.execute(asked).scalar() or 0)
+
+
+@contextmanager
+def mariadb_statements(url: str) -> Iterator[Counter]:
+    """Yield what counts the statements on rows that a MariaDB has run."""
+    names = " OR ".join(f"variable_name = 'Com_{name}'" for name in ROW_STATEMENTS)
+    with plain_engine(url) as engine, administrator(engine) as connection:
+        asked = text(f"SHOW GLOBAL STATUS WHERE {names}")
+        yield lambda: sum(int(value) for _, value in connection.execute(asked))
+
+
+ROW_STATEMENTS = ("select", "insert", "update", "delete")
+
+
+@contextmanager
+def administrator(engine: Engine) -> Iterator[Connection]:
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        yield connection
+
+
+@contextmanager
+def sqlite_statements() -> Iterator[Counter]:
+    """Yield what counts the statements of every connection that is opened in the block."""
+    seen: list[str] = []
+    connect = sqlite3.connect
+
+    def connect_and_trace(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.set_trace_callback(seen.append)
+        return connection
+
+    sqlite3.connect = connect_and_trace  # type: ignore[assignment]
+    try:
+        yield lambda: len(seen)
+    finally:
+        sqlite3.connect = connect
+
+
 def measured() -> dict[str, dict[str, int]]:
     """Return the round trips of each kind of request, by storage, over servers started for it."""
     with TemporaryDirectory(prefix="coatcheck-") as folder, ExitStack() as stack:
@@ -126,7 +177,32 @@ def measured() -> dict[str, dict[str, int]]:
                 memcached_commands(*nodes),
             ),
         }
-        return {name: count_at(*front) for name, front in fronts.items()}
+        counted = {name: count_at(*front) for name, front in fronts.items()}
+        return counted | measured_in_tables(Path(folder))
+
+
+def measured_in_tables(folder: Path) -> dict[str, dict[str, int]]:
+    """Return the statements of each kind of request, by storage."""
+    counted = {}
+    for kind, start, statements in (
+        ("PostgreSQL", servers.postgresql_server, postgresql_statements),
+        ("MariaDB", servers.mariadb_server, mariadb_statements),
+    ):
+        own = folder / kind
+        own.mkdir()
+        with start(own) as (url, _), plain_engine(url) as plain, statements(url) as counter:
+            create_table(url)
+            waiting = async_engine(url)
+            aio = Made(SqlStorage(waiting), waiting.dispose)
+            counted[f"{kind}, WSGI"] = count_at("wsgi", Made(SqlStorage(plain)), counter)
+            counted[f"{kind}, ASGI"] = count_at("asgi", aio, counter)
+    with sqlite_statements() as counter:
+        database = SqliteStorage(folder / "db")
+        assert database.aio
+        counted["SQLite, WSGI"] = count_at("wsgi", Made(database), counter)
+        counted["SQLite, ASGI"] = count_at("asgi", Made(database, database.aio.close), counter)
+        database.close()
+    return counted
 
 
 def count_at(name: str, made: Made, counter: Counter) -> dict[str, int]:

@@ -138,10 +138,10 @@ def redis_server(folder: Path, *, program: str) -> Iterator[str]:
         yield str(socket)
 
 
-def memcached(socket: Path) -> Server:
-    """Return a Memcached on that socket."""
+def memcached(socket: Path, *more: str) -> Server:
+    """Return a Memcached on that socket, with more options."""
     account = ["-u", "root"] if os.getuid() == 0 else []
-    options = [*account, "-s", str(socket), "-m", "64"]
+    options = [*account, "-s", str(socket), "-m", "64", *more]
     return Server(find("memcached"), *options, ready=lambda: listens(socket))
 
 
@@ -198,6 +198,7 @@ def postgresql_server(folder: Path) -> Iterator[tuple[str, Server]]:
     initdb = [postgresql_program("initdb"), "-D", str(data), "-U", "coatcheck", "--no-sync"]
     run(*initdb, "--auth=trust", "--encoding=UTF8", "--locale=C", user=user)
     options = [f"port={port}", f"unix_socket_directories={folder}", "fsync=off"]
+    options.append("shared_preload_libraries=pg_stat_statements")  # counts statements
     settings = [part for option in options for part in ("-c", option)]
     command = [postgresql_program("postgres"), "-D", str(data), *settings]
     ready = [postgresql_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
@@ -218,8 +219,10 @@ def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
         shutil.chown(folder, user)
         folder.parent.chmod(0o755)
     data, port = folder / "data", free_port()
+    # In a folder that is shared, one that starts removes the temporary tables of others.
+    own_tmp = f"--tmpdir={folder}"
     install = [find("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
-    run(*install, "--auth-root-authentication-method=normal", "--skip-test-db", user=user)
+    run(*install, "--auth-root-authentication-method=normal", "--skip-test-db", own_tmp, user=user)
     start = folder / "start.sql"
     start.write_text(
         "CREATE DATABASE IF NOT EXISTS coatcheck;\n"
@@ -229,6 +232,7 @@ def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
     start.chmod(0o644)
     options = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
     options += [f"--init-file={start}", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"]
+    options.append(own_tmp)
     command = [find("mariadbd"), "--no-defaults", f"--datadir={data}", *options]
     with Server(*command, ready=lambda: answers(port), user=user) as running:
         yield f"mysql://coatcheck:secret@127.0.0.1:{port}/coatcheck", running

@@ -1,10 +1,23 @@
 """How often a request asks the server that keeps its session, by the server's own count."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from coatcheck.testing import Clock
 from tests.kinds import front_of, storage_of
-from tests.roundtrips import REQUESTS, count, memcached_commands, redis_reads, table
+from tests.roundtrips import (
+    REQUESTS,
+    Counter,
+    count,
+    mariadb_statements,
+    memcached_commands,
+    postgresql_statements,
+    redis_reads,
+    sqlite_statements,
+    table,
+)
 
 PAIRS = [
     ("wsgi", "redis"),
@@ -14,7 +27,33 @@ PAIRS = [
     ("wsgi", "memcached"),
     ("asgi", "memcached"),
     ("asgi", "memcached-asyncio"),
+    ("wsgi", "postgresql"),
+    ("asgi", "postgresql"),
+    ("asgi", "postgresql-asyncio"),
+    ("wsgi", "mariadb"),
+    ("asgi", "mariadb"),
+    ("asgi", "mariadb-asyncio"),
+    ("wsgi", "sqlite"),
+    ("asgi", "sqlite"),
 ]
+
+
+@contextmanager
+def counter_of(kind: str, request: pytest.FixtureRequest) -> Iterator[Counter]:
+    match kind.partition("-")[0]:
+        case "memcached":
+            yield memcached_commands(*request.getfixturevalue("memcached_nodes"))
+        case "postgresql":
+            with postgresql_statements(request.getfixturevalue("postgresql_url")) as counter:
+                yield counter
+        case "mariadb":
+            with mariadb_statements(request.getfixturevalue("mariadb_url")) as counter:
+                yield counter
+        case "sqlite":
+            with sqlite_statements() as counter:
+                yield counter
+        case name:
+            yield redis_reads(request.getfixturevalue(f"{name}_socket"))
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
@@ -22,11 +61,11 @@ def test_a_request_asks_no_oftener_than_promised(
     request: pytest.FixtureRequest, clock: Clock, name: str, kind: str
 ) -> None:
     """Reading is one round trip, reading and writing two; without a cookie nobody is asked."""
-    if "memcached" in kind:
-        counter = memcached_commands(*request.getfixturevalue("memcached_nodes"))
-    else:
-        counter = redis_reads(request.getfixturevalue(f"{kind.partition('-')[0]}_socket"))
-    with storage_of(kind, request, clock) as made, front_of(name, made) as front:
+    with (
+        counter_of(kind, request) as counter,
+        storage_of(kind, request, clock) as made,
+        front_of(name, made) as front,
+    ):
         counted = count(front.browser(), counter)
     assert counted == {does: trips for does, (trips, _, _) in REQUESTS.items()}
 
