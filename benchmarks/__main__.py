@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import logging
 import sys
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +40,8 @@ def main() -> None:
     options = _options()
     pace = QUICK if options.quick else WHOLE
     servers.pin()
+    warnings.simplefilter("ignore")  # some peers warn of each cookie that was tampered with,
+    logging.getLogger().addHandler(logging.NullHandler())  # and some log it
     if options.report:
         _write(json.loads(RESULTS.read_text()), quick=False)
         return

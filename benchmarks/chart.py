@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 STYLE = """
   text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif;
@@ -68,19 +69,19 @@ class Line:
 
 def document(title: str, subtitle: str, height: float, parts: Sequence[str]) -> str:
     """Return a whole SVG with a card, a title and *parts*."""
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
-            f'role="img" aria-label="{escape(title)}">',
-            f"<style>{STYLE}</style>",
-            f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.0f}" '
-            'rx="10"/>',
-            _text(MARGIN, 34, title, "title"),
-            _text(MARGIN, 54, subtitle, "soft"),
-            *parts,
-            "</svg>\n",
-        ]
+    size = f'width="{WIDTH - 1}" height="{height - 1:.0f}"'
+    parts = [
+        f"<style>{STYLE}</style>",
+        f'<rect class="card" x="0.5" y="0.5" {size} rx="10"/>',
+        _text(MARGIN, 34, title, "title"),
+        _text(MARGIN, 54, subtitle, "soft"),
+        *parts,
+    ]
+    box, label = f"0 0 {WIDTH} {height:.0f}", escape(title)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-label="{label}">'
     )
+    return "\n".join([head, *parts, "</svg>\n"])
 
 
 def bars(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
@@ -137,10 +138,10 @@ def lines(title: str, subtitle: str, panels: Sequence[tuple[str, Sequence[Line]]
             y = up(10.0**power)
             parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(_text(left - 8, y + 4, microseconds(10.0**power), "soft", "end"))
-        for power in range(math.ceil(first), math.floor(last) + 1):
-            parts.append(
-                _text(across(10.0**power), bottom + 20, f"{10**power:,}", "soft", "middle")
-            )
+        parts += [
+            _text(across(10.0**power), bottom + 20, f"{10**power:,}", "soft", "middle")
+            for power in range(math.ceil(first), math.floor(last) + 1)
+        ]
         ends = _apart([up(line.points[-1][1]) for line in drawn])
         for line, colour, end in zip(drawn, "abcde", ends, strict=False):
             path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points)
@@ -164,7 +165,7 @@ def _apart(places: Sequence[float], gap: float = 16) -> list[float]:
     """Return where labels go, so that none covers another."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     found = list(places)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         found[after] = max(found[after], found[before] + gap)
     return found
 

@@ -234,8 +234,8 @@ def _bars(bars: list[Row]) -> str:
     ]
     met = sum(bar["met"] for bar in bars)
     return (
-        f"What this project asked of itself before it began: {met} of {len(bars)} are met. W1 to W4 "
-        "are ratios to Starlette's; the floor is what a hand-written minimum took then.\n\n"
+        f"What this project asked of itself before it began: {met} of {len(bars)} are met. W1 to "
+        "W4 are ratios to Starlette's; the floor is what a hand-written minimum took then.\n\n"
         + _table(["bar", "target", "measured", "floor", ""], lines)
     )
 
