@@ -224,6 +224,23 @@ def test_a_new_session_goes_on_after_its_headers(memory: KeyedStorage) -> None:
     assert dict(look(memory, header)) == {"user": 1, "late": 2}
 
 
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_change_after_the_request_is_loud(memory: KeyedStorage, *, touched: bool) -> None:
+    """A task that outlives its request is told that nobody saves what it does."""
+    kept: list[Session] = []
+
+    def step(session: Session) -> None:
+        kept.append(session)
+        if touched:
+            session.get("user")
+
+    run(answers(step, ignores), scope_of(fill(memory, user=1)), memory)
+    run(answers(step, ignores), scope_of(), memory)
+    for session in kept:
+        with pytest.raises(ResponseStarted):
+            session["late"] = True
+
+
 def test_a_late_destroy_removes_the_record(memory: KeyedStorage) -> None:
     """The cookie stays in the browser, and leads nowhere."""
     header = fill(memory, user=1)

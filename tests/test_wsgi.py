@@ -211,6 +211,19 @@ def test_a_late_change_is_saved_where_the_client_holds_the_id(memory: KeyedStora
     assert look(memory, header)["cart"] == ["coat"]
 
 
+def test_a_change_after_the_request_is_loud(memory: KeyedStorage) -> None:
+    """A thread that outlives its request is told that nobody saves what it does."""
+    kept: list[Session] = []
+
+    def keep(session: Session) -> None:
+        session.get("user")
+        kept.append(session)
+
+    run(late(keep), memory, fill(memory, user=1))
+    with pytest.raises(ResponseStarted):
+        kept[0]["late"] = True
+
+
 def test_a_late_change_is_loud_where_it_reaches_nothing(memory: KeyedStorage) -> None:
     """A new session, or one in a cookie: the line that changes raises."""
     cookies = CookieStorage()

@@ -126,8 +126,10 @@ class SessionMiddleware:
             await self._converse(scope, receive, send_saved, session)
             return
         await self.app(scope, receive, send_saved)
-        if session.blank is None and cycle.is_late(session):
-            await self._save(session)
+        if session.blank is None:
+            if cycle.is_late(session):
+                await self._save(session)
+            session.draft.reach = "nothing"  # a task that outlives its request is told
 
     def _closing(self, send: Send) -> Send:
         """Return *send*, which closes the storage when the application has shut down."""
@@ -187,9 +189,11 @@ class SessionMiddleware:
         await self._finish(session)
 
     async def _finish(self, session: Session) -> None:
-        """Save what changed after the headers left."""
-        if session.blank is None and self.cycle.is_late(session):
-            await self._save(session)
+        """Save what changed after the headers left; what changes from here on is loud."""
+        if session.blank is None:
+            if self.cycle.is_late(session):
+                await self._save(session)
+            session.draft.reach = "nothing"
 
     async def _save(self, session: Session) -> str | None:
         """Save; once begun, a save goes on to its end, whatever becomes of the request."""

@@ -187,9 +187,11 @@ class _Response:
             return None
 
     def finish(self) -> None:
-        """Save what changed after the headers had left."""
-        if self._session.blank is None and self._cycle.is_late(self._session):
-            self._save()
+        """Save what changed after the headers had left; what changes from here on is loud."""
+        if self._session.blank is None:
+            if self._cycle.is_late(self._session):
+                self._save()
+            self._session.draft.reach = "nothing"
 
 
 class _Body:
