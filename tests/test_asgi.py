@@ -236,9 +236,9 @@ def test_a_change_after_the_request_is_loud(memory: KeyedStorage, *, touched: bo
 
     run(answers(step, ignores), scope_of(fill(memory, user=1)), memory)
     run(answers(step, ignores), scope_of(), memory)
-    for session in kept:
+    for outlived in kept:
         with pytest.raises(ResponseStarted):
-            session["late"] = True
+            outlived["late"] = True
 
 
 def test_a_late_destroy_removes_the_record(memory: KeyedStorage) -> None:
