@@ -99,4 +99,5 @@ def _said(judged: list[dict[str, Any]]) -> str:
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

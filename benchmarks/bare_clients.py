@@ -124,7 +124,7 @@ def memcached(socket: str, *, clients: int) -> list[Case]:
 
     async def get_and_set(key: str) -> None:
         name = key.encode()
-        found = await client.gets(name)
+        found: Any = await client.gets(name)
         await client.cas(name, RECORD, found.cas)
 
     wait(fill())

@@ -45,7 +45,8 @@ def cookie_value(scope: Any) -> bytes | None:
                 return None
             begin += len(NAME)
             end = value.find(b";", begin)
-            return value[begin:] if end < 0 else value[begin:end]
+            found: bytes = value[begin:] if end < 0 else value[begin:end]
+            return found
     return None
 
 

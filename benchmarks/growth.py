@@ -9,6 +9,7 @@ import gc
 import os
 import random
 from collections.abc import Callable, Iterable
+from multiprocessing import get_context
 from pathlib import Path
 from secrets import token_bytes
 from statistics import median
@@ -46,6 +47,7 @@ class Grown:
         self.store, self.space = MAKERS[key](self, where)
         self.ids: list[str] = []
         self.count = 0
+        self._lot = random.Random(5)
         self.base = self.space()
 
     @property
@@ -74,14 +76,22 @@ class Grown:
         while self.count < count:
             ids = [new_id() for _ in range(min(1000, count - self.count))]
             self.store([self.key_of(id) for id in ids])
-            self.ids += ids
-            self.count += len(ids)
+            for id in ids:
+                self._draw(id)
             progress(f"{self.key}: {self.count:,} sessions")
+
+    def _draw(self, id: str) -> None:
+        """Keep it, or not, so that those kept are drawn from all evenly."""
+        self.count += 1
+        if len(self.ids) < DRAWN:
+            self.ids.append(id)
+        elif (place := self._lot.randrange(self.count)) < DRAWN:
+            self.ids[place] = id
 
     def row(self, batches: int) -> Row:
         """Measure what a request takes now."""
-        drawn = random.Random(self.count).sample(self.ids, min(DRAWN, self.count))
-        cookies = [self.made.cookie.serialize(id).partition(";")[0] for id in drawn]
+        self._lot.shuffle(self.ids)
+        cookies = [self.made.cookie.serialize(id).partition(";")[0] for id in self.ids]
         gc.unfreeze()
         gc.collect()
         each = max(1, (self.space() - self.base) // self.count)
@@ -106,17 +116,25 @@ def times(subject: Subject, cookies: list[str], batches: int) -> Row:
 
 def run(most: int, *, batches: int) -> list[Row]:
     """Grow each storage to *most* sessions, tenfold each time; return a row for each step."""
-    rows = []
+    rows: list[Row] = []
     for key in MAKERS:
-        with place() as where:
-            grown = Grown(key, where)
-            count = FEWEST
-            while count <= min(most, MOST.get(key, most)):
-                grown.grow(count)
-                rows.append(grown.row(batches))
-                count *= 10
-            grown.made.close()
+        # In a process of its own, whose memory holds nothing else.
+        with get_context("spawn").Pool(1) as pool:
+            rows += pool.apply(_grown, (key, most, batches))
     progress("")
+    return rows
+
+
+def _grown(key: str, most: int, batches: int) -> list[Row]:
+    rows = []
+    with place() as where:
+        grown = Grown(key, where)
+        count = FEWEST
+        while count <= min(most, MOST.get(key, most)):
+            grown.grow(count)
+            rows.append(grown.row(batches))
+            count *= 10
+        grown.made.close()
     return rows
 
 

@@ -48,6 +48,17 @@ GROUPS = {
     "In Memcached": ("memcached",),
 }
 
+STORAGES = {
+    "starlette": "Starlette SessionMiddleware",
+    "cookie": "signed cookie",
+    "encrypted": "encrypted cookie",
+    "memory": "memory",
+    "sqlite": "SQLite",
+    "files": "files",
+    "redis": "Redis",
+    "memcached": "Memcached",
+}
+
 CHARTED = ("In the cookie", "In memory", "In Redis")
 
 
@@ -58,10 +69,15 @@ def write(results: Row, page: Path, images: Path, saved: Path) -> None:
     saved.write_text(json.dumps(results, indent=1) + "\n")
     (images / "overhead.svg").write_text(_overhead(results["in process"]))
     (images / "growth.svg").write_text(_growth(results["growth"]))
-    text = page.read_text() if page.exists() else f"{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
+    replace_measured(page, measured(results))
+
+
+def replace_measured(page: Path, text: str) -> None:
+    """Write *text* between the markers of a page; what stands around them stays."""
+    whole = page.read_text() if page.exists() else f"{BEGIN}\n{END}\n"
+    before, _, rest = whole.partition(BEGIN)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{measured(results)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
 def measured(results: Row) -> str:
@@ -190,7 +206,7 @@ def _http(rows: list[Row]) -> str:
 def _grown(rows: list[Row]) -> str:
     lines = [
         [
-            row["storage"],
+            STORAGES[row["storage"]],
             f"{row['sessions']:,}",
             _short(row["W2"]),
             _short(row["W3"]),
@@ -213,7 +229,7 @@ def _sized(rows: list[Row]) -> str:
     for storage in dict.fromkeys(row["storage"] for row in rows):
         found = (cell.get((storage, size)) for size in sizes)
         figures = [f"{_short(row['W2'])} / {_short(row['W3'])}" if row else "" for row in found]
-        lines.append([storage, *figures])
+        lines.append([STORAGES[storage], *figures])
     return (
         "Microseconds of a whole request, W2 / W3, by the size of the session. A cookie has no "
         "room for the larger ones.\n\n"

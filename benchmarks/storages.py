@@ -21,7 +21,8 @@ class Made:
     def close(self) -> None:
         """Release what the storage opened."""
         for storage in (self.storage, getattr(self.storage, "aio", None)):
-            closed = storage.close() if hasattr(storage, "close") else None
+            close = getattr(storage, "close", None)
+            closed = close() if close else None
             if inspect.isawaitable(closed):
                 wait(_finished(closed))
 

@@ -48,7 +48,7 @@ def data_of(client: int) -> dict[str, Any]:
         "staff": True,
         "theme": None,
         "roles": ["admin", "editor"],
-        "csrf": f"{client:022}",
+        "csrf": f"{client:019}",
         "cart": [{"sku": "coat-1", "n": 2, "price": 129.5}],
         "seen": 1700000000.25,
         "n": 100_000,

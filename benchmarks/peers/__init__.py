@@ -18,7 +18,8 @@ def _of(module: str, kind: str) -> Callable[[Place], Subject]:
     """Return what makes a peer; its framework is imported only then."""
 
     def make(place: Place) -> Subject:
-        return import_module(f"benchmarks.peers.{module}").subject(kind, place)
+        made: Subject = import_module(f"benchmarks.peers.{module}").subject(kind, place)
+        return made
 
     return make
 

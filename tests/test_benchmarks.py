@@ -1,0 +1,74 @@
+"""The benchmark's own applications do the work that they are timed at; nothing is timed here."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from benchmarks import bars, cases, floor, report, storages, subjects, work
+from benchmarks.place import Place, place
+
+
+@pytest.fixture
+def where() -> Iterator[Place]:
+    with place() as made:
+        yield made
+
+
+@pytest.mark.parametrize("key", ["cookie", "encrypted", "memory", "sqlite", "files"])
+def test_ours_reads_writes_and_refuses(key: str, where: Place) -> None:
+    """What is timed is a session that is really read, written, and refused when tampered with."""
+    made = storages.made(key, where)
+    cases.check(made.subject)
+    made.close()
+    assert work.filling == work.data_of(7)
+
+
+@pytest.mark.parametrize("subject", [subjects.starlette(), *floor.subjects()], ids=lambda s: s.key)
+def test_what_ours_is_measured_against_does_the_same_work(subject: subjects.Subject) -> None:
+    """A reference that did less would be no reference."""
+    cases.check(subject)
+    assert set(subject.works) == set(work.WORKS)
+
+
+def test_a_subject_that_does_nothing_is_found_out() -> None:
+    """The check is one: without sessions, nothing passes it."""
+    idle = subjects.Subject("idle", "idle", lambda _: subjects.untouched)
+    with pytest.raises(AssertionError, match="gave no cookie"):
+        cases.check(idle)
+
+
+def test_a_session_is_of_200_bytes() -> None:
+    """All clients' sessions are of the length that the pages tell."""
+    sizes = {len(json.dumps(work.data_of(n), separators=(",", ":"))) for n in (0, 9_999)}
+    assert sizes == {200}
+
+
+def test_the_worst_of_its_works_decides_a_bar() -> None:
+    """A bar without named clients is missed if it is missed with one kind of them."""
+    rows = [
+        {"subject": "encrypted", "work": "W2 warm", "ratio": 0.2},
+        {"subject": "encrypted", "work": "W2 cold", "ratio": 0.5},
+    ]
+    (judged,) = bars.judged(rows)
+    assert (judged["measured"], judged["met"]) == (0.5, False)
+
+
+def test_the_page_keeps_what_is_not_measured(tmp_path: Path) -> None:
+    """Only what stands between the markers is written anew."""
+    page = tmp_path / "page.md"
+    page.write_text(f"before {report.BEGIN} old {report.END} after")
+    report.replace_measured(page, "new")
+    assert page.read_text() == f"before {report.BEGIN}\n\nnew\n{report.END} after"
+
+
+def test_frameworks_are_imported_when_they_are_measured() -> None:
+    """Ours can be checked where the peers are not installed."""
+    from benchmarks import peers
+
+    assert len(peers.PEERS) == sum(map(len, peers.KINDS.values()))
+    assert "benchmarks.peers.beaker" not in sys.modules
