@@ -27,11 +27,16 @@ from benchmarks.measure import Case, settle
 IN_FLIGHT = 64
 """Requests that are under way at once, where many are."""
 
-RECORD = msgspec.msgpack.encode([1, 1.7e9, 1.7e9, b"x" * 8, work.data_of(0)])
-"""As long as a record."""
+RECORDS = [
+    msgspec.msgpack.encode([1, 1.7e9, 1.7e9, bytes([number]) * 8, work.data_of(0)])
+    for number in range(7)
+]
+"""As long as a record. A write of what is there already is none: SQLite leaves the page as it is."""
 
 KEY = "coatcheck:" + "0" * 56
 """As long as a key, without the eight digits that tell them apart."""
+
+records = cycle(RECORDS)
 
 Sync = Callable[[str], object]
 Async = Callable[[str], Awaitable[object]]
@@ -49,7 +54,7 @@ def sqlite(path: Path, *, clients: int) -> list[Case]:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("CREATE TABLE t (key TEXT PRIMARY KEY, record BLOB) WITHOUT ROWID")
-    rows = [(key, RECORD) for key in names(clients)["cold"]]
+    rows = [(key, RECORDS[0]) for key in names(clients)["cold"]]
     database.execute("BEGIN")
     database.executemany("INSERT INTO t VALUES (?, ?)", rows)
     database.execute("COMMIT")
@@ -60,7 +65,7 @@ def sqlite(path: Path, *, clients: int) -> list[Case]:
 
     def get_and_set(key: str) -> None:
         execute("SELECT record FROM t WHERE key = ?", (key,)).fetchone()
-        execute("UPDATE t SET record = ? WHERE key = ?", (RECORD, key))
+        execute("UPDATE t SET record = ? WHERE key = ?", (next(records), key))
 
     def batch(do: Sync, keys: list[str]) -> Callable[[int], int]:
         queue = cycle(keys)
@@ -92,11 +97,11 @@ def redis(socket: str, *, clients: int) -> list[Case]:
 
     async def fill() -> None:
         for key in names(clients)["cold"]:
-            await client.set(key, RECORD)
+            await client.set(key, next(records))
 
     async def get_and_set(key: str) -> None:
         await client.get(key)
-        await client.set(key, RECORD)
+        await client.set(key, next(records))
 
     wait(fill())
     many = Case(
@@ -117,7 +122,7 @@ def memcached(socket: str, *, clients: int) -> list[Case]:
 
     async def fill() -> None:
         for key in names(clients)["cold"]:
-            await client.set(key.encode(), RECORD)
+            await client.set(key.encode(), next(records))
 
     async def get(key: str) -> None:
         await client.gets(key.encode())
@@ -125,7 +130,7 @@ def memcached(socket: str, *, clients: int) -> list[Case]:
     async def get_and_set(key: str) -> None:
         name = key.encode()
         found: Any = await client.gets(name)
-        await client.cas(name, RECORD, found.cas)
+        await client.cas(name, next(records), found.cas)
 
     wait(fill())
     return _awaited("bare memcached", get, get_and_set, clients)
