@@ -31,7 +31,7 @@ RECORDS = [
     msgspec.msgpack.encode([1, 1.7e9, 1.7e9, bytes([number]) * 8, work.data_of(0)])
     for number in range(7)
 ]
-"""As long as a record. A write of what is there already is none: SQLite leaves the page as it is."""
+"""As long as a record. Writing what is there is no write: SQLite leaves the page as it is."""
 
 KEY = "coatcheck:" + "0" * 56
 """As long as a key, without the eight digits that tell them apart."""
