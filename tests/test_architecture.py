@@ -58,6 +58,7 @@ ROOMS = [
     "outages",
     "drops",
     "cycle",
+    "begun",
     "line",
     "gateway",
     "asgi",

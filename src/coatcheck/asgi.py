@@ -11,9 +11,10 @@ changed since. When the application has shut down, what the storage opened is cl
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
+from coatcheck.begun import begin
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, is_async
 from coatcheck.errors import BackendError
@@ -95,6 +96,7 @@ class SessionMiddleware:
         waits = getattr(self.storage, "waits", True)
         self._in_thread = waits and not is_async(self.storage)
         self._starts_empty = getattr(self.storage, "starts_empty", False)
+        self._seldom_waits = getattr(self.storage, "seldom_waits", False)
         self._saving: set[asyncio.Future[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -202,6 +204,8 @@ class SessionMiddleware:
                 save = cast("Callable[[Session], str | None]", self.storage.save)
                 return await self._to_the_end(asyncio.to_thread(save, session))
             value = self.storage.save(session)
+            if self._seldom_waits:
+                value = begin(cast("Coroutine[Any, Any, str | None]", value))
             if value is None or isinstance(value, str):
                 return value
             return await self._to_the_end(value)

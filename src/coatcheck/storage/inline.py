@@ -26,6 +26,8 @@ class InlineBackend:
         patient: The same, but waits.
     """
 
+    seldom_waits = True
+
     def __init__(self, impatient: Backend, patient: Backend) -> None:
         self._impatient = impatient
         self._patient = patient

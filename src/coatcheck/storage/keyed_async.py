@@ -42,6 +42,7 @@ class AsyncKeyedStorage:
         self.backend = backend
         self.prefix = prefix
         self.clock = clock or system_clock
+        self.seldom_waits: bool = getattr(backend, "seldom_waits", False)
         self._sweep_every = sweep_every
         self._unswept = 0
 

@@ -9,6 +9,8 @@ A storage may also have these, which the middleware uses:
                 the client holds; without it, such a change raises `ResponseStarted`
     starts_empty  True: `read(None)` returns a new, empty session and does nothing more, so that it
                 need not be called
+    seldom_waits  True: `save` is a coroutine that mostly ends without waiting for anything, and may
+                begin in the task of the request and go on in another
     aio         the asynchronous form of the same storage, which ASGI applications use instead
     close()     releases what the storage opened, when an ASGI application shuts down; plain or
                 `async def`, and no end: a storage that is used again opens again
