@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from string import ascii_letters, digits
 from typing import Protocol
 from urllib.parse import quote, unquote
 
@@ -27,8 +28,8 @@ _COOKIE_OCTETS = re.compile(
 _PATH = re.compile(r"[ -+\--:<-~]*")  # RFC 6265, 4.1.1: no control character, no ";", ASCII
 _DOMAIN = re.compile(r"\.?(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 
-_UNESCAPED = re.compile(r"[!#$&-+\--:<-\[\]-~]*")  # cookie octets, less "%", which marks an escape
-_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
+_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"  # cookie octets, less "%", which marks an escape
+_UNESCAPED = (ascii_letters + digits + _SAFE).encode()
 
 _AROUND = ' \t"'  # what may stand around a value, and is no part of it
 
@@ -73,9 +74,10 @@ class CookieFinder:
 
 def escape(value: str) -> str:
     """Return *value* as cookie octets: what is safe as it is, the rest percent-encoded."""
-    # What storages give is base64url, and telling that takes a quarter of the pattern's time.
-    plain = value.isascii() and value.replace("-", "").replace("_", "").isalnum()
-    return value if plain or _UNESCAPED.fullmatch(value) else quote(value, safe=_SAFE)
+    # Nothing is left without what is safe: a pattern takes twice as long to tell.
+    if value.isascii() and not value.encode().translate(None, _UNESCAPED):
+        return value
+    return quote(value, safe=_SAFE)
 
 
 def unescape(value: str) -> str | None:

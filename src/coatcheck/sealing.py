@@ -79,14 +79,14 @@ class Signer:
         return f"{text}.{_signature(self._keys[0], text.encode()).decode()}"
 
     def open(self, sealed: str) -> Opened | None:
-        dot = len(sealed) - _SIGNATURE - 1
-        if dot < 0 or len(sealed) > MAX_SEALED or sealed[dot] != "." or not sealed.isascii():
+        text, dot, given = sealed.rpartition(".")
+        well_formed = dot and len(given) == _SIGNATURE and len(sealed) <= MAX_SEALED
+        if not (well_formed and sealed.isascii()):
             return None
-        text, given = sealed[:dot], sealed[dot + 1 :].encode()
-        data = text.encode()
+        data, signature = text.encode(), given.encode()
         for age, key in enumerate(self._keys):
             # In base64url, so that only the one canonical spelling of a signature passes.
-            if hmac.compare_digest(_signature(key, data), given):
+            if hmac.compare_digest(_signature(key, data), signature):
                 return Opened(text, age > 0)
         return None
 
