@@ -1,0 +1,80 @@
+"""
+Where the time of one request goes: W2 and W3 with a signed cookie that holds the session.
+
+    .venv-bench/bin/python -m benchmarks.stages
+
+Each stage is called alone, in a tight loop, and the best of several runs counts. Together they take
+less than the request does, which also finds its data in slower memory.
+"""
+
+import sys
+import timeit
+from collections.abc import Callable
+from time import time
+
+from benchmarks import work
+from coatcheck import Cookie, Session, lifecycle
+from coatcheck.cycle import Cycle
+from coatcheck.draft import Draft
+from coatcheck.headers import amended, escape
+from coatcheck.record import Record, pack, unpack
+from coatcheck.sealing import pack_base64url, unpack_base64url
+from coatcheck.storage import CookieStorage
+
+SECRET = "a secret of more than thirty-two characters"
+CALLS, RUNS = 5000, 15
+ID = 32  # bytes before the record
+
+
+def best(stage: Callable[[], object]) -> float:
+    """Return the microseconds of one call."""
+    return min(timeit.repeat(stage, number=CALLS, repeat=RUNS)) / CALLS * 1e6
+
+
+def stages() -> dict[str, Callable[[], object]]:
+    """Return each stage of a request, by what it does."""
+    cookie = Cookie("session", secrets=[SECRET])
+    storage = CookieStorage()
+    cycle = Cycle(cookie, storage)
+    first = cycle.admit(storage.read(None), {}, "session")
+    first.update(work.data_of(0))
+    value = storage.save(first) or ""
+    header = cookie.serialize(value).partition(";")[0]
+    sealed, packed = header.partition("=")[2], unpack_base64url(value) or b""
+    record = unpack(packed[ID:])
+    assert isinstance(record, Record)
+    key = next(iter(record.values))
+
+    def session() -> Session:
+        return Session.of(Draft.of(record, id=value[:43], version=0, now=time()))
+
+    read = cycle.admit(session(), {}, "session")
+    written = cycle.admit(session(), {}, "session")
+    written["n"] = 1
+    return {
+        "find the cookie in its header": lambda: cookie._finder.values(header),
+        "verify its signature": lambda: cookie._seal.open(sealed),
+        "base64 to bytes": lambda: unpack_base64url(value),
+        "bytes to a record": lambda: unpack(packed[ID:]),
+        "make session and draft": session,
+        "admit them": lambda: cycle.admit(read, {}, "session"),
+        "read one key": lambda: read.get(key),
+        "decide whether to save": lambda: lifecycle.is_pending(read),
+        "headers of a response": lambda: amended([(b"content-type", b"text/plain")], None),
+        "W3: set one key": lambda: session().set("n", 1),
+        "W3: plan the write": lambda: lifecycle.commit(written, time()),
+        "W3: of that, record to bytes": lambda: pack(record),
+        "W3: bytes to base64": lambda: pack_base64url(packed),
+        "W3: escape, sign, write Set-Cookie": lambda: cookie.serialize(value),
+        "W3: of that, escape": lambda: escape(value),
+    }
+
+
+def main() -> None:
+    """Print a table."""
+    rows = [f"| {name} | {best(stage):.2f} |\n" for name, stage in stages().items()]
+    sys.stdout.writelines(["| stage | µs |\n", "| --- | --- |\n", *rows])
+
+
+if __name__ == "__main__":
+    main()
