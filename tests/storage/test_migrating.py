@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import ConfigurationError
+from coatcheck import ConfigurationError, Session
 from coatcheck.record import LIMIT
 from coatcheck.storage import (
     AsyncKeyedStorage,
@@ -23,7 +23,12 @@ from coatcheck.storage import (
 )
 from coatcheck.storage.keys import key_of, system_clock
 from coatcheck.storage.memory import MemoryBackend
-from coatcheck.storage.migrating import MOVING, PENDING, AsyncMigratingBackend, MigratingBackend
+from coatcheck.storage.migrating_backend import (
+    MOVING,
+    PENDING,
+    AsyncMigratingBackend,
+    MigratingBackend,
+)
 from coatcheck.storage.threaded import ThreadedBackend
 from coatcheck.testing import BackendContract, StorageContract
 from coatcheck.testing.backends import HOUR, Make, new_key
@@ -276,7 +281,21 @@ def test_plain_and_asynchronous_go_together() -> None:
     assert Migrating(MemoryStorage(), MemoryStorage()).sweep() == 0
 
 
+class Own:
+    """A storage of two methods, as an application may bring."""
+
+    def read(self, _: str | None) -> Session:
+        return Session()
+
+    def save(self, _: Session) -> None:
+        return None
+
+
 def test_what_cannot_be_moved_is_refused() -> None:
-    """A session in a cookie has no key."""
-    with pytest.raises(ConfigurationError, match="CookieStorage"):
-        Migrating(CookieStorage(), MemoryStorage())  # type: ignore[call-overload]
+    """A storage of two methods shows no records; from cookies to cookies there is no way."""
+    with pytest.raises(ConfigurationError, match="Own: it shows no records"):
+        Migrating(Own(), MemoryStorage())  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match="Own: it shows no records"):
+        Migrating(CookieStorage(), Own())  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match="from CookieStorage to itself"):
+        Migrating(CookieStorage(), CookieStorage())  # type: ignore[call-overload]

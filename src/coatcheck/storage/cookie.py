@@ -10,6 +10,7 @@ either matters.
 from coatcheck import lifecycle
 from coatcheck.draft import Draft
 from coatcheck.ids import ID_BYTES, ID_LENGTH
+from coatcheck.plan import Plan
 from coatcheck.record import Record
 from coatcheck.remembered import Remembered
 from coatcheck.sealing import pack_base64url, unpack_base64url
@@ -54,7 +55,7 @@ class CookieStorage:
         if plan is None:
             return None
         lifecycle.settle(session, plan)
-        return pack_base64url((unpack_base64url(plan.id) or b"") + plan.data)
+        return value_of(plan)
 
     def _record(self, value: str) -> Record | None:
         """Return the record that a value carries, living or not."""
@@ -66,3 +67,8 @@ class CookieStorage:
             return None
         record = lifecycle.readable(packed[ID_BYTES:])
         return self._known.keep(value, record) if isinstance(record, Record) else None
+
+
+def value_of(plan: Plan) -> str:
+    """Return the value that carries what a plan is to keep."""
+    return pack_base64url((unpack_base64url(plan.id) or b"") + plan.data)

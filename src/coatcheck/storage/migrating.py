@@ -1,185 +1,20 @@
 """
 A storage made of two: sessions move from the old one to the new one while both serve.
 
-A session is looked for in the new storage and then in the old one, under the same id, so no cookie
-changes. It moves with the first write to it, at the latest when it is refreshed. A move has steps,
-so that it can be interrupted anywhere, and raced by anything:
-
-    1. new: claim the key with a mark that says "pending", and nothing more
-    2. old: replace the record by the newer one, marked as moving, if it is still what was read
-    3. new: replace the pending mark by the record
-    4. old: delete
-
-Step 2 happens once, and decides: what comes to lie in the new storage is that record, whoever puts
-it there, and what others made of it. A delete takes the old record first, and then the new one, so
-a move that comes too late fails at step 2 or 3, and a session that was destroyed stays gone. A move
-that stopped after step 2 is finished by the next write.
-
-`MigratingBackend` and `AsyncMigratingBackend` are the same text but for `async` and `await`; a test
-holds them to it.
+Between two storages on servers a move is one of records, which `migrating_backend` describes. From
+cookies to a server and back there are the two modules named for it.
 """
 
-from typing import NamedTuple, overload
+from typing import overload
 
 from coatcheck.errors import ConfigurationError
-from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.migrating_backend import AsyncMigratingBackend, MigratingBackend
+from coatcheck.storage.migrating_from_cookie import AsyncFromCookie, FromCookie
+from coatcheck.storage.migrating_into_cookie import AsyncIntoCookie, IntoCookie
 from coatcheck.storage.threaded import ThreadedBackend
-
-PENDING = b"\x70"
-"""Stands in the new storage for a record that is about to come; no record begins with it."""
-
-MOVING = b"\x71"
-"""Stands in the old storage before a record that is about to move; no record begins with it."""
-
-
-class InNew(NamedTuple):
-    """A version in the new storage."""
-
-    version: object
-
-
-class InOld(NamedTuple):
-    """A version in the old storage."""
-
-    version: object
-    pending: object | None
-    """The version of the pending mark in the new one, if there is one."""
-    moving: bytes | None
-    """The record, if a move has stopped halfway."""
-
-
-class MigratingBackend:
-    """Two backends, read as one; *prefixes* go before the keys of the old and the new one."""
-
-    def __init__(self, old: Backend, new: Backend, prefixes: tuple[str, str] = ("", "")) -> None:
-        self._old, self._new = old, new
-        self._old_prefix, self._new_prefix = prefixes
-
-    def get(self, key: str) -> Stored | None:
-        found = self._new.get(self._new_prefix + key)
-        if found and found.record != PENDING:
-            return Stored(found.record, version=InNew(found.version))
-        left = self._old.get(self._old_prefix + key)
-        if left:
-            moves = left.record.startswith(MOVING)
-            record = left.record.removeprefix(MOVING)
-            pending = found.version if found else None
-            return Stored(record, InOld(left.version, pending, record if moves else None))
-        # It may have moved between the two looks.
-        found = self._new.get(self._new_prefix + key)
-        if found is None or found.record == PENDING:
-            return None
-        return Stored(found.record, version=InNew(found.version))
-
-    def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        if isinstance(version, InOld):
-            done = self._move(key, version, record, ttl)
-        elif version is None and self._old.get(self._old_prefix + key):
-            done = False
-        else:
-            held = version.version if isinstance(version, InNew) else None
-            done = self._new.swap(self._new_prefix + key, held, record, ttl) is None
-        return None if done else Refused(self.get(key))
-
-    def delete(self, key: str) -> None:
-        self._old.delete(self._old_prefix + key)
-        self._new.delete(self._new_prefix + key)
-
-    def _move(self, key: str, version: InOld, record: bytes, ttl: float) -> bool:
-        """Move the record, and tell whether what lies in the new storage has this change in it."""
-        old, new = self._old_prefix + key, self._new_prefix + key
-        pending = version.pending or self._claim(new, ttl)
-        if version.moving is not None:
-            # Another move stopped halfway. Finish that; then this change is to be made again.
-            stored = self._old.get(old)
-            if pending and stored and stored.version == version.version:
-                self._new.swap(new, pending, version.moving, ttl)
-                self._old.delete(old)
-            return False
-        if pending is None or self._old.swap(old, version.version, MOVING + record, ttl):
-            return False
-        if self._new.swap(new, pending, record, ttl):
-            # Another request finished this move and went on from there, or ended the session.
-            stored = self._new.get(new)
-            return stored is not None and stored.record != PENDING
-        self._old.delete(old)
-        return True
-
-    def _claim(self, new: str, ttl: float) -> object | None:
-        """Say in the new storage that a record is about to come; return the mark's version."""
-        if self._new.swap(new, None, PENDING, ttl):
-            return None
-        stored = self._new.get(new)
-        return stored.version if stored and stored.record == PENDING else None
-
-
-class AsyncMigratingBackend:
-    """A `MigratingBackend` whose methods are awaited."""
-
-    def __init__(
-        self, old: AsyncBackend, new: AsyncBackend, prefixes: tuple[str, str] = ("", "")
-    ) -> None:
-        self._old, self._new = old, new
-        self._old_prefix, self._new_prefix = prefixes
-
-    async def get(self, key: str) -> Stored | None:
-        found = await self._new.get(self._new_prefix + key)
-        if found and found.record != PENDING:
-            return Stored(found.record, version=InNew(found.version))
-        left = await self._old.get(self._old_prefix + key)
-        if left:
-            moves = left.record.startswith(MOVING)
-            record = left.record.removeprefix(MOVING)
-            pending = found.version if found else None
-            return Stored(record, InOld(left.version, pending, record if moves else None))
-        # It may have moved between the two looks.
-        found = await self._new.get(self._new_prefix + key)
-        if found is None or found.record == PENDING:
-            return None
-        return Stored(found.record, version=InNew(found.version))
-
-    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        if isinstance(version, InOld):
-            done = await self._move(key, version, record, ttl)
-        elif version is None and await self._old.get(self._old_prefix + key):
-            done = False
-        else:
-            held = version.version if isinstance(version, InNew) else None
-            done = await self._new.swap(self._new_prefix + key, held, record, ttl) is None
-        return None if done else Refused(await self.get(key))
-
-    async def delete(self, key: str) -> None:
-        await self._old.delete(self._old_prefix + key)
-        await self._new.delete(self._new_prefix + key)
-
-    async def _move(self, key: str, version: InOld, record: bytes, ttl: float) -> bool:
-        """Move the record, and tell whether what lies in the new storage has this change in it."""
-        old, new = self._old_prefix + key, self._new_prefix + key
-        pending = version.pending or await self._claim(new, ttl)
-        if version.moving is not None:
-            # Another move stopped halfway. Finish that; then this change is to be made again.
-            stored = await self._old.get(old)
-            if pending and stored and stored.version == version.version:
-                await self._new.swap(new, pending, version.moving, ttl)
-                await self._old.delete(old)
-            return False
-        if pending is None or await self._old.swap(old, version.version, MOVING + record, ttl):
-            return False
-        if await self._new.swap(new, pending, record, ttl):
-            # Another request finished this move and went on from there, or ended the session.
-            stored = await self._new.get(new)
-            return stored is not None and stored.record != PENDING
-        await self._old.delete(old)
-        return True
-
-    async def _claim(self, new: str, ttl: float) -> object | None:
-        """Say in the new storage that a record is about to come; return the mark's version."""
-        if await self._new.swap(new, None, PENDING, ttl):
-            return None
-        stored = await self._new.get(new)
-        return stored.version if stored and stored.record == PENDING else None
 
 
 class MigratingStorage(KeyedStorage):
@@ -223,28 +58,44 @@ def _awaited(storage: KeyedStorage | AsyncKeyedStorage) -> AsyncKeyedStorage:
     )
 
 
+Keyed = KeyedStorage | AsyncKeyedStorage
+Moves = MigratingStorage | AsyncMigratingStorage | FromCookie | AsyncFromCookie
+MovesInto = IntoCookie | AsyncIntoCookie
+
+
 @overload
 def Migrating(old: KeyedStorage, new: KeyedStorage) -> MigratingStorage: ...
 @overload
-def Migrating(
-    old: KeyedStorage | AsyncKeyedStorage, new: KeyedStorage | AsyncKeyedStorage
-) -> MigratingStorage | AsyncMigratingStorage: ...
-def Migrating(
-    old: KeyedStorage | AsyncKeyedStorage, new: KeyedStorage | AsyncKeyedStorage
-) -> MigratingStorage | AsyncMigratingStorage:
+def Migrating(old: CookieStorage, new: KeyedStorage) -> FromCookie: ...
+@overload
+def Migrating(old: KeyedStorage, new: CookieStorage) -> IntoCookie: ...
+@overload
+def Migrating(old: Keyed | CookieStorage, new: Keyed) -> Moves: ...
+@overload
+def Migrating(old: Keyed, new: CookieStorage) -> MovesInto: ...
+def Migrating(old: Keyed | CookieStorage, new: Keyed | CookieStorage) -> Moves | MovesInto:
     """
     Return a storage that reads both, and moves each session to *new* when it is written.
 
     Args:
-        old: A storage on a server, in files or in memory.
-        new: Likewise.
+        old: A storage of this package.
+        new: Likewise; one of the two may be a `CookieStorage`.
 
     Raises:
-        ConfigurationError: One of them is no such storage: what lies in cookies cannot be moved.
+        ConfigurationError: Both keep sessions in cookies, or one is a storage of your own, which
+            shows no records that could be moved.
     """
     for storage in (old, new):
-        if not isinstance(storage, (KeyedStorage, AsyncKeyedStorage)):
-            raise ConfigurationError(f"Migrating cannot move from or to a {type(storage).__name__}")
+        if not isinstance(storage, (KeyedStorage, AsyncKeyedStorage, CookieStorage)):
+            raise ConfigurationError(
+                f"Migrating cannot move from or to a {type(storage).__name__}: it shows no records"
+            )
+    if isinstance(old, CookieStorage):
+        if isinstance(new, CookieStorage):
+            raise ConfigurationError("Migrating has nothing to do from CookieStorage to itself")
+        return FromCookie(old, new) if isinstance(new, KeyedStorage) else AsyncFromCookie(old, new)
+    if isinstance(new, CookieStorage):
+        return IntoCookie(old, new) if isinstance(old, KeyedStorage) else AsyncIntoCookie(old, new)
     if isinstance(old, KeyedStorage) and isinstance(new, KeyedStorage):
         return MigratingStorage(old, new)
     return AsyncMigratingStorage(_awaited(old), _awaited(new))
