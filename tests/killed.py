@@ -44,7 +44,7 @@ class Ledger:
     def allowed(self, slot: int) -> set[int | None]:
         """Return the numbers that a session may hold now: None where it may be gone."""
         numbers: set[int | None] = {self.kept[slot][1]}
-        if self.pending and self.pending[1] == slot:
+        if self.pending and self.pending[1] == slot and not self.is_counting:
             action, _, number = self.pending
             # Of a move that was under way, the client has not heard: its old id may lead nowhere.
             numbers.add(number if action == "change" else None)
