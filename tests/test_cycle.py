@@ -8,7 +8,8 @@ import pytest
 from coatcheck import CoatcheckWarning, ConfigurationError, Context, Cookie, Session
 from coatcheck.cycle import DEFAULT_IDLE, Cycle, is_async
 from coatcheck.headers import amended
-from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage
+from coatcheck.sealing import Opened
+from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
 from tests.fronts import SECRET
 
 PLACE = "session"
@@ -136,3 +137,53 @@ def test_the_usual_configuration_is_quiet() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cycle(idle=60, lifetime=3600, refresh=0)
+
+
+OLDER, NEWER = "o" * 40, "n" * 40
+
+
+def rotating(storage: KeyedStorage) -> tuple[Cycle, str]:
+    """Return a cycle whose secret has changed, and the header of a session from before."""
+    before = Cycle(Cookie("name", secrets=[OLDER]), storage)
+    first = before.admit(storage.read(None), {}, PLACE)
+    first["user"] = 1
+    header = before.answer(first, storage.save(first), None) or ""
+    return Cycle(Cookie("name", secrets=[NEWER, OLDER]), storage), header.partition(";")[0]
+
+
+def answered(cycle: Cycle, session: Session, opened: Opened | None) -> str | None:
+    value = cycle.storage.save(session) if cycle.start(session, opened) else None
+    assert value is None or isinstance(value, str)
+    return cycle.answer(session, value, opened)
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_cookie_that_an_older_secret_sealed_is_sealed_anew(*, writes: bool) -> None:
+    """Once, by the first secret, also in a request that only reads."""
+    storage = MemoryStorage()
+    cycle, header = rotating(storage)
+    opened = cycle.cookie.open(header)
+    assert opened
+    session = cycle.admit(storage.read(opened.text), {}, PLACE)
+    if writes:
+        session["n"] = 1
+    renewed = cycle.cookie.open((answered(cycle, session, opened) or "").partition(";")[0])
+    assert renewed == Opened(opened.text, stale=False)
+    again = cycle.admit(storage.read(renewed.text), {}, PLACE)
+    assert answered(cycle, again, renewed) is None
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_stale_cookie_never_takes_the_place_of_a_new_id(*, writes: bool) -> None:
+    """A request that is overtaken by a new id seals the old one anew for nobody."""
+    storage = MemoryStorage()
+    cycle, header = rotating(storage)
+    opened = cycle.cookie.open(header)
+    assert opened
+    slow = cycle.admit(storage.read(opened.text), {}, PLACE)
+    fast = cycle.admit(storage.read(opened.text), {}, PLACE)
+    fast.regenerate_id()
+    assert answered(cycle, fast, opened)
+    if writes:
+        slow["n"] = 1
+    assert answered(cycle, slow, opened) is None

@@ -165,7 +165,7 @@ class SessionMiddleware:
         failed = message.get("status", 0) >= FAILED
         if cycle.leaves(session, scope, PLACE, failed=failed):
             try:
-                value = await self._save(session) if cycle.start(session) else None
+                value = await self._save(session) if cycle.start(session, opened) else None
                 set_cookie = cycle.answer(session, value, opened)
             except BaseException:
                 cycle.abandon(session)  # the answer to this error is sent without a session

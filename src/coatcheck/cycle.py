@@ -123,8 +123,9 @@ class Cycle:
         Raises:
             CookieTooLarge: The session does not fit in a cookie.
         """
-        if value is None and opened and opened.stale and session.draft.issued is not None:
-            value = opened.text  # sealed by an older secret: the first one seals it anew
+        draft = session.draft
+        if value is None and opened and opened.stale and draft.issued and draft.base is None:
+            value = opened.text  # a storage of one's own, which renews nothing by itself
         return None if value is None else self.cookie.serialize(value)
 
     def leaves(
@@ -148,13 +149,17 @@ class Cycle:
             self.abandon(session)
         return session.draft.reach == "client"
 
-    def start(self, session: Session) -> bool:
+    def start(self, session: Session, opened: Opened | None = None) -> bool:
         """
         Note that the headers are about to leave, and tell whether there is anything to save.
+
+        A cookie that an older secret sealed is due anew. That goes through the storage: another
+        request may have given the session a new id, and its cookie must not be overwritten.
 
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
         """
+        session.draft.renews = opened is not None and opened.stale
         pending = lifecycle.is_pending(session)
         # What changes while the save waits comes too late for it, so from here on it must reach a
         # later save, or be loud.

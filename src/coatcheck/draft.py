@@ -40,6 +40,7 @@ class Draft(msgspec.Struct):
         version: Of what was stored; None: unknown.
         issued: The id that the client holds; None: it holds none.
         id: The id it will hold; None: one is made when somebody asks, or at the save.
+        renews: The cookie is due anew, whatever the deadline says: an older secret sealed it.
         over: The session ended or moved away meanwhile: nothing more can be kept.
         unread: Why the session could not be read: nothing of this request is kept.
     """
@@ -61,6 +62,7 @@ class Draft(msgspec.Struct):
     destroyed: bool = False
     moves: bool = False
     keeps_old: bool = False
+    renews: bool = False
     over: bool = False
     unread: BackendError | None = None
 

@@ -148,7 +148,7 @@ def settle(session: Session, plan: Plan) -> str | None:
     draft = session.draft
     draft.base, draft.version = plan.record, None
     draft.issued = draft.id = plan.id
-    draft.moves = draft.cleared = False
+    draft.moves = draft.cleared = draft.renews = False
     del draft.log[: plan.steps]
     return plan.id if plan.claims or plan.renews else None
 
@@ -182,8 +182,8 @@ def _living(data: bytes, now: float) -> Record | Moved | None:
 def _is_due(draft: Draft, now: float, record: Record | None = None) -> bool:
     """Tell whether the deadline is off by the share to refresh at, by use or by other terms."""
     record = record or draft.base
-    if record is None:
-        return False
+    if record is None or draft.renews:
+        return record is not None
     terms = draft.terms
     off = abs(terms.deadline(record.created, now) - record.expires)
     return off > 0 and off >= terms.refresh * terms.idle

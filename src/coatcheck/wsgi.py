@@ -171,7 +171,7 @@ class _Response:
         """Save the session, and return the Set-Cookie header value that the response needs."""
         session, cycle = self._session, self._cycle
         try:
-            value = self._save() if cycle.start(session) else None
+            value = self._save() if cycle.start(session, self._opened) else None
             set_cookie = cycle.answer(session, value, self._opened)
         except BaseException:
             cycle.abandon(session)  # the answer to this error is sent without a session
