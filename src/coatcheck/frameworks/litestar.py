@@ -1,0 +1,135 @@
+"""
+Sessions in Litestar: a plugin, the session as a dependency, and guards.
+
+    app = Litestar([cart, account], plugins=[SessionPlugin(cookie, storage)])
+
+    @get("/cart")
+    async def cart(session: SessionDep) -> list[str]: ...
+
+    @get("/account", guards=[requires_session("user")])
+    async def account(session: SessionDep) -> str: ...
+
+`request.session` and `socket.session` are the same session.
+"""
+
+from copy import copy
+from typing import Any, cast
+
+from litestar.config.app import AppConfig
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import NotAuthorizedException
+from litestar.handlers import BaseRouteHandler
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins import InitPlugin
+from litestar.types import Guard, Scope
+
+from coatcheck import asgi
+from coatcheck.context import Context
+from coatcheck.cookie import Cookie
+from coatcheck.cycle import Cycle
+from coatcheck.outages import OnOutage
+from coatcheck.schema import Data, Schema
+from coatcheck.sessions import Session
+from coatcheck.storage.protocol import SessionStorage
+
+SCHEME = "session"
+"""The name of the security scheme in the OpenAPI document: `security=[{SCHEME: []}]`."""
+
+
+SessionDep = NamedDependency[Session[Data]]
+"""The session, for a parameter named `session`; `SessionDep[Visit]` if it is typed."""
+
+
+class SessionPlugin(InitPlugin):
+    """
+    Sessions for an application, around its other middleware.
+
+    The arguments are those of `coatcheck.session`. Handlers, guards and dependencies get the
+    session by the name `session`. What the storage opened is closed when the application shuts
+    down.
+
+    Raises:
+        ConfigurationError: The cookie is not sealed, or an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        cookie: Cookie,
+        storage: SessionStorage,
+        *,
+        idle: float | None = None,
+        lifetime: float | None = None,
+        refresh: float = 0.1,
+        on_outage: OnOutage = "raise",
+        data: type[Any] | Schema[Any] | None = None,
+    ) -> None:
+        self._cycle = Cycle(
+            cookie,
+            storage,
+            idle=idle,
+            lifetime=lifetime,
+            refresh=refresh,
+            on_outage=on_outage,
+            data=data,
+        )
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add the middleware, the dependency, the end of the storage and the OpenAPI scheme."""
+        sessions: Any = self._with_sessions  # Litestar writes the types of ASGI in another way
+        app_config.middleware.insert(0, sessions)
+        app_config.dependencies.setdefault("session", Provide(get_session, sync_to_thread=False))
+        app_config.signature_namespace.setdefault("Session", Session)
+        app_config.signature_namespace.setdefault("SessionDep", SessionDep)
+        app_config.on_shutdown.append(self._close)
+        if config := app_config.openapi_config:  # a copy: the default one is everybody's
+            given = config.components
+            components = given if isinstance(given, list) else [given]
+            ours = Components(security_schemes={SCHEME: self._described()})
+            app_config.openapi_config = copy(config)
+            app_config.openapi_config.components = [*components, ours]
+        return app_config
+
+    def _with_sessions(self, app: asgi.ASGIApp) -> asgi.SessionMiddleware:
+        return asgi.SessionMiddleware.of(app, self._cycle)
+
+    def _described(self) -> SecurityScheme:
+        return SecurityScheme(
+            type="apiKey", name=self._cycle.cookie.name, security_scheme_in="cookie"
+        )
+
+    async def _close(self) -> None:
+        """Let the shell see the end of the application, which Litestar hides from middleware."""
+        await self._with_sessions(_end)({"type": "lifespan"}, _nothing, _ignore)
+
+
+def get_session(scope: Scope) -> Session:
+    """
+    Return the session of a request or a WebSocket.
+
+    Raises:
+        ConfigurationError: There is none: the plugin is missing.
+    """
+    return Context(cast("asgi.Scope", scope)).get(Session)
+
+
+def requires_session(key: str) -> Guard:
+    """Return a guard that lets through whose session has *key*, and answers 401 to all others."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        if key not in get_session(connection.scope):
+            raise NotAuthorizedException
+
+    return guard
+
+
+async def _end(_: asgi.Scope, __: asgi.Receive, send: asgi.Send) -> None:
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _nothing() -> asgi.Message:
+    return {}
+
+
+async def _ignore(_: asgi.Message) -> None:
+    return None
