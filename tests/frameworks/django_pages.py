@@ -1,0 +1,121 @@
+"""The pages of the Django site that the tests ask: imported when it is set up."""
+
+import asyncio
+import sys
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth import aauthenticate, alogin, alogout, authenticate, login, logout
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+
+from coatcheck import BackendError
+
+
+def add(request: HttpRequest, item: str) -> HttpResponse:
+    request.session.setdefault("cart", [])
+    request.session["cart"].append(item)  # without a flag
+    return JsonResponse(request.session["cart"], safe=False)
+
+
+def cart(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(request.session.get("cart"), safe=False)
+
+
+def nothing(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+def out(request: HttpRequest) -> HttpResponse:
+    request.session.flush()
+    return HttpResponse()
+
+
+def unstorable(request: HttpRequest) -> HttpResponse:
+    request.session["lock"] = {1, 2}
+    return HttpResponse()
+
+
+def fail(request: HttpRequest) -> HttpResponse:
+    request.session["lost"] = True
+    return HttpResponse(status=500)
+
+
+def sign_in(request: HttpRequest) -> HttpResponse:
+    user = authenticate(request, username="ada", password=request.GET["password"])
+    login(request, user)
+    messages.success(request, "Welcome.")
+    return HttpResponse()
+
+
+def who(request: HttpRequest) -> HttpResponse:
+    said = [str(message) for message in messages.get_messages(request)]
+    return JsonResponse({"user": request.user.get_username(), "said": said})
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse()
+
+
+async def async_count(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(await request.session.aapply("n", lambda n: n + 1, 0), safe=False)
+
+
+async def async_sign_in(request: HttpRequest) -> HttpResponse:
+    user = await aauthenticate(request, username="ada", password=request.GET["password"])
+    await alogin(request, user)
+    return HttpResponse()
+
+
+async def async_who(request: HttpRequest) -> HttpResponse:
+    user = await request.auser()
+    return JsonResponse({"user": user.get_username()})
+
+
+async def async_sign_out(request: HttpRequest) -> HttpResponse:
+    await alogout(request)
+    return HttpResponse()
+
+
+async def in_place(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(request.session.get("n"), safe=False)
+
+
+class Gathering:
+    """Lets requests pass when as many have read their session as there are in all."""
+
+    barrier = asyncio.Barrier(1)
+
+
+async def together(request: HttpRequest, key: str) -> HttpResponse:
+    await request.session.aget(key)
+    await Gathering.barrier.wait()
+    await request.session.aset(key, True)
+    return HttpResponse()
+
+
+def handler500(_: HttpRequest) -> HttpResponse:
+    """Answer 503 while the sessions' server is down."""
+    down = isinstance(sys.exc_info()[1], BackendError)
+    return HttpResponse(status=503 if down else 500)
+
+
+urlpatterns: list[Any] = [
+    path("admin/", admin.site.urls),
+    path("add/<item>", add),
+    path("cart", cart),
+    path("nothing", nothing),
+    path("out", out),
+    path("unstorable", unstorable),
+    path("fail", fail),
+    path("sign-in", sign_in),
+    path("who", who),
+    path("sign-out", sign_out),
+    path("async/count", async_count),
+    path("async/sign-in", async_sign_in),
+    path("async/who", async_who),
+    path("async/sign-out", async_sign_out),
+    path("async/in-place", in_place),
+    path("async/together/<key>", together),
+]

@@ -1,0 +1,227 @@
+"""Django's users, messages and admin over sessions of ours, under WSGI, ASGI and uvicorn."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.core.asgi import get_asgi_application
+from django.db import connections
+from django.test import AsyncClient, Client, override_settings
+
+from coatcheck.storage import MemoryStorage, SqliteStorage
+from coatcheck.testing import Clock
+from tests.frameworks.django_site import migrate
+from tests.kinds import storage_of
+from tests.test_servers_http import served
+
+ROOT = Path(__file__).parent.parent.parent
+
+RIGHT = "analytical engine"
+TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tables() -> Iterator[None]:
+    """The tables of the site."""
+    migrate()
+    yield
+    connections.close_all()
+
+
+@pytest.fixture
+def ada() -> Iterator[Any]:
+    """A user who may do everything."""
+    from django.contrib.auth.models import User
+
+    user = User.objects.create_superuser("ada", password=RIGHT)
+    yield user
+    user.delete()
+
+
+@pytest.fixture
+def kept(clock: Clock) -> Iterator[Any]:
+    """The storage of the site: in memory, under the test's clock."""
+    storage = MemoryStorage(clock=clock)
+    with override_settings(COATCHECK_STORAGE=storage):
+        yield storage
+
+
+@pytest.mark.usefixtures("ada")
+def test_signing_in_changes_the_key_and_signing_out_ends_it(kept: Any) -> None:
+    """The key from before the sign-in leads nowhere, a message is shown once, a copy is dead."""
+    client = Client()
+    client.get("/add/tea")
+    before = client.cookies["sessionid"].value
+    client.get("/sign-in", {"password": RIGHT})
+    signed_in = client.cookies["sessionid"].value
+    assert signed_in != before
+    assert client.get("/who").json() == {"user": "ada", "said": ["Welcome."]}
+    assert client.get("/who").json() == {"user": "ada", "said": []}
+    assert client.get("/cart").json() == ["tea"]
+    fixed = Client(headers={"cookie": f"sessionid={before}"})
+    assert fixed.get("/who").json()["user"] == ""
+    client.get("/sign-out")
+    copied = Client(headers={"cookie": f"sessionid={signed_in}"})
+    assert copied.get("/who").json()["user"] == ""
+    assert client.get("/who").json()["user"] == ""
+    assert kept.backend.get("x") is None
+
+
+def test_a_new_password_ends_the_other_sessions(kept: object, ada: Any) -> None:
+    """Django keeps a hash of the password in the session, and compares."""
+    assert kept
+    client = Client()
+    client.get("/sign-in", {"password": RIGHT})
+    assert client.get("/who").json()["user"] == "ada"
+    ada.set_password("difference engine")
+    ada.save()
+    assert client.get("/who").json()["user"] == ""
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_session_in_use_ends_at_its_deadline(kept: object, clock: Clock) -> None:
+    """The client keeps its cookie; the server knows better."""
+    assert kept
+    client = Client()
+    client.get("/sign-in", {"password": RIGHT})
+    key = client.cookies["sessionid"].value
+    clock.advance(14 * 24 * 3600 + 1)
+    late = Client(headers={"cookie": f"sessionid={key}"})
+    assert late.get("/who").json()["user"] == ""
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis"])
+@pytest.mark.usefixtures("ada")
+def test_the_admin(kind: str, request: pytest.FixtureRequest, clock: Clock) -> None:
+    """Sign in with the form and its token, add a user, read the message, sign out."""
+    with (
+        storage_of(kind, request, clock) as made,
+        override_settings(COATCHECK_STORAGE=made.storage),
+    ):
+        client = Client(enforce_csrf_checks=True)
+
+        def post(path: str, **fields: str) -> Any:
+            found = TOKEN.search(client.get(path).content.decode())
+            assert found
+            return client.post(path, {**fields, "csrfmiddlewaretoken": found[1]}, follow=True)
+
+        assert client.post("/admin/login/", {"username": "ada"}).status_code == 403
+        wrong = post("/admin/login/", username="ada", password="difference engine")
+        assert b"correct username" in wrong.content
+        home = post("/admin/login/?next=/admin/", username="ada", password=RIGHT)
+        assert b"Site administration" in home.content
+        added = post("/admin/auth/group/add/", name=f"readers on {kind}")
+        assert b"was added successfully" in added.content
+        assert b"was added successfully" not in client.get("/admin/auth/group/").content
+        key = client.cookies["sessionid"].value
+        out = post("/admin/password_change/")  # any page with a token
+        token = client.cookies["csrftoken"].value
+        assert out.status_code == 200
+        client.post("/admin/logout/", {"csrfmiddlewaretoken": token})
+        copied = Client(headers={"cookie": f"sessionid={key}"})
+        assert copied.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "redis-asyncio"])
+@pytest.mark.usefixtures("ada")
+def test_signing_in_asynchronously(kind: str, request: pytest.FixtureRequest, clock: Clock) -> None:
+    """`alogin`, `auser` and `alogout` do as their plain forms, also over an asyncio client."""
+
+    async def visit(close: Any) -> None:
+        client = AsyncClient()
+        assert (await client.get("/async/count")).json() == 1
+        before = client.cookies["sessionid"].value
+        await client.get("/async/sign-in", {"password": RIGHT})
+        key = client.cookies["sessionid"].value
+        assert key != before
+        assert (await client.get("/async/who")).json() == {"user": "ada"}
+        assert (await client.get("/async/count")).json() == 2
+        assert (await client.get("/who")).json()["user"] == "ada"
+        await client.get("/async/sign-out")
+        copied = AsyncClient(headers={"cookie": f"sessionid={key}"})
+        assert (await copied.get("/async/who")).json() == {"user": ""}
+        if close:
+            await close()
+
+    with (
+        storage_of(kind, request, clock) as made,
+        override_settings(COATCHECK_STORAGE=made.storage),
+    ):
+        asyncio.run(visit(made.close))
+
+
+@pytest.mark.usefixtures("ada")
+def test_a_visit_over_uvicorn(tmp_path: Path) -> None:
+    """Django's ASGI application behind a real server, plain and asynchronous pages."""
+    storage = SqliteStorage(tmp_path / "sessions")
+    with (
+        override_settings(COATCHECK_STORAGE=storage),
+        served(get_asgi_application()) as address,
+        httpx.Client(base_url=f"http://{address}") as client,
+    ):
+        assert [client.get("/async/count").json() for _ in range(3)] == [1, 2, 3]
+        client.get("/sign-in", params={"password": RIGHT})
+        assert client.get("/who").json() == {"user": "ada", "said": ["Welcome."]}
+        assert client.get("/async/who").json() == {"user": "ada"}
+        key = client.cookies["sessionid"]
+        client.get("/async/sign-out")
+        client.cookies.set("sessionid", key)
+        assert client.get("/async/who").json() == {"user": ""}
+    if storage.aio:
+        asyncio.run(storage.aio.close())
+    storage.close()
+
+
+VISIT = """
+import django_app
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+
+call_command("migrate", verbosity=0)
+User.objects.create_user("ada", password="analytical engine")
+client = Client(enforce_csrf_checks=True)
+assert b"Visit 1 of somebody." in client.get("/").content
+
+
+def post(path, **fields):
+    token = client.cookies["csrftoken"].value
+    return client.post(path, {**fields, "csrfmiddlewaretoken": token}).status_code
+
+
+assert client.post("/sign-out").status_code == 403
+assert post("/sign-in", name="ada", password="difference engine") == 403
+assert post("/sign-in", name="ada", password="analytical engine") == 302
+assert b"Visit 2 of ada." in client.get("/").content
+assert post("/sign-out") == 302
+assert b"Visit 1 of somebody." in client.get("/").content
+call_command("clearsessions")
+"""
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    """As it is, in a process of its own: settings hold for a process."""
+    environment = {
+        **os.environ,
+        "DJANGO_SECRET": "a secret that only this test knows, and nobody else",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), *sys.path]),
+    }
+    command = [sys.executable, "-W", "error", "-c", VISIT]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert (tmp_path / "sessions" / "db").exists()
+
+
+def test_the_page_shows_the_example() -> None:
+    """The code of docs/how-to/django.md is that of the example, which runs."""
+    page = (ROOT / "docs" / "how-to" / "django.md").read_text()
+    example = (ROOT / "examples" / "django_app.py").read_text()
+    code = re.sub(r"  # (type: ignore|noqa).*", "", example.split('"""', 2)[2]).lstrip()
+    assert f"```python\n{code}```" in page
