@@ -536,3 +536,31 @@ def test_a_read_that_would_block_the_event_loop_is_refused(
         override_settings(COATCHECK_STORAGE=made.storage),
     ):
         asyncio.run(visit())
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "memcached-asyncio"])
+def test_plain_and_async_code_share_a_session(
+    kind: str, request: pytest.FixtureRequest, clock: Clock, engine: Any
+) -> None:
+    """What one form of the storage read, the other saves: as in an asynchronous view."""
+
+    async def visit(store: Any) -> None:
+        session = store()
+        await session.aset("n", 0)
+        await session.asave()
+        awaited = store(session.session_key)
+        await awaited.aset("n", 1)
+        await asyncio.to_thread(awaited.save)
+        plain = store(session.session_key)
+        assert await asyncio.to_thread(plain.get, "n") == 1
+        await plain.aset("n", 2)
+        await plain.asave()
+        assert await store(session.session_key).aget("n") == 2
+        if made.close:
+            await made.close()
+
+    with (
+        storage_of(kind, request, clock) as made,
+        override_settings(COATCHECK_STORAGE=made.storage),
+    ):
+        asyncio.run(visit(engine.SessionStore))

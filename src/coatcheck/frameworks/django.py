@@ -217,7 +217,6 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             session.draft.note_changes_in_place()
             log, live = session.draft.log, session.draft.live
             session = await self._load(form)
-            clear(session)
             for change in log:
                 session.draft.write(change)
             session.draft.live = live
