@@ -224,6 +224,20 @@ def test_a_new_session_goes_on_after_its_headers(memory: KeyedStorage) -> None:
     assert dict(look(memory, header)) == {"user": 1, "late": 2}
 
 
+def test_a_second_sign_in_with_the_old_id_goes_on_after_its_headers(memory: KeyedStorage) -> None:
+    """It has a session of its own, and what it does late is saved there."""
+    header = fill(memory, user=1)
+    run(answers(lambda session: session.regenerate_id()), scope_of(header), memory)
+
+    def sign_in(session: Session) -> None:
+        session["user"] = 2
+        session.regenerate_id()
+
+    sent = run(answers(sign_in, sets(late=3)), scope_of(header), memory)
+    newer = sent.answer.all("set-cookie")[0].partition(";")[0]
+    assert dict(look(memory, newer)) == {"user": 2, "late": 3}
+
+
 @pytest.mark.parametrize("touched", [True, False])
 def test_a_change_after_the_request_is_loud(memory: KeyedStorage, *, touched: bool) -> None:
     """A task that outlives its request is told that nobody saves what it does."""

@@ -148,7 +148,7 @@ def settle(session: Session, plan: Plan) -> str | None:
     draft = session.draft
     draft.base, draft.version = plan.record, None
     draft.issued = draft.id = plan.id
-    draft.moves = draft.cleared = draft.renews = False
+    draft.moves = draft.cleared = draft.renews = draft.over = False
     del draft.log[: plan.steps]
     return plan.id if plan.claims or plan.renews else None
 
