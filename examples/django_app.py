@@ -85,5 +85,5 @@ if __name__ == "__main__":
 
     execute_from_command_line([sys.argv[0], "migrate", "--verbosity", "0"])
     if not User.objects.filter(username="ada").exists():
-        User.objects.create_user("ada", password="analytical engine")  # noqa: S106
+        User.objects.create_user("ada", password="analytical engine")
     execute_from_command_line(sys.argv)

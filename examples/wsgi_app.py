@@ -6,7 +6,7 @@ Sign in, look around, sign out: the whole program, on WSGI alone.
 Make the secret with `secrets.token_urlsafe(32)`. The only user is ada, and the password is
 "analytical engine". The sessions lie in files, in the folder that SESSION_FOLDER names.
 
-In Bottle, as in any WSGI framework, the session is found the same way: `environ["coatcheck.session"]`.
+In Bottle and others the session is found the same way: `environ["coatcheck.session"]`.
 Flask, Django and Pyramid have modules of their own in `coatcheck.frameworks`.
 """
 

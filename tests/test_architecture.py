@@ -56,6 +56,7 @@ ROOMS = [
     "storage.urls",
     "storage",
     "outages",
+    "options",
     "drops",
     "cycle",
     "begun",

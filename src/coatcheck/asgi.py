@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from coatcheck.begun import begin
 from coatcheck.cookie import Cookie
@@ -20,8 +20,7 @@ from coatcheck.cycle import FAILED, Cycle, is_async
 from coatcheck.errors import BackendError
 from coatcheck.headers import amended
 from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Schema
+from coatcheck.options import Options
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -64,21 +63,12 @@ class SessionMiddleware:
         app: ASGIApp,
         cookie: Cookie,
         storage: SessionStorage,
-        *,
-        idle: float | None = None,
-        lifetime: float | None = None,
-        refresh: float = 0.1,
-        on_outage: OnOutage = "raise",
-        data: type[Any] | Schema[Any] | None = None,
+        **options: Unpack[Options],
     ) -> None:
         cycle = Cycle(
             cookie,
             storage,
-            idle=idle,
-            lifetime=lifetime,
-            refresh=refresh,
-            on_outage=on_outage,
-            data=data,
+            **options,
         )
         self._set_up(app, cycle)
 

@@ -5,25 +5,19 @@
     app.wsgi_app = session(cookie, storage).wsgi(app.wsgi_app)
 """
 
-from typing import Any
+from typing import Unpack
 
 from coatcheck import asgi, wsgi
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Schema
+from coatcheck.options import Options
 from coatcheck.storage.protocol import SessionStorage
 
 
 def session(
     cookie: Cookie,
     storage: SessionStorage,
-    *,
-    idle: float | None = None,
-    lifetime: float | None = None,
-    refresh: float = 0.1,
-    on_outage: OnOutage = "raise",
-    data: type[Any] | Schema[Any] | None = None,
+    **options: Unpack[Options],
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -48,11 +42,7 @@ def session(
     cycle = Cycle(
         cookie,
         storage,
-        idle=idle,
-        lifetime=lifetime,
-        refresh=refresh,
-        on_outage=on_outage,
-        data=data,
+        **options,
     )
     return Sessions(cycle)
 

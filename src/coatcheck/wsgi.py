@@ -9,15 +9,14 @@ once more at the end if a storage can still take what changed since.
 """
 
 from collections.abc import Awaitable, Iterable, Iterator
-from typing import Any, cast
+from typing import Unpack, cast
 
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle, is_async
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.gateway import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
 from coatcheck.headers import amended
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Schema
+from coatcheck.options import Options
 from coatcheck.sealing import Opened
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
@@ -46,21 +45,12 @@ class SessionMiddleware:
         app: WSGIApp,
         cookie: Cookie,
         storage: SessionStorage,
-        *,
-        idle: float | None = None,
-        lifetime: float | None = None,
-        refresh: float = 0.1,
-        on_outage: OnOutage = "raise",
-        data: type[Any] | Schema[Any] | None = None,
+        **options: Unpack[Options],
     ) -> None:
         cycle = Cycle(
             cookie,
             storage,
-            idle=idle,
-            lifetime=lifetime,
-            refresh=refresh,
-            on_outage=on_outage,
-            data=data,
+            **options,
         )
         self._set_up(app, cycle)
 

@@ -13,7 +13,7 @@ A body that is an asynchronous iterator runs after its handler: a change there r
 `ResponseStarted`. Use a `StreamResponse` for that.
 """
 
-from typing import Any
+from typing import Any, Unpack
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -24,8 +24,7 @@ from coatcheck.cookie import Cookie
 from coatcheck.cycle import FAILED, Cycle
 from coatcheck.errors import ConfigurationError
 from coatcheck.headers import Header, amended
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Schema
+from coatcheck.options import Options
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
@@ -53,12 +52,7 @@ def setup(
     app: web.Application,
     cookie: Cookie,
     storage: SessionStorage,
-    *,
-    idle: float | None = None,
-    lifetime: float | None = None,
-    refresh: float = 0.1,
-    on_outage: OnOutage = "raise",
-    data: type[Any] | Schema[Any] | None = None,
+    **options: Unpack[Options],
 ) -> None:
     """
     Give an application sessions, inside the middlewares that it has already.
@@ -72,11 +66,7 @@ def setup(
     cycle = Cycle(
         cookie,
         storage,
-        idle=idle,
-        lifetime=lifetime,
-        refresh=refresh,
-        on_outage=on_outage,
-        data=data,
+        **options,
     )
     shell = asgi.SessionMiddleware.of(_serve, cycle)
 

@@ -15,7 +15,7 @@ Both work in routes of HTTP and of WebSockets, plain and `async def`.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException
@@ -28,8 +28,8 @@ from coatcheck.auth import SessionScheme, Success
 from coatcheck.auth.states import Identity
 from coatcheck.context import Context
 from coatcheck.cookie import Cookie
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Data, Schema
+from coatcheck.options import Options
+from coatcheck.schema import Data
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
@@ -43,12 +43,7 @@ def setup(
     app: FastAPI,
     cookie: Cookie,
     storage: SessionStorage,
-    *,
-    idle: float | None = None,
-    lifetime: float | None = None,
-    refresh: float = 0.1,
-    on_outage: OnOutage = "raise",
-    data: type[Any] | Schema[Any] | None = None,
+    **options: Unpack[Options],
 ) -> None:
     """
     Give an application sessions, and tell its OpenAPI document of the cookie.
@@ -61,11 +56,7 @@ def setup(
         SessionMiddleware,
         cookie=cookie,
         storage=storage,
-        idle=idle,
-        lifetime=lifetime,
-        refresh=refresh,
-        on_outage=on_outage,
-        data=data,
+        **options,
     )
     app.openapi = _naming(app.openapi, cookie)  # type: ignore[method-assign] # FastAPI's own way
 

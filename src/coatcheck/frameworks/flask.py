@@ -11,7 +11,7 @@ What a body that Flask streams changes is saved at its end, if the storage can s
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Unpack, cast
 
 import flask
 from flask.sessions import SessionInterface as FlaskInterface
@@ -23,8 +23,8 @@ from coatcheck.cookie import Cookie
 from coatcheck.frameworks.messages import Leave, Take, listed
 from coatcheck.gateway import Write
 from coatcheck.headers import amended
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Data, Schema
+from coatcheck.options import Options
+from coatcheck.schema import Data
 from coatcheck.sessions import Session, Value
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.values import encode
@@ -123,23 +123,14 @@ class SessionInterface(FlaskInterface):
         self,
         cookie: Cookie,
         storage: SessionStorage,
-        *,
-        idle: float | None = None,
-        lifetime: float | None = None,
-        refresh: float = 0.1,
-        on_outage: OnOutage = "raise",
-        data: type[Any] | Schema[Any] | None = None,
+        **options: Unpack[Options],
     ) -> None:
         self._cookie = cookie
         self._shell = wsgi.SessionMiddleware(
             _serve,
             cookie,
             storage,
-            idle=idle,
-            lifetime=lifetime,
-            refresh=refresh,
-            on_outage=on_outage,
-            data=data,
+            **options,
         )
 
     def get_cookie_name(self, app: flask.Flask) -> str:  # noqa: ARG002 - Flask passes it

@@ -13,7 +13,7 @@ Sessions in Litestar: a plugin, the session as a dependency, and guards.
 """
 
 from copy import copy
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
@@ -28,8 +28,8 @@ from coatcheck import asgi
 from coatcheck.context import Context
 from coatcheck.cookie import Cookie
 from coatcheck.cycle import Cycle
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Data, Schema
+from coatcheck.options import Options
+from coatcheck.schema import Data
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
@@ -57,21 +57,12 @@ class SessionPlugin(InitPlugin):
         self,
         cookie: Cookie,
         storage: SessionStorage,
-        *,
-        idle: float | None = None,
-        lifetime: float | None = None,
-        refresh: float = 0.1,
-        on_outage: OnOutage = "raise",
-        data: type[Any] | Schema[Any] | None = None,
+        **options: Unpack[Options],
     ) -> None:
         self._cycle = Cycle(
             cookie,
             storage,
-            idle=idle,
-            lifetime=lifetime,
-            refresh=refresh,
-            on_outage=on_outage,
-            data=data,
+            **options,
         )
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:

@@ -13,7 +13,7 @@ saved at its end, if the storage can still do it.
 
 import asyncio
 from collections.abc import AsyncIterable
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import quart
 from quart import signals
@@ -32,8 +32,7 @@ from coatcheck.draft import Draft
 from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask import FlaskSession, amend
 from coatcheck.frameworks.steps import Steps, stop
-from coatcheck.outages import OnOutage
-from coatcheck.schema import Schema
+from coatcheck.options import Options
 from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
@@ -58,23 +57,14 @@ class SessionInterface(QuartInterface):
         self,
         cookie: Cookie,
         storage: SessionStorage,
-        *,
-        idle: float | None = None,
-        lifetime: float | None = None,
-        refresh: float = 0.1,
-        on_outage: OnOutage = "raise",
-        data: type[Any] | Schema[Any] | None = None,
+        **options: Unpack[Options],
     ) -> None:
         self._cookie = cookie
         self._shell = asgi.SessionMiddleware(
             _serve,
             cookie,
             storage,
-            idle=idle,
-            lifetime=lifetime,
-            refresh=refresh,
-            on_outage=on_outage,
-            data=data,
+            **options,
         )
         signals.request_started.connect(self._begin)
         signals.websocket_started.connect(self._begin)
