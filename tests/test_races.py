@@ -6,33 +6,18 @@ A barrier schedules each race: every request has read the session before any of 
 
 import asyncio
 import logging
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from multiprocessing.synchronize import Barrier as ProcessBarrier
 from threading import Barrier
-from typing import NamedTuple
-from uuid import uuid4
 
 import pytest
-import redis
 
 from coatcheck import Session, session
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.storage import (
-    FileStorage,
-    KeyedStorage,
-    MemcachedStorage,
-    RedisStorage,
-    SqliteStorage,
-    SqlStorage,
-)
+from coatcheck.storage import KeyedStorage
 from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memcached import MemcachedBackend
 from coatcheck.storage.memory import MemoryBackend
 from coatcheck.testing import Clock
-from tests.engines import plain_engine
 from tests.fronts import (
     COOKIE,
     Answer,
@@ -40,7 +25,6 @@ from tests.fronts import (
     Browser,
     Front,
     Handler,
-    Wsgi,
     asgi_app,
     ask_asgi,
     ask_wsgi,
@@ -51,8 +35,6 @@ from tests.kinds import SERVER_SIDE, Made, front_of, names, storage_of
 FIFTY = 50
 PATIENCE = 60
 """Seconds after which a race is stuck."""
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(params=SERVER_SIDE, ids=names(SERVER_SIDE))
@@ -346,86 +328,3 @@ def test_a_new_deadline_is_put_on_what_was_written_meanwhile(
     overtake(front, browser.header, gets("user"), sets("fast", 1))
     clock.advance(13 * 24 * 3600)
     assert browser.ask(dict).json == {"user": 1, "fast": 1}
-
-
-# Processes
-
-
-class Place(NamedTuple):
-    """Where processes find the storage that they share."""
-
-    kind: str
-    prefix: str
-    addresses: list[str]
-
-    @contextmanager
-    def browser(self, header: str | None = None) -> Iterator[Browser]:
-        """Open a browser over a storage that this process makes for itself."""
-        with ExitStack() as stack:
-            browser = Wsgi(self._storage(stack)).browser()
-            browser.header = header
-            yield browser
-
-    def _storage(self, stack: ExitStack) -> KeyedStorage:
-        if self.kind == "file":
-            return FileStorage(self.addresses[0])
-        if self.kind == "sqlite":
-            database = SqliteStorage(f"{self.addresses[0]}/db")
-            stack.callback(database.close)
-            return database
-        if self.kind in ("postgresql", "mariadb"):
-            engine = stack.enter_context(plain_engine(self.addresses[0]))
-            return SqlStorage(engine, prefix=self.prefix)
-        if self.kind == "redis":
-            client: redis.Redis = stack.enter_context(
-                redis.Redis(unix_socket_path=self.addresses[0])
-            )
-            return RedisStorage(client, prefix=self.prefix)
-        storage = MemcachedStorage(*self.addresses, prefix=self.prefix, timeout=10)
-        assert isinstance(storage.backend, MemcachedBackend)
-        stack.callback(storage.backend.close)
-        return storage
-
-
-@pytest.fixture(params=["file", "sqlite", "redis", "memcached", "postgresql", "mariadb"])
-def place(request: pytest.FixtureRequest) -> Place:
-    """A place for sessions that several processes can reach."""
-    fixtures = {
-        "file": "tmp_path",
-        "sqlite": "tmp_path",
-        "redis": "redis_socket",
-        "memcached": "memcached_nodes",
-        "postgresql": "postgresql_url",
-        "mariadb": "mariadb_url",
-    }
-    found = request.getfixturevalue(fixtures[request.param])
-    addresses = [*found] if isinstance(found, tuple) else [str(found)]
-    return Place(request.param, f"{uuid4().hex}:", addresses)
-
-
-def work(start: ProcessBarrier, number: int, header: str, place: Place) -> None:
-    """Send twenty requests at one session, together with the other processes."""
-    with place.browser(header) as browser:
-        start.wait(PATIENCE)
-        for i in range(10):
-            browser.ask(sets(f"key{number}-{i}"))
-            browser.ask(counts)
-
-
-def test_processes_lose_no_update(place: Place) -> None:
-    """Five processes, ten keys each, and as many steps of one counter."""
-    with place.browser() as browser:
-        browser.ask(sets("user", 1))
-        start = SPAWN.Barrier(5)
-        workers = [
-            SPAWN.Process(target=work, args=(start, number, browser.header, place))
-            for number in range(5)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        assert [worker.exitcode for worker in workers] == [0] * 5
-        held = browser.ask(dict).json
-    assert held.pop("n") == FIFTY
-    assert held == {"user": 1, **{f"key{a}-{b}": True for a in range(5) for b in range(10)}}

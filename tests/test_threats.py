@@ -80,7 +80,7 @@ LINES = {
     "fifty writers lose nothing, fifty steps count fifty": [
         "test_races.py::test_fifty_writers_of_fifty_keys_lose_none",
         "test_races.py::test_fifty_steps_of_one_count_fifty",
-        "test_races.py::test_processes_lose_no_update",
+        "test_races_processes.py::test_processes_lose_no_update",
         "test_servers_http.py::test_parallel_requests_lose_nothing",
         "test_servers_http.py::test_parallel_requests_to_several_processes_lose_nothing",
     ],
