@@ -20,6 +20,7 @@ ROOMS = [
     "values",
     "record",
     "changes",
+    "defaults",
     "models",
     "schema",
     "draft",

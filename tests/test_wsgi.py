@@ -224,6 +224,39 @@ def test_a_change_after_the_request_is_loud(memory: KeyedStorage) -> None:
         kept[0]["late"] = True
 
 
+def test_a_change_after_a_body_that_stands_still_is_loud(memory: KeyedStorage) -> None:
+    """A list is the whole body: what changes once it is returned is saved by nobody."""
+    kept: list[Session] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        kept.append(environ["coatcheck.session"])
+        kept[0].get("user")
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"done"]
+
+    run(app, memory, fill(memory, user=1))
+    with pytest.raises(ResponseStarted):
+        kept[0]["late"] = True
+
+
+def test_headers_are_given_once_whatever_the_server_returns(memory: KeyedStorage) -> None:
+    """A gateway whose start_response returns nothing gets one answer, with its cookie."""
+    given: list[list[tuple[str, str]]] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ["coatcheck.session"]["user"] = 1
+        start_response("200 OK", [])
+        yield b"done"
+
+    def careless(_: str, headers: list[tuple[str, str]], __: object = None) -> Any:
+        given.append(headers)
+
+    body = session(COOKIE, memory).wsgi(app)(environ_of(None, {}), careless)
+    assert b"".join(body) == b"done"
+    body.close()  # type: ignore[attr-defined]
+    assert [dict(headers).get("Set-Cookie", "")[:9] for headers in given] == ["__session"]
+
+
 def test_a_late_change_is_loud_where_it_reaches_nothing(memory: KeyedStorage) -> None:
     """A new session, or one in a cookie: the line that changes raises."""
     cookies = CookieStorage()

@@ -29,8 +29,8 @@ REASONS = {
     f"secure=False while you develop; {_PROXY}",
     "domain": "its Domain is {cookie.domain!r}, and the request went to {host!r}: leave domain= "
     f"out to serve one host alone; {_PROXY}",
-    "path": "its Path is {cookie.path!r}, so the browser does not send it back to {path!r}: set "
-    f"path='/'; {_PROXY}",
+    "path": "its Path is {cookie.path!r}, so the browser does not send it back to the page that "
+    f"was asked for: set path='/'; {_PROXY}",
     "samesite": "it is SameSite={cookie.samesite}, and a page of another site asked: serve both "
     "from one site, or set samesite='None'",
     "expires": "its Expires was {cookie.expires}: set max_age, which counts from each response on",
@@ -111,7 +111,7 @@ def reasons(cookie: Cookie, seen: Seen, now: datetime) -> dict[str, str]:
         "samesite": cookie.samesite in ("Lax", "Strict") and framed,
         "expires": over,
     }
-    words = {"cookie": cookie, "host": host, "path": _short(seen.path)}
+    words = {"cookie": cookie, "host": host}
     return {name: REASONS[name].format(**words) for name, is_lost in lost.items() if is_lost}
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, get_args, get_origin
 
 import msgspec
 
+from coatcheck.defaults import shared_field
 from coatcheck.errors import ConfigurationError, UnstorableValue
 
 Plain = dict[str, Any]
@@ -67,12 +68,18 @@ def model_of(kind: Any) -> Model:
     """
     model = _made(kind)
     try:
-        model.dump(model.build({}).data)
+        first, second = model.build({}).data, model.build({}).data
+        model.dump(first)
     except Exception as error:
         raise ConfigurationError(
             f"{model.name} cannot be made without values, and a new visitor has none: give every "
             f"field a default that fits it ({type(error).__name__})"
         ) from error
+    if shared := shared_field(first, second):
+        raise ConfigurationError(
+            f"the default of {model.name}.{shared} is one object for all sessions, and can be "
+            "changed in place: give a default_factory that makes a new one each time"
+        )
     return model
 
 

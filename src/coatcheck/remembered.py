@@ -13,7 +13,10 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 REMEMBERED = 100
-"""Answers that are kept: of texts of up to 4096 bytes, so 4 MB at the very most."""
+"""
+Answers that are kept: of texts of up to 4096 bytes, and records made from such, which take a few
+times as much. Nobody but the application can make them larger.
+"""
 
 
 class Remembered(dict[str, Answer]):

@@ -85,6 +85,7 @@ class SessionMiddleware:
                 raise
             still = type(body) in (list, tuple) or type(body) is environ.get("wsgi.file_wrapper")
             if still or session.blank is not None:
+                response.end()
                 return body  # as it is: the server may know its length, and nothing is saved later
         return _Body(body, response)
 
@@ -112,6 +113,7 @@ class _Response:
         self._opened = opened
         self._start_response = start_response
         self._held: tuple[str, Headers, ExcInfo | None] | None = None
+        self._sent = False
         self._write: Write | None = None
 
     @property
@@ -121,7 +123,7 @@ class _Response:
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """Hold the headers back: this is the application's start_response."""
-        if self._write is not None:
+        if self._sent:
             return self._start_response(status, headers, exc_info)
         self._held = status, headers, exc_info
         return self.write
@@ -133,12 +135,13 @@ class _Response:
 
     def send_headers(self) -> Write | None:
         """Save the session and give the headers to the server, if that is still to be done."""
-        if self._write is None and self._held is not None:
+        if not self._sent and self._held is not None:
             status, headers, exc_info = self._held
             failed = exc_info is not None or int(status[:3]) >= FAILED
             headers = self._with_session(headers, failed=failed)
             given = (status, headers) if exc_info is None else (status, headers, exc_info)
             self._write = self._start_response(*given)
+            self._sent = True
         return self._write
 
     def _with_session(self, headers: Headers, *, failed: bool) -> Headers:
@@ -177,10 +180,14 @@ class _Response:
             return None
 
     def finish(self) -> None:
-        """Save what changed after the headers had left; what changes from here on is loud."""
+        """Save what changed after the headers had left."""
+        if self._session.blank is None and self._cycle.is_late(self._session):
+            self._save()
+        self.end()
+
+    def end(self) -> None:
+        """Let what changes from here on be loud: nobody would save it."""
         if self._session.blank is None:
-            if self._cycle.is_late(self._session):
-                self._save()
             self._session.draft.reach = "nothing"
 
 

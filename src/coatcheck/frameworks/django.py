@@ -238,9 +238,11 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             return
         if self._read_by is not form:
             draft.version = None  # only the form that read it knows what its version means
+        draft.note_changes_in_place()
+        changed = draft.changed
         await form.save(session)
         self._noted = len(draft.log)
-        if draft.over:
+        if draft.over and changed:
             raise UpdateError("the session ended, or got another key, in another request")
         self._session_key = draft.issued
 

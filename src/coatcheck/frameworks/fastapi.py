@@ -113,7 +113,7 @@ class RequireAuth(SecurityBase):
     def _page_to_sign_in(self, connection: HTTPConnection) -> str:
         if connection.scope["method"] != "GET":  # what was sent cannot be sent again by a redirect
             return str(self._sign_in)
-        target = quote(connection.scope["path"])
+        target = quote(connection.scope["path"], errors="replace")
         if query := connection.scope["query_string"].decode("latin-1"):
             target = f"{target}?{query}"
         return f"{self._sign_in}?next={quote(target, safe='/')}"

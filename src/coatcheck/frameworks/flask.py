@@ -189,7 +189,8 @@ class _Visit:
             self._environ[wsgi.PLACE] = session
             next(self._body)
         set_cookie = dict(self._added).get("Set-Cookie")
-        if set_cookie or self.session.accessed:
+        may_read = runs and self.session.blank is None  # a part of the body, too late to say so
+        if set_cookie or self.session.accessed or may_read:
             amend(response.headers, set_cookie)
         if runs:
             response.response = self._body

@@ -172,5 +172,6 @@ def _held(plan: Plan) -> object:
 
 def _left(session: Session, now: float) -> float:
     """Return the seconds until no copy of a cookie can carry this session any more."""
-    base = session.draft.base
-    return max(base.expires - now if base else 0.0, lifecycle.GRACE)
+    base, idle = session.draft.base, session.draft.terms.idle
+    # Another copy may have been refreshed later than this one: until now, at the latest.
+    return max(base.expires - now if base else 0.0, idle, lifecycle.GRACE)
