@@ -575,6 +575,16 @@ def test_a_stream_is_saved_before_its_headers_and_at_its_end() -> None:
     assert client.get("/cart").json == ["coat", "hat"]
 
 
+def test_a_stream_that_is_the_first_to_read_says_that_it_may() -> None:
+    """Its headers leave before its parts run, so they say so for every session there is."""
+    pages = {"/": stream_of(lambda: None, lambda: session.get("cart")), **PAGES}
+    client = application(MemoryStorage(), pages).test_client()
+    assert "Vary" not in client.get("/").headers
+    with client.session_transaction() as held:
+        held["cart"] = ["coat"]
+    assert client.get("/").headers["Vary"] == "Cookie"
+
+
 def test_what_a_client_that_leaves_did_not_hear_is_saved() -> None:
     """A server closes a stream in the middle; what was changed by then is no failure."""
     client = application(

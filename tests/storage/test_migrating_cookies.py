@@ -221,6 +221,21 @@ def test_a_copy_of_the_cookie_is_dead_after_sign_out(
     assert copy.ask(dict).json == {"user": 2}
 
 
+def test_a_copy_that_was_refreshed_later_is_dead_after_sign_out(
+    out: Front, carried: Browser, clock: Clock
+) -> None:
+    """Whoever copied the cookie could have it refreshed before the migration began."""
+    clock.advance(10 * DAY)
+    later = Wsgi(CookieStorage(clock=clock)).browser()
+    later.header = carried.header
+    later.ask(gets("user"))
+    assert later.header != carried.header
+    copy = copy_of(out, later)
+    carried.ask(destroys)
+    clock.advance(5 * DAY)
+    assert out.read(copy.value).is_new
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_copy_of_the_cookie_is_dead_after_a_new_id(
     out: Front, carried: Browser, clock: Clock, *, moved: bool
