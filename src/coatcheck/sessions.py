@@ -7,7 +7,7 @@ What a handler reads and changes during one request.
     session.destroy()                  sign out
 
 It works like a dict. Iteration, `len` and `bool` see the values; a flash is found by `get`, `[]`
-and `in` alone, so that printing a session consumes nothing.
+and `in` alone. Under the key of a value, it is the flash that is read: give it a key of its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
