@@ -187,3 +187,25 @@ def test_a_stale_cookie_never_takes_the_place_of_a_new_id(*, writes: bool) -> No
     if writes:
         slow["n"] = 1
     assert answered(cycle, slow, opened) is None
+
+
+def test_a_storage_of_ones_own_keeps_its_value_under_the_newer_secret() -> None:
+    """It renews nothing by itself, so what its cookie carries is sealed anew as it is."""
+
+    class Drawer:
+        waits = False
+
+        def read(self, value: str | None) -> Session:
+            return Session({"user": 1}, id=value) if value else Session()
+
+        def save(self, session: Session) -> str | None:
+            assert not session.modified
+            return None
+
+    before = Cookie("name", secrets=[OLDER])
+    cycle = Cycle(Cookie("name", secrets=[NEWER, OLDER]), Drawer())
+    opened = cycle.cookie.open(before.serialize("key").partition(";")[0])
+    assert opened
+    session = cycle.admit(Drawer().read(opened.text), {}, PLACE)
+    renewed = cycle.cookie.open((answered(cycle, session, opened) or "").partition(";")[0])
+    assert renewed == Opened("key", stale=False)
