@@ -41,7 +41,8 @@ from tests.test_races import (
     sets,
 )
 
-SPAWN = multiprocessing.get_context("spawn")
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])  # so that what they import is imported once
 
 ROUNDS = 10
 """Sessions that the processes of one test race for, one after another."""
@@ -175,9 +176,9 @@ class Race:
     def __init__(self, place: Place, roles: Sequence[tuple[Role, float]], rounds: int) -> None:
         with place.browser() as browser:
             self.headers = [new_session(browser) for _ in range(rounds)]
-        meeting = Meeting(SPAWN.Barrier(len(roles)), SPAWN.SimpleQueue(), self.headers)
+        meeting = Meeting(CONTEXT.Barrier(len(roles)), CONTEXT.SimpleQueue(), self.headers)
         workers = [
-            SPAWN.Process(
+            CONTEXT.Process(
                 target=take_part, args=(meeting, role, number, place._replace(ahead=ahead))
             )
             for number, (role, ahead) in enumerate(roles)
