@@ -8,6 +8,10 @@ saved when the headers are about to leave, and once more at the end if a storage
 changed since. When the application has shut down, what the storage opened is closed.
 """
 
+# Annotations stay text: those of a function inside another one are made anew on each call, and
+# took 0.2 of the 1.7 µs of a request that brings no cookie.
+from __future__ import annotations
+
 import asyncio
 import inspect
 import logging
@@ -73,7 +77,7 @@ class SessionMiddleware:
         self._set_up(app, cycle)
 
     @classmethod
-    def of(cls, app: ASGIApp, cycle: Cycle) -> "SessionMiddleware":
+    def of(cls, app: ASGIApp, cycle: Cycle) -> SessionMiddleware:
         """Return *app* with the sessions of *cycle*: for `coatcheck.session`."""
         middleware = cls.__new__(cls)
         cls._set_up(middleware, app, cycle)
@@ -84,16 +88,17 @@ class SessionMiddleware:
         self.cycle = cycle
         self.storage = getattr(cycle.storage, "aio", None) or cycle.storage
         waits = getattr(self.storage, "waits", True)
-        self._in_thread = waits and not is_async(self.storage)
+        awaited = is_async(self.storage)
+        self._waits, self._in_thread = waits or awaited, waits and not awaited
         self._starts_empty = getattr(self.storage, "starts_empty", False)
         self._seldom_waits = getattr(self.storage, "seldom_waits", False)
         self._saving: set[asyncio.Future[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""
-        if scope["type"] not in SERVED:
-            closing = self._closing(send) if scope["type"] == "lifespan" else send
-            await self.app(scope, receive, closing)
+        kind = scope["type"]
+        if kind not in SERVED:
+            await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
             return
         header = None
         for name, value in scope["headers"]:
@@ -105,7 +110,8 @@ class SessionMiddleware:
         if opened is None and self._starts_empty:
             session = cycle.begin(scope, PLACE)
         else:
-            session = cycle.admit(await self._read(opened), scope, PLACE)
+            read = self._read(opened)
+            session = cycle.admit(await read if self._waits else read, scope, PLACE)
 
         def send_saved(message: Message) -> Awaitable[None]:
             if message["type"] in STARTS:
@@ -114,7 +120,7 @@ class SessionMiddleware:
                 session.blank = cycle.late_blank
             return send(message)
 
-        if scope["type"] == "websocket":
+        if kind == "websocket":
             await self._converse(scope, receive, send_saved, session)
             return
         await self.app(scope, receive, send_saved)
@@ -136,8 +142,16 @@ class SessionMiddleware:
 
         return send_and_close
 
-    async def _read(self, opened: Opened | None) -> Session:
+    def _read(self, opened: Opened | None) -> Any:
         value = opened.text if opened else None
+        if self._waits:
+            return self._awaited(value)
+        try:
+            return self.storage.read(value)
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
+
+    async def _awaited(self, value: str | None) -> Session:
         try:
             if value and self._in_thread:
                 read = cast("Callable[[str], Session]", self.storage.read)
@@ -147,25 +161,27 @@ class SessionMiddleware:
         except BackendError as error:
             return self.cycle.outages.unread(error)
 
-    async def _start(
+    def _start(
+        self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
+    ) -> Awaitable[None]:
+        """Send the message that starts the response, with what the session adds to its headers."""
+        failed = message.get("status", 0) >= FAILED
+        if self.cycle.leaves(session, scope, PLACE, opened, failed=failed):
+            return self._save_and_start(send, scope, session, opened, message)
+        return send(_amended(message, None) if session.accessed else message)
+
+    async def _save_and_start(
         self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
     ) -> None:
-        """Save the session, and send the message that starts the response with its headers."""
-        cycle, set_cookie = self.cycle, None
-        failed = message.get("status", 0) >= FAILED
-        if cycle.leaves(session, scope, PLACE, failed=failed):
-            try:
-                value = await self._save(session) if cycle.start(session, opened) else None
-                set_cookie = cycle.answer(session, value, opened)
-            except BaseException:
-                cycle.abandon(session)  # the answer to this error is sent without a session
-                raise
-            cycle.started(session)
+        try:
+            set_cookie = self.cycle.answer(session, await self._save(session), opened)
+        except BaseException:
+            self.cycle.abandon(session)  # the answer to this error is sent without a session
+            raise
+        self.cycle.started(session)
         if set_cookie and opened is None:
-            cycle.drops.in_scope(scope)
-        if session.accessed or set_cookie:
-            message = {**message, "headers": amended(message.get("headers", ()), set_cookie)}
-        await send(message)
+            self.cycle.drops.in_scope(scope)
+        await send(_amended(message, set_cookie))
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send, session: Session) -> None:
         """Serve a WebSocket; an error that only says that the client has left is no failure."""
@@ -215,7 +231,11 @@ class SessionMiddleware:
             raise
 
 
-def _report(task: "asyncio.Future[Any]") -> None:
+def _amended(message: Message, set_cookie: str | None) -> Message:
+    return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
+
+
+def _report(task: asyncio.Future[Any]) -> None:
     """Log the error of a save that nobody waits for any more."""
     if not task.cancelled() and (error := task.exception()):
         _logger.error("saving a session failed after its request was cancelled", exc_info=error)

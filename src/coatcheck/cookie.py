@@ -164,21 +164,23 @@ class Cookie:
         return self._seal.seal(text) if self._seal else text
 
     def _opened(self, value: str) -> Opened | None:
-        opened = self._seal.open(value) if self._seal else Opened(value, stale=False)
-        if opened is None or (text := self._decoded(opened.text)) is None:
+        if self._seal is None:
+            return self._decoded(Opened(value, stale=False))  # not remembered: anybody can make it
+        opened = self._seal.open(value)
+        if opened is None:
             return None
-        decoded = opened if text is opened.text else Opened(text, opened.stale)
-        if self._seal is None or self.decode:
-            return decoded  # anybody can make it, or only the application knows what it means
-        return self._known.keep(value, decoded)
+        if self.decode:  # only the application knows what it depends on
+            return self._decoded(opened)
+        if "%" in opened.text and not self.encrypt:
+            opened = self._decoded(opened)
+        return opened and self._known.keep(value, opened)
 
-    def _decoded(self, text: str) -> str | None:
-        if self.decode:
-            try:
-                return self.decode(text)
-            except ValueError:
-                return None
-        return text if self.encrypt else headers.unescape(text)
+    def _decoded(self, opened: Opened) -> Opened | None:
+        try:
+            text = self.decode(opened.text) if self.decode else headers.unescape(opened.text)
+        except ValueError:
+            return None
+        return None if text is None else Opened(text, opened.stale)
 
     def __repr__(self) -> str:
         return f"<Cookie {self.name!r}{self._attributes}>"

@@ -129,25 +129,40 @@ class Cycle:
         return None if value is None else self.cookie.serialize(value)
 
     def leaves(
-        self, session: Session, scope: MutableMapping[str, Any], place: str, *, failed: bool
+        self,
+        session: Session,
+        scope: MutableMapping[str, Any],
+        place: str,
+        opened: Opened | None,
+        *,
+        failed: bool,
     ) -> bool:
         """
         Note that the headers are about to leave, and tell whether the session is to be saved now.
 
         Args:
+            opened: What the request's cookie held.
             failed: The handler failed, or says so by the status.
 
         Raises:
             ConfigurationError: See `check_place`.
+            UnstorableValue: A value was changed in place into what no record holds.
         """
         if scope.get(place) is not session and not failed:
             self.check_place(session, scope, place)
         if session.blank is not None:  # nobody has written to it
             session.blank = self.late_blank
             return False
+        if session.draft.reach != "client":
+            return False
         if failed:
             self.abandon(session)
-        return session.draft.reach == "client"
+            return False
+        try:
+            return self.start(session, opened)
+        except BaseException:
+            self.abandon(session)  # the answer to this error is sent without a session
+            raise
 
     def start(self, session: Session, opened: Opened | None = None) -> bool:
         """
@@ -159,12 +174,16 @@ class Cycle:
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
         """
-        session.draft.renews = opened is not None and opened.stale
-        pending = lifecycle.is_pending(session)
-        # What changes while the save waits comes too late for it, so from here on it must reach a
-        # later save, or be loud.
-        session.draft.reach = self._late_reach
-        return pending
+        draft = session.draft
+        if opened is not None and opened.stale:
+            draft.renews = True
+        if lifecycle.is_pending(session):
+            # What changes while the save waits comes too late for it, so from here on it must reach
+            # a later save, or be loud.
+            draft.reach = self._late_reach
+            return True
+        draft.reach = self._late_reach if draft.issued is not None else "nothing"
+        return False
 
     def started(self, session: Session) -> bool:
         """Note that the save is done, and tell whether the session can be saved again."""
@@ -199,10 +218,12 @@ class Cycle:
         Raises:
             ResponseStarted: A value was changed in place, and nothing can carry that any more.
         """
+        draft = session.draft
         return (
-            session.draft.reach != "client"
+            draft.touched
+            and draft.reach != "client"
             and lifecycle.is_changed(session)
-            and session.draft.reach == "record"
+            and draft.reach == "record"
         )
 
 

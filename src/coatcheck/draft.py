@@ -43,6 +43,7 @@ class Draft(msgspec.Struct):
         renews: The cookie is due anew, whatever the deadline says: an older secret sealed it.
         over: The session ended or moved away meanwhile: nothing more can be kept.
         unread: Why the session could not be read: nothing of this request is kept.
+        touched: The request changed something, or holds what it may change in place.
     """
 
     __repr__ = reveal_nothing
@@ -65,6 +66,7 @@ class Draft(msgspec.Struct):
     renews: bool = False
     over: bool = False
     unread: BackendError | None = None
+    touched: bool = False
 
     @classmethod
     def of(cls, record: Record, *, id: str, version: object, now: float) -> "Draft":
@@ -94,6 +96,7 @@ class Draft(msgspec.Struct):
             self.contents = self.contents.copy()
         change.replay(self.contents)
         self.log.append(change)
+        self.touched = True
 
     def check(self, doing: str, *, reaches: Reach = "record") -> None:
         """
@@ -123,7 +126,7 @@ class Draft(msgspec.Struct):
         if self.unread:
             raise self.unread
         self.check("destroy()")
-        self.contents, self.destroyed = Contents(), True
+        self.contents, self.destroyed, self.touched = Contents(), True, True
         self.live, self.shown, self.log = {}, {}, []
 
     def clear(self) -> None:
@@ -142,7 +145,7 @@ class Draft(msgspec.Struct):
         self.check("regenerate_id()", reaches="client")
         self.id = None
         self.moves = self.issued is not None or self.over
-        self.keeps_old = keep_old
+        self.keeps_old, self.touched = keep_old, True
 
     def update(self, change: Update) -> Any:
         """Give a key what a function makes of its value, and return that."""
@@ -180,6 +183,7 @@ class Draft(msgspec.Struct):
         value = decode(self.contents.values[key])
         if type(value) not in _FIXED:
             self.live[key] = value
+            self.touched = True
         return value
 
     def flashed(self, key: str) -> Any:
@@ -195,6 +199,7 @@ class Draft(msgspec.Struct):
             self.write(Set(key, encoded))
         if type(value) not in _FIXED:
             self.live[key] = value
+            self.touched = True
         elif self.live:
             self.live.pop(key, None)
 

@@ -54,6 +54,7 @@ class CookieFinder:
     def __init__(self, name: str) -> None:
         self._name = name
         self._first, self._later = f"{name}=", f"; {name}="
+        self._length = len(self._first)
         self._pattern = re.compile(rf"(?:^|;)[ \t]*{re.escape(name)}[ \t]*=([^;]*)")
 
     def values(self, header: str) -> list[str]:
@@ -64,9 +65,9 @@ class CookieFinder:
         beside two other cookies, where the pattern takes 1.0; the pattern is left for the rest.
         """
         if header.count(self._name) == 1:
-            at = 0 if header.startswith(self._first) else header.find(self._later) + len("; ")
+            at = 0 if header.startswith(self._first) else header.find(self._later) + 2
             if at != 1:  # 1: written in another way
-                start = at + len(self._first)
+                start = at + self._length
                 end = header.find(";", start)
                 return [(header[start:] if end < 0 else header[start:end]).strip(_AROUND)]
         return [value.strip(_AROUND) for value in self._pattern.findall(header)]
@@ -80,14 +81,14 @@ def escape(value: str) -> str:
     return quote(value, safe=_SAFE)
 
 
-def unescape(value: str) -> str | None:
-    """Undo `escape`; None if the escapes do not spell text."""
-    if "%" not in value:
-        return value
-    try:
-        return unquote(value, errors="strict")
-    except UnicodeDecodeError:
-        return None
+def unescape(value: str) -> str:
+    """
+    Undo `escape`.
+
+    Raises:
+        UnicodeDecodeError: The escapes do not spell text.
+    """
+    return unquote(value, errors="strict")
 
 
 def is_cookie_safe(value: str) -> bool:

@@ -83,6 +83,8 @@ def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
 def is_changed(session: Session) -> bool:
     """Tell whether the request did anything that is to be saved."""
     draft = session.draft
+    if not draft.touched:
+        return False
     draft.note_changes_in_place()
     if draft.destroyed or draft.unread:
         return draft.issued is not None
@@ -91,7 +93,8 @@ def is_changed(session: Session) -> bool:
 
 def is_pending(session: Session) -> bool:
     """Tell whether there is anything to save: a storage need not be asked if not."""
-    return is_changed(session) or _is_due(session.draft, session.draft.read_at)
+    draft = session.draft
+    return (draft.touched and is_changed(session)) or _is_due(draft, draft.read_at)
 
 
 def ends(session: Session) -> bool:
@@ -183,10 +186,8 @@ def _is_due(draft: Draft, now: float, record: Record | None = None) -> bool:
     """Tell whether the deadline is off by the share to refresh at, by use or by other terms."""
     record = record or draft.base
     if record is None or draft.renews:
-        return record is not None
-    terms = draft.terms
-    off = abs(terms.deadline(record.created, now) - record.expires)
-    return off > 0 and off >= terms.refresh * terms.idle
+        return draft.renews and draft.issued is not None
+    return draft.terms.renews(record.created, record.expires, now)
 
 
 def _claim(draft: Draft, now: float) -> Plan:

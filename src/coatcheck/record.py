@@ -114,6 +114,14 @@ class Terms(msgspec.Struct, frozen=True):
         idle = now + self.idle
         return idle if self.lifetime is None else min(idle, created + self.lifetime)
 
+    def renews(self, created: float, expires: float, now: float) -> bool:
+        """Tell whether a deadline is so far from where it would be now that it is to be moved."""
+        off = now + self.idle - expires if self.lifetime is None else (
+            self.deadline(created, now) - expires
+        )
+        slack = self.refresh * self.idle
+        return not -slack < off < slack and off != 0
+
 
 DEFAULT_TERMS = Terms()
 

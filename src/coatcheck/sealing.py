@@ -79,15 +79,15 @@ class Signer:
         return f"{text}.{_signature(self._keys[0], text.encode()).decode()}"
 
     def open(self, sealed: str) -> Opened | None:
-        text, dot, given = sealed.rpartition(".")
-        well_formed = dot and len(given) == _SIGNATURE and len(sealed) <= MAX_SEALED
+        text, given = sealed[: -_SIGNATURE - 1], sealed[-_SIGNATURE:]
+        well_formed = sealed[-_SIGNATURE - 1 : -_SIGNATURE] == "." and len(sealed) <= MAX_SEALED
         if not (well_formed and sealed.isascii()):
             return None
         data, signature = text.encode(), given.encode()
-        for age, key in enumerate(self._keys):
+        for key in self._keys:
             # In base64url, so that only the one canonical spelling of a signature passes.
             if hmac.compare_digest(_signature(key, data), signature):
-                return Opened(text, age > 0)
+                return Opened(text, key is not self._keys[0])
         return None
 
 

@@ -28,6 +28,8 @@ Default = TypeVar("Default")
 
 _NOTHING = Contents()
 
+_new = object.__new__
+
 
 class Session(MutableMapping[str, Value], Generic[Data]):
     """
@@ -67,14 +69,14 @@ class Session(MutableMapping[str, Value], Generic[Data]):
     @classmethod
     def of(cls, draft: Draft) -> "Session":
         """Return the session that shows *draft*: for storages."""
-        session = cls.__new__(cls)
+        session = _new(cls)
         session.blank, session.accessed, session.draft = None, False, draft
         return session
 
     @classmethod
     def nobodys(cls, blank: Blank) -> "Session":
         """Return a session that holds nothing, and has no draft until somebody writes."""
-        session = cls.__new__(cls)
+        session = _new(cls)
         session.blank, session.accessed = blank, False
         return session
 

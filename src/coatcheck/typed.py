@@ -62,6 +62,7 @@ class TypedDraft(Draft, kw_only=True):
             built = self.schema.build(self.contents)
             self.schema.warn(built)
             self.built, self.noted = built.data, self._encoded(built.data)
+            self.touched = True
         return self.built
 
     def replace_data(self, data: Any, /) -> None:

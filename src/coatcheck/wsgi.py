@@ -147,10 +147,11 @@ class _Response:
     def _with_session(self, headers: Headers, *, failed: bool) -> Headers:
         """Save the session, and return the headers with what it adds to them."""
         session = self._session
-        savable = self._cycle.leaves(session, self._environ, PLACE, failed=failed)
-        set_cookie = self._saved() if savable else None
-        if set_cookie and self._opened is None:
-            self._cycle.drops.in_environ(self._environ)
+        cycle, opened = self._cycle, self._opened
+        pending = cycle.leaves(session, self._environ, PLACE, opened, failed=failed)
+        set_cookie = self._saved() if pending else None
+        if set_cookie and opened is None:
+            cycle.drops.in_environ(self._environ)
         if not (session.accessed or set_cookie):
             return headers
         # What the session changes is turned into bytes and back; the rest goes by as it is.
@@ -164,8 +165,7 @@ class _Response:
         """Save the session, and return the Set-Cookie header value that the response needs."""
         session, cycle = self._session, self._cycle
         try:
-            value = self._save() if cycle.start(session, self._opened) else None
-            set_cookie = cycle.answer(session, value, self._opened)
+            set_cookie = cycle.answer(session, self._save(), self._opened)
         except BaseException:
             cycle.abandon(session)  # the answer to this error is sent without a session
             raise

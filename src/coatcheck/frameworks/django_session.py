@@ -17,7 +17,7 @@ LONGEST = 100 * 365 * 24 * 3600.0
 
 def nothing(now: float) -> Session:
     """Return a session that holds nothing, and gets an id and a record with its first save."""
-    return Session.of(Draft(base=empty_record(now), moves=True))
+    return Session.of(Draft(base=empty_record(now), moves=True, touched=True))
 
 
 def empty_record(now: float) -> Record:
