@@ -88,7 +88,7 @@ class Cycle:
             raise _twice()
         admitted = scope[place] = lifecycle.admit(session, self.terms, blank=self.blank)
         if self.schema is not None and admitted.blank is None:
-            admitted.draft = TypedDraft.under(admitted.draft, self.schema)
+            admitted.made = TypedDraft.under(admitted.draft, self.schema)
         return admitted
 
     def begin(self, scope: MutableMapping[str, Any], place: str) -> Session:
@@ -153,7 +153,7 @@ class Cycle:
         if session.blank is not None:  # nobody has written to it
             session.blank = self.late_blank
             return False
-        if session.draft.reach != "client":
+        if session.made.reach != "client":
             return False
         if failed:
             self.abandon(session)

@@ -67,7 +67,7 @@ def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
         blank: Makes the draft of a session that holds nothing yet.
     """
     if session.blank is None:
-        draft = session.draft
+        draft = session.made
         base = draft.base
         if base and (
             base.owner not in (terms.owner, NOBODY)

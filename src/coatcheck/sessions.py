@@ -12,7 +12,7 @@ and `in` alone. Under the key of a value, it is the flash that is read: give it 
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from coatcheck.changes import Flash, Unset, Update
 from coatcheck.draft import Blank, Draft
@@ -45,32 +45,30 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         UnstorableValue: *data* holds what no session can.
     """
 
-    __slots__ = ("accessed", "blank", "draft")
+    __slots__ = ("accessed", "blank", "made")
 
     accessed: bool  # whether the response depends on it
     blank: Blank | None  # makes the draft; None once it is made
-    draft: Draft
+    made: Draft  # that draft, where blank is None
 
     def __init__(self, data: Mapping[str, Value] | None = None, *, id: str | None = None) -> None:
         self.blank, self.accessed = Draft, False
         if data or id is not None:
             values = {key: encode(key, value) for key, value in (data or {}).items()}
-            self.blank, self.draft = None, Draft(Contents(values=values), issued=id, id=id)
+            self.blank, self.made = None, Draft(Contents(values=values), issued=id, id=id)
 
-    if not TYPE_CHECKING:  # or every misspelled attribute would pass for a draft
-
-        def __getattr__(self, name: str) -> Draft:
-            """Make the draft when first asked for it: a visitor who only looks needs none."""
-            if name != "draft" or self.blank is None:
-                raise AttributeError(f"a session has no attribute {name!r}")
-            self.draft, self.blank = self.blank(), None
-            return self.draft
+    @property
+    def draft(self) -> Draft:
+        """What storages and the middleware read; made when first asked for."""
+        if self.blank is not None:  # a visitor who only looks needs none
+            self.made, self.blank = self.blank(), None
+        return self.made
 
     @classmethod
     def of(cls, draft: Draft) -> "Session":
         """Return the session that shows *draft*: for storages."""
         session = _new(cls)
-        session.blank, session.accessed, session.draft = None, False, draft
+        session.blank, session.accessed, session.made = None, False, draft
         return session
 
     @classmethod
@@ -89,7 +87,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         self.accessed = True
         if self.blank is not None:
             return default
-        draft = self.draft
+        draft = self.made
         try:
             return draft.flashed(key) if key in draft.shown else draft.value(key)
         except KeyError:
@@ -217,7 +215,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
     def _contents(self) -> Contents:
         """What the session holds, to be read only; nobody's needs no draft for that."""
         self.accessed = True
-        return _NOTHING if self.blank is not None else self.draft.held
+        return _NOTHING if self.blank is not None else self.made.held
 
     def __getitem__(self, key: str) -> Value:
         draft = self._used
@@ -235,7 +233,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         draft.live.pop(key, None)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._contents.values or (self.blank is None and key in self.draft.shown)
+        return key in self._contents.values or (self.blank is None and key in self.made.shown)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._contents.values)
