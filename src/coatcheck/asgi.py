@@ -173,14 +173,16 @@ class SessionMiddleware:
     async def _save_and_start(
         self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
     ) -> None:
+        cycle = self.cycle
         try:
-            set_cookie = self.cycle.answer(session, await self._save(session), opened)
+            value = await self._save(session) if self._waits else self._save_now(session)
+            set_cookie = cycle.answer(session, value, opened)
         except BaseException:
-            self.cycle.abandon(session)  # the answer to this error is sent without a session
+            cycle.abandon(session)  # the answer to this error is sent without a session
             raise
-        self.cycle.started(session)
+        cycle.started(session)
         if set_cookie and opened is None:
-            self.cycle.drops.in_scope(scope)
+            cycle.drops.in_scope(scope)
         await send(_amended(message, set_cookie))
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send, session: Session) -> None:
@@ -202,6 +204,13 @@ class SessionMiddleware:
             if self.cycle.is_late(session):
                 await self._save(session)
             session.draft.reach = "nothing"
+
+    def _save_now(self, session: Session) -> str | None:
+        try:
+            return cast("str | None", self.storage.save(session))
+        except BackendError as error:
+            self.cycle.outages.unsaved(session, error)
+            return None
 
     async def _save(self, session: Session) -> str | None:
         """Save; once begun, a save goes on to its end, whatever becomes of the request."""

@@ -112,14 +112,13 @@ def commit(session: Session, now: float) -> Plan | None:
         RecordTooLarge: The session outgrew a record.
     """
     draft = session.draft
-    draft.note_changes_in_place()
+    if draft.touched:
+        draft.note_changes_in_place()
     if draft.over and not draft.moves:
         return _dropped(draft, "it ended or moved to another id")
     if draft.base is None:
         return None if draft.contents.empty else _claim(draft, now)
-    if draft.log or draft.moves or _is_due(draft, now):
-        return _replace(draft, draft.base, draft.contents, draft.version, now)
-    return None
+    return _replace(draft, draft.base, draft.contents, draft.version, now)
 
 
 def rebase(session: Session, stored: Stored | None, now: float) -> Plan | None:
@@ -130,9 +129,7 @@ def rebase(session: Session, stored: Stored | None, now: float) -> Plan | None:
         return _dropped(draft, "another request ended it")
     if isinstance(record, Record):
         contents = _replayed(draft, record.copy())
-        if draft.log or draft.moves or _is_due(draft, now, record):
-            return _replace(draft, record, contents, stored.version, now)
-        return None
+        return _replace(draft, record, contents, stored.version, now)
     # Another request regenerated the id. If this one does too, it keeps what it wrote itself, and
     # nothing of the session that has moved on.
     if draft.moves and not (contents := _replayed(draft, Contents())).empty:
@@ -200,6 +197,8 @@ def _replace(
     draft: Draft, record: Record, contents: Contents, version: object, now: float
 ) -> Plan | None:
     renews = draft.moves or _is_due(draft, now, record)
+    if not (renews or draft.log):
+        return None
     expires = draft.terms.deadline(record.created, now) if renews else record.expires
     if expires <= now:
         return _dropped(draft, "it reached the end of its lifetime")
