@@ -87,9 +87,10 @@ class SessionMiddleware:
         self.app = app
         self.cycle = cycle
         self.storage = getattr(cycle.storage, "aio", None) or cycle.storage
-        waits = getattr(self.storage, "waits", True)
         awaited = is_async(self.storage)
+        waits = getattr(self.storage, "waits", True)
         self._waits, self._in_thread = waits or awaited, waits and not awaited
+        self._read: Any = self._read_in_thread if self._in_thread else self.storage.read
         self._starts_empty = getattr(self.storage, "starts_empty", False)
         self._seldom_waits = getattr(self.storage, "seldom_waits", False)
         self._saving: set[asyncio.Future[Any]] = set()
@@ -110,8 +111,13 @@ class SessionMiddleware:
         if opened is None and self._starts_empty:
             session = cycle.begin(scope, PLACE)
         else:
-            read = self._read(opened)
-            session = cycle.admit(await read if self._waits else read, scope, PLACE)
+            try:
+                found = self._read(opened.text if opened else None)
+                if hasattr(found, "__await__"):
+                    found = await found
+            except BackendError as error:
+                found = cycle.outages.unread(error)
+            session = cycle.admit(found, scope, PLACE)
 
         def send_saved(message: Message) -> Awaitable[None]:
             if message["type"] in STARTS:
@@ -142,24 +148,8 @@ class SessionMiddleware:
 
         return send_and_close
 
-    def _read(self, opened: Opened | None) -> Any:
-        value = opened.text if opened else None
-        if self._waits:
-            return self._awaited(value)
-        try:
-            return self.storage.read(value)
-        except BackendError as error:
-            return self.cycle.outages.unread(error)
-
-    async def _awaited(self, value: str | None) -> Session:
-        try:
-            if value and self._in_thread:
-                read = cast("Callable[[str], Session]", self.storage.read)
-                return await asyncio.to_thread(read, value)
-            session = self.storage.read(value)
-            return session if isinstance(session, Session) else await session
-        except BackendError as error:
-            return self.cycle.outages.unread(error)
+    def _read_in_thread(self, value: str | None) -> Any:
+        return asyncio.to_thread(self.storage.read, value) if value else self.storage.read(value)
 
     def _start(
         self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message

@@ -116,8 +116,10 @@ class Terms(msgspec.Struct, frozen=True):
 
     def renews(self, created: float, expires: float, now: float) -> bool:
         """Tell whether a deadline is so far from where it would be now that it is to be moved."""
-        off = now + self.idle - expires if self.lifetime is None else (
-            self.deadline(created, now) - expires
+        off = (
+            now + self.idle - expires
+            if self.lifetime is None
+            else (self.deadline(created, now) - expires)
         )
         slack = self.refresh * self.idle
         return not -slack < off < slack and off != 0

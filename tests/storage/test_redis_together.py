@@ -18,7 +18,7 @@ Scene = Callable[[redis.asyncio.Redis, Together], Awaitable[None]]
 async def asked_together(socket: str) -> AsyncIterator[tuple[Any, Together]]:
     client = redis.asyncio.Redis(unix_socket_path=socket)
     try:
-        yield client, Together(client)
+        yield client, Together(client, refused=ResponseError)
     finally:
         await client.aclose()
 
@@ -57,14 +57,68 @@ def test_requests_at_once_share_connections(redis_socket: str) -> None:
     asyncio.run(scene())
 
 
+async def calls(client: Any) -> dict[str, int]:
+    found: dict[str, dict[str, int]] = await client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stats["calls"] for name, stats in found.items()}
+
+
+async def read_together(together: Together, name: str, number: int) -> list[Any]:
+    """Ask for so many keys at once, beside a command that is no read."""
+    reads = (together.ask("GET", f"{name}:{n}") for n in range(number))
+    _, *answers = await asyncio.gather(together.ask("PING"), *reads, together.ask("ECHO", "x"))
+    return answers
+
+
+def test_reads_at_once_are_one_command(redis_socket: str) -> None:
+    """The server counts one MGET, whose answers are everybody's own; what else was asked stays."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (client, together):
+            await client.mset({f"many:{n}": n for n in range(9)})
+            await client.config_resetstat()
+            assert await read_together(together, "many", 10) == [
+                *(b"%d" % n for n in range(9)),
+                None,
+                b"x",
+            ]
+            counted = await calls(client)
+            assert (counted["mget"], counted.get("get", 0)) == (1, 0)
+
+    asyncio.run(scene())
+
+
+def test_who_may_not_read_many_keys_reads_them_one_by_one(redis_socket: str) -> None:
+    """A user of the server with the right to GET alone is served as before, and asked once."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (client, _):
+            await client.set("few:0", "there")
+            rights = ["on", ">word", "~*", "+get", "+ping", "+echo"]
+            await client.execute_command("ACL", "SETUSER", "reader", "reset", *rights)
+            reader = redis.asyncio.Redis(
+                unix_socket_path=redis_socket, username="reader", password="word"
+            )
+            together = Together(reader, refused=ResponseError)
+            await client.config_resetstat()
+            for _ in range(2):
+                assert await read_together(together, "few", 3) == [b"there", None, None, b"x"]
+            counted = await client.info("commandstats")
+            assert counted["cmdstat_mget"]["rejected_calls"] == 1
+            assert counted["cmdstat_get"]["calls"] == 6
+            await reader.aclose()
+
+    asyncio.run(scene())
+
+
 def test_an_error_is_the_answer_of_its_own_command_alone(redis_socket: str) -> None:
     """One command that the server refuses does not fail the others of its pipeline."""
 
     async def scene() -> None:
-        async with asked_together(redis_socket) as (_, together):
+        async with asked_together(redis_socket) as (client, together):
+            await client.rpush("together:list", "x")
             answers = await asyncio.gather(
                 together.ask("PING"),
-                together.ask("GET"),
+                together.ask("INCR", "together:list"),
                 together.ask("ECHO", "still here"),
                 return_exceptions=True,
             )

@@ -15,8 +15,9 @@ them to it.
 
 import inspect
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from hashlib import sha1
+from importlib import import_module
 from secrets import token_bytes
 from typing import Any, Protocol, TypeGuard, cast, overload
 
@@ -126,7 +127,7 @@ class AsyncRedisBackend:
     def __init__(self, client: AsyncClient) -> None:
         _check(client)
         one = hasattr(client, "connection_pool")  # a client of a cluster has one for each server
-        self._ask = Together(cast("PipelineClient", client)).ask if one else client.execute_command
+        self._ask = _together(client) if one else client.execute_command
         self._errors = _errors_of(client)
         self._has_ifeq = True
 
@@ -231,10 +232,20 @@ def _check(client: Any) -> None:
 
 def _errors_of(client: object) -> tuple[type[Exception], ...]:
     """Return what a client raises when its server fails, whichever library it comes from."""
+    library = _library_of(client)
+    roots = (getattr(library, name) for name in _ROOTS[library.__package__])
+    return (*roots, OSError, TimeoutError)
+
+
+def _together(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
+    refused = _library_of(client).ResponseError
+    return Together(cast("PipelineClient", client), refused=refused).ask
+
+
+def _library_of(client: object) -> Any:
+    """Return the exceptions of the library that a client comes from."""
     for kind in type(client).__mro__:
         library = kind.__module__.partition(".")[0]
         if library in _ROOTS:
-            errors = __import__(f"{library}.exceptions", fromlist=["exceptions"])
-            roots = (getattr(errors, name) for name in _ROOTS[library])
-            return (*roots, OSError, TimeoutError)
+            return import_module(f"{library}.exceptions")
     raise ConfigurationError(f"{type(client).__name__} is no client of redis-py or valkey-py")
