@@ -12,6 +12,7 @@ one connection (SQLite: WAL, synchronous NORMAL, a commit for each write), one e
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter_ns
@@ -33,8 +34,8 @@ RECORDS = [
 ]
 """As long as a record. Writing what is there is no write: SQLite leaves the page as it is."""
 
-KEY = "coatcheck:" + "0" * 56
-"""As long as a key, without the eight digits that tell them apart."""
+PREFIX = "coatcheck:"
+"""What goes before a key; the rest is a digest, so that clients in turn lie nowhere in order."""
 
 records = cycle(RECORDS)
 
@@ -44,7 +45,7 @@ Async = Callable[[str], Awaitable[object]]
 
 def names(clients: int) -> dict[str, list[str]]:
     """Return the keys of one client, and of many."""
-    many = [f"{KEY}{client:08}" for client in range(clients)]
+    many = [PREFIX + sha256(b"%d" % client).hexdigest() for client in range(clients)]
     return {"warm": many[:1], "cold": many}
 
 

@@ -219,22 +219,40 @@ class SessionMiddleware:
             return None
 
     async def _to_the_end(self, saving: Awaitable[str | None]) -> str | None:
-        task = asyncio.ensure_future(saving)
+        """Wait for a save that is a task of its own, so that it outlives a cancelled request."""
+        loop = asyncio.get_running_loop()
+        saved: asyncio.Future[str | None] = loop.create_future()
+        task = loop.create_task(_save_into(saved, saving))
         self._saving.add(task)  # the loop itself holds tasks weakly
         task.add_done_callback(self._saving.discard)
         try:
-            return await asyncio.shield(task)
+            return await saved
         except asyncio.CancelledError:
             await asyncio.wait([task])
-            _report(task)
             raise
+
+
+async def _save_into(saved: asyncio.Future[str | None], saving: Awaitable[str | None]) -> None:
+    """
+    Tell *saved* how a save ends, or the log, if nobody waits for it any more.
+
+    In place of `asyncio.shield`, which takes one turn more of the event loop: 4 µs of 16.
+    """
+    try:
+        value = await saving
+    except asyncio.CancelledError:
+        saved.cancel()
+    except BaseException as error:
+        if saved.cancelled():
+            _logger.error(
+                "saving a session failed after its request was cancelled", exc_info=error
+            )
+        else:
+            saved.set_exception(error)
+    else:
+        if not saved.cancelled():
+            saved.set_result(value)
 
 
 def _amended(message: Message, set_cookie: str | None) -> Message:
     return {**message, "headers": amended(message.get("headers", ()), set_cookie)}
-
-
-def _report(task: asyncio.Future[Any]) -> None:
-    """Log the error of a save that nobody waits for any more."""
-    if not task.cancelled() and (error := task.exception()):
-        _logger.error("saving a session failed after its request was cancelled", exc_info=error)
