@@ -165,10 +165,10 @@ def marker(now: float) -> bytes:
     return pack(Moved(now + GRACE))
 
 
-def readable(data: bytes) -> Record | Moved | None:
-    """Return the record that *data* is, whatever its deadline, or None if it is damaged."""
+def readable(data: bytes, start: int = 0) -> Record | Moved | None:
+    """Return the record that *data* is from *start* on, living or not; None if it is damaged."""
     try:
-        return unpack(data)
+        return unpack(data, start)
     except Unreadable as damage:
         _logger.warning("a session counts as absent: %s", damage)
         return None

@@ -148,14 +148,15 @@ def pack(record: Record | Moved) -> bytes:
     return data
 
 
-def unpack(data: bytes) -> Record | Moved:
+def unpack(data: bytes, start: int = 0) -> Record | Moved:
     """
-    Return what `pack` made *data* from.
+    Return what `pack` made *data* from, but for the bytes before *start*.
 
     Raises:
         Unreadable: It is truncated, damaged, too large, or of a format this version does not know.
     """
-    kind, body = data[:1], data[1:]  # for a record's size, a copy is faster than a view
+    body_at = start + 1
+    kind, body = data[start:body_at], data[body_at:]  # for a record, a copy is faster than a view
     try:
         if kind == _SESSION and len(data) <= LIMIT:
             return _record_decoder.decode(body)

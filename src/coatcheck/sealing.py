@@ -38,6 +38,7 @@ SHORT_SECRET = 32
 """Characters below which a secret draws a warning: 16 random bytes as hex are 32."""
 
 _SIGNATURE = 43  # characters: 32 bytes as unpadded base64url
+_DOT, _SIGNED = -_SIGNATURE - 1, -_SIGNATURE  # where in a signed text it ends
 _NONCE = 12  # bytes: NIST SP 800-38D, 5.2.1.1
 _TAG = 16  # bytes
 
@@ -79,15 +80,16 @@ class Signer:
         return f"{text}.{_signature(self._keys[0], text.encode()).decode()}"
 
     def open(self, sealed: str) -> Opened | None:
-        text, given = sealed[: -_SIGNATURE - 1], sealed[-_SIGNATURE:]
-        well_formed = sealed[-_SIGNATURE - 1 : -_SIGNATURE] == "." and len(sealed) <= MAX_SEALED
-        if not (well_formed and sealed.isascii()):
+        if len(sealed) > MAX_SEALED or not sealed.isascii():
             return None
-        data, signature = text.encode(), given.encode()
+        data = sealed.encode()
+        if data[_DOT:_SIGNED] != b".":
+            return None
+        text, signature = data[:_DOT], data[_SIGNED:]
         for key in self._keys:
             # In base64url, so that only the one canonical spelling of a signature passes.
-            if hmac.compare_digest(_signature(key, data), signature):
-                return Opened(text, key is not self._keys[0])
+            if hmac.compare_digest(_signature(key, text), signature):
+                return Opened(sealed[:_DOT], key is not self._keys[0])
         return None
 
 

@@ -65,7 +65,7 @@ class CookieStorage:
         packed = unpack_base64url(value)
         if packed is None or len(packed) <= ID_BYTES:
             return None
-        record = lifecycle.readable(packed[ID_BYTES:])
+        record = lifecycle.readable(packed, ID_BYTES)
         return self._known.keep(value, record) if isinstance(record, Record) else None
 
 

@@ -99,6 +99,9 @@ class Together:
         return answers
 
     async def _answers(self, commands: list[Command]) -> list[Any]:
+        if len(commands) == 1:
+            (command,) = commands
+            return [await self._client.execute_command(*command.args, **command.options)]
         pipeline = self._client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command.args, **command.options)
