@@ -244,9 +244,7 @@ async def _save_into(saved: asyncio.Future[str | None], saving: Awaitable[str | 
         saved.cancel()
     except BaseException as error:
         if saved.cancelled():
-            _logger.error(
-                "saving a session failed after its request was cancelled", exc_info=error
-            )
+            _logger.exception("saving a session failed after its request was cancelled")
         else:
             saved.set_exception(error)
     else:
