@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bars, growth, in_process, machine, over_http, report, servers
+from benchmarks import bars, growth, in_process, machine, over_http, report, servers, sizes
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "latest.json"
@@ -78,7 +78,7 @@ def _whole(rows: list[Any], judged: list[Any], pace: Pace, rounds: int) -> dict[
         "in process": rows,
         "http": over_http.run(rounds=pace.http_rounds, seconds=pace.http_seconds),
         "growth": growth.run(pace.sessions, batches=pace.batches),
-        "sizes": growth.sizes(batches=pace.batches),
+        "sizes": sizes.run(batches=pace.batches),
     }
 
 

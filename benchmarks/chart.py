@@ -22,20 +22,23 @@ STYLE = """
   .peer { fill: #7b8794 } .peer.light { fill: #bcc5ce }
   .line { fill: none; stroke-width: 2.25; stroke-linejoin: round }
   .a { stroke: #0f766e } .b { stroke: #b45309 } .c { stroke: #6d4fc4 } .d { stroke: #c0362c }
-  .e { stroke: #2563a8 }
+  .e { stroke: #2563a8 } .f { stroke: #a3327a } .g { stroke: #5b6875 }
   .fa { fill: #0f766e } .fb { fill: #b45309 } .fc { fill: #6d4fc4 } .fd { fill: #c0362c }
-  .fe { fill: #2563a8 }
+  .fe { fill: #2563a8 } .ff { fill: #a3327a } .fg { fill: #5b6875 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6eaee } .card { fill: #171c22; stroke: #2b333c } .soft { fill: #9aa7b4 }
     .grid { stroke: #2b333c }
     .ours { fill: #2cb5a5 } .ours.light { fill: #1a6d64 }
     .peer { fill: #8592a0 } .peer.light { fill: #4b5763 }
     .a { stroke: #2cb5a5 } .b { stroke: #e09b3d } .c { stroke: #a58bf0 } .d { stroke: #f0786e }
-    .e { stroke: #6aa9ee }
+    .e { stroke: #6aa9ee } .f { stroke: #e583c2 } .g { stroke: #9aa7b4 }
     .fa { fill: #2cb5a5 } .fb { fill: #e09b3d } .fc { fill: #a58bf0 } .fd { fill: #f0786e }
-    .fe { fill: #6aa9ee }
+    .fe { fill: #6aa9ee } .ff { fill: #e583c2 } .fg { fill: #9aa7b4 }
   }
 """
+
+COLOURS = "abcdefg"
+"""Of lines; one that has none is not drawn."""
 
 WIDTH = 760
 MARGIN = 24
@@ -143,7 +146,7 @@ def lines(title: str, subtitle: str, panels: Sequence[tuple[str, Sequence[Line]]
             for power in range(math.ceil(first), math.floor(last) + 1)
         ]
         ends = _apart([up(line.points[-1][1]) for line in drawn])
-        for line, colour, end in zip(drawn, "abcde", ends, strict=False):
+        for line, colour, end in zip(drawn, COLOURS, ends, strict=False):
             path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points)
             parts.append(f'<polyline class="line {colour}" points="{path}"/>')
             parts += [

@@ -23,7 +23,8 @@ AGAINST = {
 def wanted(only: set[str] | None, place: Place) -> list[Subject]:
     """Return the subjects to measure, the reference first."""
     found = [subjects.starlette(), *floor.subjects()]
-    found += [storages.made(key, place).subject for key in storages.OURS if is_wanted(key, only)]
+    ours = [key for key in storages.OURS if is_wanted(key, only) and storages.can_be_made(key)]
+    found += [storages.made(key, place).subject for key in ours]
     return found + [make(place) for key, make in peers.PEERS.items() if is_wanted(key, only)]
 
 

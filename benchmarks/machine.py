@@ -7,9 +7,13 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.servers import program
+
 PACKAGES = [
     "aiohttp",
     "aiohttp-session",
+    "asyncmy",
+    "asyncpg",
     "beaker",
     "coatcheck",
     "cryptography",
@@ -25,6 +29,7 @@ PACKAGES = [
     "msgspec",
     "pymemcache",
     "redis",
+    "sqlalchemy",
     "starlette",
     "starsessions",
     "uvicorn",
@@ -34,6 +39,8 @@ PACKAGES = [
 PROGRAMS = {
     "Redis": ("redis-server", "--version"),
     "Memcached": ("memcached", "--version"),
+    "PostgreSQL": ("postgres", "--version"),
+    "MariaDB": ("mariadbd", "--version"),
     "wrk": ("wrk", "--version"),
 }
 
@@ -63,11 +70,11 @@ def _processor() -> str:
 
 def _programs() -> dict[str, str]:
     found = {}
-    for name, command in PROGRAMS.items():
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
+    for name, (command, option) in PROGRAMS.items():
+        path = program(command)
+        if path is None:
             continue
-        if number := re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr):
+        done = subprocess.run([path, option], capture_output=True, text=True, check=False)
+        if number := re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr):
             found[name] = number[0]
     return found

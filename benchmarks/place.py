@@ -6,7 +6,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import servers
+from benchmarks import databases, servers
+
+SERVERS = {
+    "redis": servers.redis,
+    "memcached": servers.memcached,
+    "postgresql": databases.postgresql,
+    "mariadb": databases.mariadb,
+}
 
 
 @dataclass
@@ -18,10 +25,9 @@ class Place:
     started: dict[str, str] = field(default_factory=dict)
 
     def server(self, name: str) -> str:
-        """Return the path of the socket of "redis" or "memcached"."""
+        """Return the path of the socket of one of `SERVERS`; PostgreSQL: of the folder it is in."""
         if name not in self.started:
-            run = {"redis": servers.redis, "memcached": servers.memcached}[name]
-            self.started[name] = self.stack.enter_context(run(self.folder))
+            self.started[name] = self.stack.enter_context(SERVERS[name](self.folder))
         return self.started[name]
 
 

@@ -45,10 +45,10 @@ def _starlette() -> Any:
     return SessionMiddleware(routed, work.SECRET, max_age=work.LIFE, https_only=True)
 
 
-def _cookie() -> Any:
+def _cookie(*, encrypt: bool = False) -> Any:
     from coatcheck.storage import CookieStorage
 
-    return _sessions(CookieStorage())
+    return _sessions(CookieStorage(), encrypt=encrypt)
 
 
 def _memory() -> Any:
@@ -69,6 +69,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "bare": lambda: bare,
     "starlette": _starlette,
     "cookie": _cookie,
+    "encrypted": lambda: _cookie(encrypt=True),
     "memory": _memory,
     "redis": _redis,
 }
@@ -77,6 +78,7 @@ NAMES = {
     "bare": "no sessions",
     "starlette": "Starlette SessionMiddleware",
     "cookie": "coatcheck, signed cookie",
+    "encrypted": "coatcheck, encrypted cookie",
     "memory": "coatcheck, memory",
     "redis": "coatcheck, Redis",
 }

@@ -1,4 +1,4 @@
-"""Redis and Memcached of our own: on sockets in a folder, and on another core than ours."""
+"""Servers of our own: on sockets in a folder, and on another core than ours."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGTERM, Signals
 
 PATIENCE = 20
 """Seconds that a server may take to come up."""
@@ -32,24 +33,42 @@ def memcached(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def running(*command: str, ready: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server on every core but ours, until the block ends; *ready* is its socket."""
-    program = shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
+def running(
+    *command: str, ready: Path, user: str | None = None, ending: Signals = SIGTERM
+) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    Run a server on every core but ours, until the block ends.
+
+    Args:
+        ready: Its socket.
+        user: Who runs it; None: whoever runs the benchmark.
+        ending: The signal that ends it.
+    """
+    path = program(command[0])
+    if path is None:
         raise SystemExit(f"{command[0]} is not installed: run benchmarks/install")
     process = subprocess.Popen(
-        [program, *command[1:]],
+        [path, *command[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=leave_our_core,
+        user=user,
+        cwd="/",
     )
     try:
         _wait_for(ready, process)
         yield process
     finally:
-        process.terminate()
+        process.send_signal(ending)
         process.wait(PATIENCE)
+
+
+def program(name: str) -> str | None:
+    """Return the path of a program, if it is installed; Debian keeps PostgreSQL's off the PATH."""
+    newest_first = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    places = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, newest_first)]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 def pin() -> None:

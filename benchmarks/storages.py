@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import databases
 from benchmarks.loop import wait
 from benchmarks.place import Place
 from benchmarks.subjects import Subject, ours
@@ -20,8 +21,9 @@ class Made:
 
     def close(self) -> None:
         """Release what the storage opened."""
-        for storage in (self.storage, getattr(self.storage, "aio", None)):
-            close = getattr(storage, "close", None)
+        engine = getattr(getattr(self.storage, "backend", None), "engine", None)
+        for opened in (self.storage, getattr(self.storage, "aio", None), engine):
+            close = getattr(opened, "close", None) or getattr(opened, "dispose", None)
             closed = close() if close else None
             if inspect.isawaitable(closed):
                 wait(_finished(closed))
@@ -63,6 +65,29 @@ def _files(place: Place, _: int) -> Any:
     return FileStorage(place.folder / "files")
 
 
+def _postgresql(place: Place, _: int) -> Any:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    url = f"postgresql+asyncpg://coatcheck@/postgres?host={place.server('postgresql')}"
+    return _in_a_table(create_async_engine(url))
+
+
+def _mariadb(place: Place, _: int) -> Any:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    socket = place.server("mariadb")
+    url = f"mysql+asyncmy://coatcheck:secret@/coatcheck?unix_socket={socket}"
+    return _in_a_table(create_async_engine(url, isolation_level="AUTOCOMMIT"))
+
+
+def _in_a_table(engine: Any) -> Any:
+    from coatcheck.storage import SqlStorage
+
+    storage = SqlStorage(engine)
+    wait(storage.create_table())
+    return storage
+
+
 def _cookie(_: Place, __: int) -> Any:
     from coatcheck.storage import CookieStorage
 
@@ -75,10 +100,17 @@ OURS: dict[str, tuple[str, Callable[[Place, int], Any]]] = {
     "memory": ("memory", _memory),
     "sqlite": ("SQLite", _sqlite),
     "files": ("files", _files),
+    "postgresql": ("PostgreSQL", _postgresql),
+    "mariadb": ("MariaDB", _mariadb),
     "redis": ("Redis", _redis),
     "memcached": ("Memcached", _memcached),
 }
 """What a storage is called, and what makes it."""
+
+
+def can_be_made(key: str) -> bool:
+    """Tell whether the database of a storage is installed; says so, once, if it is not."""
+    return key not in databases.SERVERS or databases.is_there(key)
 
 
 def made(key: str, place: Place, *, sessions: int = 100_000) -> Made:

@@ -1,0 +1,139 @@
+"""
+How many sessions come into a storage, and how much space they take there.
+
+Sessions are stored as the storage itself would, but by the bare client where that is faster. Space
+is that of the process, of files, or what the server itself says.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from secrets import randbits, token_bytes
+from time import time
+from typing import Any
+
+from benchmarks import work
+from benchmarks.loop import wait
+from benchmarks.place import Place
+
+Store = Callable[[list[str]], None]
+"""Stores a session under each key."""
+
+Made = tuple[Store, Callable[[], int]]
+"""That, and what returns the bytes that they take."""
+
+TABLE = "coatcheck_sessions"
+
+TAKEN = f"""
+SELECT data_length + index_length FROM information_schema.tables
+WHERE table_schema = 'coatcheck' AND table_name = '{TABLE}'
+"""
+"""What MariaDB says, as of the last ANALYZE TABLE: pages of rows and of the index."""
+
+
+def _by_backend(grown: Any) -> Store:
+    backend, record = grown.made.storage.backend, grown.record
+
+    def store(keys: list[str]) -> None:
+        for key in keys:
+            backend.swap(key, None, bytes(bytearray(record)), work.LIFE)
+
+    return store
+
+
+def _memory(grown: Any, _: Place) -> Made:
+    return _by_backend(grown), _resident
+
+
+def _sqlite(grown: Any, where: Place) -> Made:
+    return _by_backend(grown), lambda: _on_disk((where.folder / "coatcheck").iterdir())
+
+
+def _files(grown: Any, where: Place) -> Made:
+    return _by_backend(grown), lambda: _on_disk((where.folder / "files").rglob("*"))
+
+
+def _redis(grown: Any, where: Place) -> Made:
+    from redis import Redis
+
+    client, record = Redis(unix_socket_path=where.server("redis")), grown.record
+
+    def store(keys: list[str]) -> None:
+        from coatcheck.storage.redis import MARK
+
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.set(key, token_bytes(MARK) + record, px=work.LIFE * 1000)
+        pipeline.execute()
+
+    return store, lambda: int(client.info("memory")["used_memory"])
+
+
+def _memcached(grown: Any, where: Place) -> Made:
+    from pymemcache import Client
+
+    client, record = Client(where.server("memcached")), grown.record
+
+    def store(keys: list[str]) -> None:
+        client.set_many(dict.fromkeys(keys, record), expire=work.LIFE, noreply=True)
+
+    return store, lambda: int(client.stats()[b"bytes"])
+
+
+def _postgresql(grown: Any, where: Place) -> Made:
+    import asyncpg
+
+    client = wait(
+        asyncpg.connect(host=where.server("postgresql"), user="coatcheck", database="postgres")
+    )
+    record, columns = grown.record, ("key", "record", "version", "expires")
+
+    def store(keys: list[str]) -> None:
+        rows = [(key, record, randbits(63), time() + work.LIFE) for key in keys]
+        wait(client.copy_records_to_table(TABLE, records=rows, columns=columns))
+
+    def space() -> int:
+        wait(client.execute(f"VACUUM ANALYZE {TABLE}"))
+        return int(wait(client.fetchval("SELECT pg_total_relation_size($1::regclass)", TABLE)))
+
+    return store, space
+
+
+def _mariadb(grown: Any, _: Place) -> Made:
+    engine = grown.made.storage.backend.engine
+    insert = f"INSERT INTO {TABLE} (`key`, record, version, expires) VALUES (%s, %s, %s, %s)"
+    record = grown.record
+
+    async def asked(statement: str, rows: Any = None) -> Any:
+        async with engine.connect() as connection:
+            return await connection.exec_driver_sql(statement, rows)
+
+    def store(keys: list[str]) -> None:
+        # The driver makes one INSERT of them.
+        wait(asked(insert, [(key, record, randbits(63), time() + work.LIFE) for key in keys]))
+
+    def space() -> int:
+        wait(asked(f"ANALYZE TABLE {TABLE}"))
+        return int(wait(asked(TAKEN)).scalar_one())
+
+    return store, space
+
+
+MAKERS: dict[str, Callable[[Any, Place], Made]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "files": _files,
+    "postgresql": _postgresql,
+    "mariadb": _mariadb,
+    "redis": _redis,
+    "memcached": _memcached,
+}
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _on_disk(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_blocks * 512 for path in paths if path.is_file())
