@@ -125,8 +125,8 @@ class Stopped:
     async def saved(self) -> None:
         """Release the write, and wait until the save is done."""
         self.backend.released.set()
-        while self.middleware._saving:
-            await asyncio.wait(self.middleware._saving)
+        while self.middleware._outliving._under_way:
+            await asyncio.wait(self.middleware._outliving._under_way)
 
     @property
     def moved(self) -> bool:

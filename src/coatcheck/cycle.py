@@ -9,7 +9,6 @@ Pure but for the storage's own calls, which the two shells make: nothing here wa
 
 import inspect
 import logging
-import warnings
 from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
@@ -18,7 +17,8 @@ from coatcheck import lifecycle
 from coatcheck.cookie import Cookie
 from coatcheck.draft import Draft, Reach
 from coatcheck.drops import Drops
-from coatcheck.errors import CoatcheckWarning, ConfigurationError, ResponseStarted
+from coatcheck.errors import ConfigurationError, ResponseStarted
+from coatcheck.options import check
 from coatcheck.outages import OnOutage, Outages
 from coatcheck.record import Terms, owner_of
 from coatcheck.schema import Schema, schema_of
@@ -55,7 +55,7 @@ class Cycle:
         on_outage: OnOutage = "raise",
         data: type[Any] | Schema[Any] | None = None,
     ) -> None:
-        _check(cookie, idle, lifetime, refresh)
+        check(cookie, idle, lifetime, refresh)
         self.outages = Outages(on_outage)
         self.drops = Drops(cookie)
         self.cookie = cookie
@@ -237,21 +237,3 @@ def _twice() -> ConfigurationError:
 def is_async(storage: SessionStorage) -> bool:
     """Tell whether a storage's methods are to be awaited."""
     return any(map(inspect.iscoroutinefunction, (storage.read, storage.save)))
-
-
-def _check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: float) -> None:
-    if not cookie.signed:
-        raise ConfigurationError(
-            f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
-        )
-    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise ConfigurationError(f"{name}={seconds!r} is no number of seconds above 0")
-    if not 0 <= refresh <= 1:
-        raise ConfigurationError(f"refresh={refresh!r} is no share from 0 to 1")
-    if not cookie.httponly:
-        warnings.warn(
-            f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
-            CoatcheckWarning,
-            stacklevel=4,
-        )

@@ -1,7 +1,10 @@
 """What may be said of an application's sessions, wherever they are set up."""
 
+import warnings
 from typing import Any, TypedDict
 
+from coatcheck.cookie import Cookie
+from coatcheck.errors import CoatcheckWarning, ConfigurationError
 from coatcheck.outages import OnOutage
 from coatcheck.schema import Schema
 
@@ -24,3 +27,27 @@ class Options(TypedDict, total=False):
     refresh: float
     on_outage: OnOutage
     data: type[Any] | Schema[Any] | None
+
+
+def check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: float) -> None:
+    """
+    Refuse what makes no sense, and warn of what is seldom meant.
+
+    Raises:
+        ConfigurationError: The cookie is not sealed, or a time or share is none.
+    """
+    if not cookie.signed:
+        raise ConfigurationError(
+            f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
+        )
+    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise ConfigurationError(f"{name}={seconds!r} is no number of seconds above 0")
+    if not 0 <= refresh <= 1:
+        raise ConfigurationError(f"refresh={refresh!r} is no share from 0 to 1")
+    if not cookie.httponly:
+        warnings.warn(
+            f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
+            CoatcheckWarning,
+            stacklevel=4,
+        )

@@ -15,17 +15,16 @@ them to it.
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable
 from hashlib import sha1
-from importlib import import_module
 from secrets import token_bytes
-from typing import Any, Protocol, TypeGuard, cast, overload
+from typing import Any, TypeGuard, cast, overload
 
-from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
 from coatcheck.storage.keys import Clock
+from coatcheck.storage.redis_client import AsyncClient, Client, check, errors_of, refusal_of
 from coatcheck.storage.redis_together import PipelineClient, Together
 
 REPLACE = """
@@ -42,24 +41,6 @@ REPLACE_SHA = sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
 MARK = 8
 """Random bytes that tell one write from any other."""
 
-_ROOTS = {  # library: the roots of its errors
-    "redis": ("RedisError", "RedisClusterException"),
-    "valkey": ("ValkeyError", "ValkeyClusterException"),
-}
-
-
-class Client(Protocol):
-    """What is used of a plain client."""
-
-    def execute_command(self, *args: Any, **options: Any) -> Any: ...
-
-
-class AsyncClient(Protocol):
-    """What is used of an asyncio client."""
-
-    def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]: ...
-    def aclose(self) -> Awaitable[None]: ...
-
 
 class RedisBackend:
     """
@@ -73,9 +54,9 @@ class RedisBackend:
     """
 
     def __init__(self, client: Client) -> None:
-        _check(client)
+        check(client)
         self._ask = client.execute_command
-        self._errors = _errors_of(client)
+        self._errors = errors_of(client)
         self._has_ifeq = True
 
     def get(self, key: str) -> Stored | None:
@@ -125,10 +106,11 @@ class AsyncRedisBackend:
     """A `RedisBackend` whose methods are awaited; what is asked at once is asked together."""
 
     def __init__(self, client: AsyncClient) -> None:
-        _check(client)
+        check(client)
         one = hasattr(client, "connection_pool")  # a client of a cluster has one for each server
-        self._ask = _together(client) if one else client.execute_command
-        self._errors = _errors_of(client)
+        together = Together(cast("PipelineClient", client), refused=refusal_of(client))
+        self._ask = together.ask if one else client.execute_command
+        self._errors = errors_of(client)
         self._has_ifeq = True
 
     async def get(self, key: str) -> Stored | None:
@@ -208,44 +190,3 @@ def _is_async(client: Client | AsyncClient) -> TypeGuard[AsyncClient]:
 
 def _stored(data: bytes | None) -> Stored | None:
     return None if data is None else Stored(data[MARK:], version=data)
-
-
-def _check(client: Any) -> None:
-    if client.get_encoder().decode_responses:
-        raise ConfigurationError(
-            "this Redis client decodes what it reads, and records are bytes: give the storage a "
-            "client of its own, made without decode_responses=True"
-        )
-    # A replica may not have heard yet that somebody signed out.
-    pool = getattr(client, "connection_pool", None)
-    elsewhere = (
-        getattr(client, "read_from_replicas", False)
-        or getattr(client, "load_balancing_strategy", None)
-        or not getattr(pool, "is_master", True)
-    )
-    if elsewhere:
-        raise ConfigurationError(
-            "this Redis client reads from replicas, which are behind: give the storage a client of "
-            "the master"
-        )
-
-
-def _errors_of(client: object) -> tuple[type[Exception], ...]:
-    """Return what a client raises when its server fails, whichever library it comes from."""
-    library = _library_of(client)
-    roots = (getattr(library, name) for name in _ROOTS[library.__package__])
-    return (*roots, OSError, TimeoutError)
-
-
-def _together(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
-    refused = _library_of(client).ResponseError
-    return Together(cast("PipelineClient", client), refused=refused).ask
-
-
-def _library_of(client: object) -> Any:
-    """Return the exceptions of the library that a client comes from."""
-    for kind in type(client).__mro__:
-        library = kind.__module__.partition(".")[0]
-        if library in _ROOTS:
-            return import_module(f"{library}.exceptions")
-    raise ConfigurationError(f"{type(client).__name__} is no client of redis-py or valkey-py")

@@ -1,0 +1,55 @@
+"""
+Work that outlives the request that waits for it.
+
+A client that hangs up cancels its request. A save that has begun then goes on to its end, in a task
+of its own: half of one could leave a session under two ids.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("coatcheck")
+
+
+class Outliving:
+    """The tasks of one middleware that are under way."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Return what *work* returns; who is cancelled meanwhile waits for its end, too."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[T] = loop.create_future()
+        task = loop.create_task(_tell(told, work))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await told
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+
+async def _tell(told: "asyncio.Future[T]", work: Awaitable[T]) -> None:
+    """
+    Tell *told* how work ends, or the log, if nobody waits for it any more.
+
+    In place of `asyncio.shield`, which takes one turn more of the event loop: 4 µs of 16.
+    """
+    try:
+        value = await work
+    except asyncio.CancelledError:
+        told.cancel()
+    except BaseException as error:
+        if told.cancelled():
+            _logger.exception("saving a session failed after its request was cancelled")
+        else:
+            told.set_exception(error)
+    else:
+        if not told.cancelled():
+            told.set_result(value)
