@@ -9,7 +9,21 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from benchmarks import bars, cases, floor, report, storages, subjects, work
+from benchmarks import (
+    bars,
+    bulk,
+    cases,
+    chart,
+    databases,
+    floor,
+    growth,
+    report,
+    report_tables,
+    served,
+    storages,
+    subjects,
+    work,
+)
 from benchmarks.place import Place, place
 
 
@@ -26,6 +40,51 @@ def test_ours_reads_writes_and_refuses(key: str, where: Place) -> None:
     cases.check(made.subject)
     made.close()
     assert work.filling == work.data_of(7)
+
+
+@pytest.mark.parametrize(
+    ("key", "driver"),
+    [("postgresql", "asyncpg"), ("mariadb", "asyncmy")],
+    ids=["asyncpg", "asyncmy"],
+)
+def test_ours_in_a_database_takes_rows_in_bulk(key: str, driver: str, where: Place) -> None:
+    """A session that was stored in bulk is one that the storage reads, and takes space."""
+    pytest.importorskip(driver)
+    if not storages.can_be_made(key):
+        pytest.skip(f"{key} is not installed")
+    grown = growth.Grown(key, where)
+    cases.check(grown.made.subject)
+    grown.grow(1000)
+    cookie = grown.made.cookie.serialize(grown.ids[-1]).partition(";")[0]
+    shown = grown.made.subject.driver.ask(grown.made.subject.make("show"), cookie).body
+    assert json.loads(shown) == work.data_of(1)
+    assert grown.space() - grown.base > 200 * 1000
+    grown.made.close()
+
+
+def test_a_missing_database_is_left_out_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who has not installed it gets the other rows, and is told once what is missing."""
+    monkeypatch.setattr(databases, "program", lambda _: None)
+    databases.is_there.cache_clear()
+    assert not any(storages.can_be_made("mariadb") for _ in range(2))
+    databases.is_there.cache_clear()
+    told = "mariadb is not installed, and left out: run benchmarks/install\n"
+    assert (storages.can_be_made("files"), capsys.readouterr().err) == (True, told)
+
+
+def test_every_storage_has_its_place_in_the_report() -> None:
+    """None is measured and then not shown: in tables, among what grows, and as a line."""
+    grouped = {key for keys in report_tables.GROUPS.values() for key in keys}
+    assert set(storages.OURS) <= grouped & set(report_tables.STORAGES)
+    assert set(storages.OURS) - {"cookie", "encrypted"} == set(bulk.MAKERS)
+    assert len(bulk.MAKERS) <= len(chart.COLOURS)
+
+
+def test_every_application_over_http_has_a_name() -> None:
+    """The table calls each by its name."""
+    assert list(served.MADE) == list(served.NAMES)
 
 
 @pytest.mark.parametrize("subject", [subjects.starlette(), *floor.subjects()], ids=lambda s: s.key)
