@@ -47,8 +47,9 @@ def backend(clock: Clock) -> Breakable:
     return Breakable(clock)
 
 
-@pytest.fixture(params=["asgi", "wsgi"])
+@pytest.fixture(params=["asgi", "asgi, awaited", "wsgi"])
 def front(request: pytest.FixtureRequest, backend: Breakable, clock: Clock) -> Iterator[Front]:
+    backend.waits = request.param == "asgi, awaited"
     storage = KeyedStorage(backend, clock=clock)
     if request.param == "wsgi":
         yield Wsgi(storage)

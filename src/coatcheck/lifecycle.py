@@ -83,8 +83,6 @@ def admit(session: Session, terms: Terms, *, blank: Blank) -> Session:
 def is_changed(session: Session) -> bool:
     """Tell whether the request did anything that is to be saved."""
     draft = session.draft
-    if not draft.touched:
-        return False
     draft.note_changes_in_place()
     if draft.destroyed or draft.unread:
         return draft.issued is not None

@@ -1,0 +1,67 @@
+"""Work that outlives the request that waits for it."""
+
+import asyncio
+
+import pytest
+
+from coatcheck.outliving import Outliving
+
+
+def test_who_waits_gets_what_the_work_returns_or_raises() -> None:
+    """As if it had been awaited in place."""
+
+    async def scene() -> None:
+        outliving = Outliving()
+
+        async def works() -> str:
+            await asyncio.sleep(0)
+            return "done"
+
+        async def fails() -> str:
+            await asyncio.sleep(0)
+            raise LookupError
+
+        assert await outliving.wait(works()) == "done"
+        with pytest.raises(LookupError):
+            await outliving.wait(fails())
+
+    asyncio.run(scene())
+
+
+def test_work_goes_on_when_who_waits_is_cancelled() -> None:
+    """And the cancellation is told when it has ended, no earlier."""
+
+    async def scene() -> None:
+        may_end, ended = asyncio.Event(), False
+
+        async def work() -> None:
+            nonlocal ended
+            await may_end.wait()
+            ended = True
+
+        waiting = asyncio.ensure_future(Outliving().wait(work()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert ended
+
+    asyncio.run(scene())
+
+
+def test_work_that_is_cancelled_itself_cancels_who_waits() -> None:
+    """An event loop that ends cancels every task: nobody is left waiting."""
+
+    async def scene() -> None:
+        outliving = Outliving()
+        waiting = asyncio.ensure_future(outliving.wait(asyncio.Event().wait()))
+        await asyncio.sleep(0)
+        for task in outliving._under_way:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scene())
