@@ -52,13 +52,18 @@ def test_work_goes_on_when_who_waits_is_cancelled() -> None:
     asyncio.run(scene())
 
 
-def test_work_that_is_cancelled_itself_cancels_who_waits() -> None:
+@pytest.mark.parametrize("turns", [1, 2], ids=["before it begins", "while it waits"])
+def test_work_that_is_cancelled_itself_cancels_who_waits(turns: int) -> None:
     """An event loop that ends cancels every task: nobody is left waiting."""
 
     async def scene() -> None:
+        async def works() -> None:
+            await asyncio.Event().wait()
+
         outliving = Outliving()
-        waiting = asyncio.ensure_future(outliving.wait(asyncio.Event().wait()))
-        await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(outliving.wait(works()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
         for task in outliving._under_way:
             task.cancel()
         with pytest.raises(asyncio.CancelledError):

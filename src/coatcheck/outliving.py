@@ -6,8 +6,10 @@ of its own: half of one could leave a session under two ids.
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,12 +29,21 @@ class Outliving:
         told: asyncio.Future[T] = loop.create_future()
         task = loop.create_task(_tell(told, work))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(partial(self._end, told, work))
         try:
             return await told
         except asyncio.CancelledError:
             await asyncio.wait([task])
             raise
+
+    def _end(
+        self, told: "asyncio.Future[Any]", work: Awaitable[Any], task: "asyncio.Task[Any]"
+    ) -> None:
+        self._under_way.discard(task)
+        if not told.done():  # a loop that ends cancels tasks, also those that have not begun
+            told.cancel()
+            if inspect.iscoroutine(work):
+                work.close()
 
 
 async def _tell(told: "asyncio.Future[T]", work: Awaitable[T]) -> None:
@@ -44,7 +55,7 @@ async def _tell(told: "asyncio.Future[T]", work: Awaitable[T]) -> None:
     try:
         value = await work
     except asyncio.CancelledError:
-        told.cancel()
+        raise
     except BaseException as error:
         if told.cancelled():
             _logger.exception("saving a session failed after its request was cancelled")
