@@ -1,6 +1,7 @@
 """Work that outlives the request that waits for it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -52,16 +53,24 @@ def test_work_goes_on_when_who_waits_is_cancelled() -> None:
     asyncio.run(scene())
 
 
+async def never_ends() -> None:
+    await asyncio.Event().wait()
+
+
+def future() -> "asyncio.Future[None]":
+    return asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("make", [never_ends, future])
 @pytest.mark.parametrize("turns", [1, 2], ids=["before it begins", "while it waits"])
-def test_work_that_is_cancelled_itself_cancels_who_waits(turns: int) -> None:
+def test_work_that_is_cancelled_itself_cancels_who_waits(
+    make: Callable[[], Awaitable[None]], turns: int
+) -> None:
     """An event loop that ends cancels every task: nobody is left waiting."""
 
     async def scene() -> None:
-        async def works() -> None:
-            await asyncio.Event().wait()
-
         outliving = Outliving()
-        waiting = asyncio.ensure_future(outliving.wait(works()))
+        waiting = asyncio.ensure_future(outliving.wait(make()))
         for _ in range(turns):
             await asyncio.sleep(0)
         for task in outliving._under_way:
