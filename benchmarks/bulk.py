@@ -80,43 +80,45 @@ def _memcached(grown: Any, where: Place) -> Made:
     return store, lambda: int(client.stats()[b"bytes"])
 
 
-def _postgresql(grown: Any, where: Place) -> Made:
-    import asyncpg
+def _postgresql(grown: Any, _: Place) -> Made:
+    engine, record = grown.made.storage.backend.engine, grown.record
+    columns = ("key", "record", "version", "expires")
 
-    client = wait(
-        asyncpg.connect(host=where.server("postgresql"), user="coatcheck", database="postgres")
-    )
-    record, columns = grown.record, ("key", "record", "version", "expires")
-
-    def store(keys: list[str]) -> None:
-        rows = [(key, record, randbits(63), time() + work.LIFE) for key in keys]
-        wait(client.copy_records_to_table(TABLE, records=rows, columns=columns))
+    async def copied(rows: list[Any]) -> None:
+        async with engine.connect() as connection:
+            pooled = await connection.get_raw_connection()
+            client = pooled.driver_connection
+            await client.copy_records_to_table(TABLE, records=rows, columns=columns)
 
     def space() -> int:
-        wait(client.execute(f"VACUUM ANALYZE {TABLE}"))
-        return int(wait(client.fetchval("SELECT pg_total_relation_size($1::regclass)", TABLE)))
+        wait(_asked(engine, f"VACUUM ANALYZE {TABLE}"))
+        size = wait(_asked(engine, f"SELECT pg_total_relation_size('{TABLE}')"))
+        return int(size.scalar_one())
 
-    return store, space
+    return lambda keys: wait(copied(_rows(keys, record))), space
 
 
 def _mariadb(grown: Any, _: Place) -> Made:
-    engine = grown.made.storage.backend.engine
+    engine, record = grown.made.storage.backend.engine, grown.record
     insert = f"INSERT INTO {TABLE} (`key`, record, version, expires) VALUES (%s, %s, %s, %s)"
-    record = grown.record
-
-    async def asked(statement: str, rows: Any = None) -> Any:
-        async with engine.connect() as connection:
-            return await connection.exec_driver_sql(statement, rows)
 
     def store(keys: list[str]) -> None:
-        # The driver makes one INSERT of them.
-        wait(asked(insert, [(key, record, randbits(63), time() + work.LIFE) for key in keys]))
+        wait(_asked(engine, insert, _rows(keys, record)))  # the driver makes one INSERT of them
 
     def space() -> int:
-        wait(asked(f"ANALYZE TABLE {TABLE}"))
-        return int(wait(asked(TAKEN)).scalar_one())
+        wait(_asked(engine, f"ANALYZE TABLE {TABLE}"))
+        return int(wait(_asked(engine, TAKEN)).scalar_one())
 
     return store, space
+
+
+def _rows(keys: list[str], record: bytes) -> list[Any]:
+    return [(key, record, randbits(63), time() + work.LIFE) for key in keys]
+
+
+async def _asked(engine: Any, statement: str, rows: Any = None) -> Any:
+    async with engine.connect() as connection:
+        return await connection.exec_driver_sql(statement, rows)
 
 
 MAKERS: dict[str, Callable[[Any, Place], Made]] = {

@@ -55,8 +55,7 @@ class Grown:
     @property
     def record(self) -> bytes:
         """Return the record of a session, as the storage wrote it."""
-        backend = getattr(self.made.storage, "backend", None)
-        stored = _waited(backend.get(self.key_of(self._cookie_value)))
+        stored = _waited(self.made.storage.backend.get(self.key_of(self._cookie_value)))
         return bytes(stored.record)
 
     def key_of(self, id: str) -> str:
