@@ -82,13 +82,16 @@ def _memcached(grown: Any, where: Place) -> Made:
 
 def _postgresql(grown: Any, _: Place) -> Made:
     engine, record = grown.made.storage.backend.engine, grown.record
-    columns = ("key", "record", "version", "expires")
+    columns = "key, record, version, expires"
 
     async def copied(rows: list[Any]) -> None:
         async with engine.connect() as connection:
             pooled = await connection.get_raw_connection()
-            client = pooled.driver_connection
-            await client.copy_records_to_table(TABLE, records=rows, columns=columns)
+            cursor = pooled.driver_connection.cursor()
+            async with cursor.copy(f"COPY {TABLE} ({columns}) FROM STDIN") as copy:
+                for row in rows:
+                    await copy.write_row(row)
+            await cursor.close()
 
     def space() -> int:
         wait(_asked(engine, f"VACUUM ANALYZE {TABLE}"))

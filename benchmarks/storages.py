@@ -68,7 +68,7 @@ def _files(place: Place, _: int) -> Any:
 def _postgresql(place: Place, _: int) -> Any:
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    url = f"postgresql+asyncpg://coatcheck@/postgres?host={place.server('postgresql')}"
+    url = f"postgresql+psycopg://coatcheck@/postgres?host={place.server('postgresql')}"
     return _in_a_table(create_async_engine(url))
 
 

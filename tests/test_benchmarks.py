@@ -44,8 +44,8 @@ def test_ours_reads_writes_and_refuses(key: str, where: Place) -> None:
 
 @pytest.mark.parametrize(
     ("key", "driver"),
-    [("postgresql", "asyncpg"), ("mariadb", "asyncmy")],
-    ids=["asyncpg", "asyncmy"],
+    [("postgresql", "psycopg"), ("mariadb", "asyncmy")],
+    ids=["psycopg", "asyncmy"],
 )
 def test_ours_in_a_database_takes_rows_in_bulk(key: str, driver: str, where: Place) -> None:
     """A session that was stored in bulk is one that the storage reads, and takes space."""
