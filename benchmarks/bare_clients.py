@@ -34,6 +34,9 @@ RECORDS = [
 ]
 """As long as a record. Writing what is there is no write: SQLite leaves the page as it is."""
 
+CHECKPOINT = 1000
+"""Writes after which SQLite moves its log into the database: a batch is of whole such rounds."""
+
 PREFIX = "coatcheck:"
 """What goes before a key; the rest is a digest, so that clients in turn lie nowhere in order."""
 
@@ -84,9 +87,9 @@ def sqlite(path: Path, *, clients: int) -> list[Case]:
         return run
 
     return [
-        Case("bare sqlite", f"{name} {clients_are}", batch(do, keys))
+        Case("bare sqlite", f"{name} {clients_are}", batch(do, keys), multiple=multiple)
         for clients_are, keys in names(clients).items()
-        for name, do in (("W2", get), ("W3", get_and_set))
+        for name, do, multiple in (("W2", get, 1), ("W3", get_and_set, CHECKPOINT))
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import cycle, islice
 
 from benchmarks import work
-from benchmarks.bare_clients import IN_FLIGHT, requests_in_flight
+from benchmarks.bare_clients import CHECKPOINT, IN_FLIGHT, requests_in_flight
 from benchmarks.drivers import App, Driver
 from benchmarks.measure import Case, settle
 from benchmarks.subjects import Subject
@@ -58,8 +58,9 @@ def cases_of(subject: Subject, *, clients: int) -> list[Case]:
 
 def _case(subject: Subject, name: str, cookies: list[str]) -> Case:
     app, driver = subject.make(work.WORKS[name]), subject.driver
+    multiple = CHECKPOINT if subject.key == "sqlite" and name.startswith("W3") else 1
     if name == "W3 warm":
-        return Case(subject.key, name, _following(app, driver, cookies[0]))
+        return Case(subject.key, name, _following(app, driver, cookies[0]), multiple)
     sent: list[str | None] = list(cookies)
     if name == "W1":
         sent = [None]
@@ -67,7 +68,7 @@ def _case(subject: Subject, name: str, cookies: list[str]) -> Case:
         sent = [cookies[1]]
     elif name == "W4":
         sent = [work.tampered(cookies[1])]
-    return Case(subject.key, name, in_turn(app, driver, sent))
+    return Case(subject.key, name, in_turn(app, driver, sent), multiple)
 
 
 def in_turn(app: App, driver: Driver, cookies: list[str | None]) -> Callable[[int], int]:

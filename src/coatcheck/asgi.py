@@ -156,7 +156,7 @@ class SessionMiddleware:
         failed = message.get("status", 0) >= FAILED
         if self.cycle.leaves(session, scope, PLACE, opened, failed=failed):
             return self._save_and_start(send, scope, session, opened, message)
-        return send(_amended(message, None) if session.accessed else message)
+        return send(_amended(message, session, None))
 
     async def _save_and_start(
         self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
@@ -171,7 +171,7 @@ class SessionMiddleware:
         cycle.started(session)
         if set_cookie and opened is None:
             cycle.drops.in_scope(scope)
-        await send(_amended(message, set_cookie))
+        await send(_amended(message, session, set_cookie))
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send, session: Session) -> None:
         """Serve a WebSocket; an error that only says that the client has left is no failure."""
@@ -217,5 +217,7 @@ class SessionMiddleware:
             return None
 
 
-def _amended(message: Message, set_cookie: str | None) -> Message:
+def _amended(message: Message, session: Session, set_cookie: str | None) -> Message:
+    if not (session.accessed or set_cookie):
+        return message
     return {**message, "headers": amended(message.get("headers", ()), set_cookie)}

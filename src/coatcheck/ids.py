@@ -9,7 +9,7 @@ from secrets import token_urlsafe
 
 ID_BYTES, ID_LENGTH = 32, 43
 
-_ID = re.compile(r"[A-Za-z0-9_-]{43}")
+_match_id = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
 def new_id() -> str:
@@ -19,4 +19,4 @@ def new_id() -> str:
 
 def is_id(text: str) -> bool:
     """Tell whether *text*, which a client sent, looks like an id; it may never have been issued."""
-    return _ID.fullmatch(text) is not None
+    return _match_id(text) is not None

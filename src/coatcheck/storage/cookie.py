@@ -36,8 +36,10 @@ class CookieStorage:
 
     def read(self, value: str | None) -> Session:
         """Return the session that the cookie carries, or a new one."""
-        record = self._record(value) if value else None
-        if value is None or record is None or record.expires <= (now := self.clock()):
+        if not value:
+            return Session()
+        record = self._known.get(value) or self._record(value)
+        if record is None or record.expires <= (now := self.clock()):
             return Session()
         # A record begins with two zero bits, so that the value begins with the id's own text.
         return Session.of(Draft.of(record, id=value[:ID_LENGTH], version=0, now=now))
@@ -58,10 +60,7 @@ class CookieStorage:
         return value_of(plan)
 
     def _record(self, value: str) -> Record | None:
-        """Return the record that a value carries, living or not."""
-        known = self._known.get(value)
-        if known:
-            return known
+        """Return the record that a value carries, living or not, and remember it."""
         packed = unpack_base64url(value)
         if packed is None or len(packed) <= ID_BYTES:
             return None

@@ -30,12 +30,15 @@ class PipelineClient(Protocol):
     def pipeline(self, *, transaction: bool) -> Pipeline: ...
 
 
+Answer = asyncio.Future[Any]
+
+
 class Command(msgspec.Struct):
     """A command, and who waits for its answer."""
 
     args: tuple[Any, ...]
     options: dict[str, Any]
-    answer: "asyncio.Future[Any]"
+    answer: Answer
 
 
 class Together:
@@ -71,18 +74,20 @@ class Together:
 
     def _send(self) -> None:
         commands, self._next = self._next, []
-        reads = [command for command in commands if command.args[0] == "GET"]
-        if len(reads) > 1 and self._has_mget:
-            self._begin(self._read(reads), reads)
-            commands = [command for command in commands if command.args[0] != "GET"]
-        if commands:
-            self._begin(self._answers(commands), commands)
+        if self._has_mget:
+            reads = [command for command in commands if command.args[0] == "GET"]
+            if len(reads) > 1:
+                self._begin(self._read(reads), reads)
+                if len(reads) == len(commands):
+                    return
+                commands = [command for command in commands if command.args[0] != "GET"]
+        self._begin(self._answers(commands), commands)
 
     def _begin(self, asking: Coroutine[Any, Any, list[Any]], commands: list[Command]) -> None:
         self._under_way += 1
         task = asyncio.ensure_future(asking)
         self._sending.add(task)
-        task.add_done_callback(partial(self._answered, commands))
+        task.add_done_callback(partial(self._answered, [each.answer for each in commands]))
 
     async def _read(self, commands: list[Command]) -> list[Any]:
         """
@@ -107,18 +112,17 @@ class Together:
             pipeline.execute_command(*command.args, **command.options)
         return await pipeline.execute(raise_on_error=False)
 
-    def _answered(self, commands: list[Command], task: "asyncio.Task[list[Any]]") -> None:
+    def _answered(self, waiting: list[Answer], task: "asyncio.Task[list[Any]]") -> None:
         self._sending.discard(task)
         self._under_way -= 1
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
-        answers = [failure] * len(commands) if failure else task.result()
-        for command, answer in zip(commands, answers, strict=True):
-            waiting = command.answer
-            if waiting.done():  # its request was cancelled
+        answers = [failure] * len(waiting) if failure else task.result()
+        for who, answer in zip(waiting, answers, strict=True):
+            if who.done():  # its request was cancelled
                 continue
-            if isinstance(answer, asyncio.CancelledError):
-                waiting.cancel()
-            elif isinstance(answer, BaseException):
-                waiting.set_exception(answer)
+            if not isinstance(answer, BaseException):
+                who.set_result(answer)
+            elif isinstance(answer, asyncio.CancelledError):
+                who.cancel()
             else:
-                waiting.set_result(answer)
+                who.set_exception(answer)
