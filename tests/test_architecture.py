@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "coatcheck"
 ROOMS = [
     "errors",
     "ids",
+    "digests",
     "remembered",
     "sealing",
     "headers",

@@ -22,10 +22,11 @@ import warnings
 from binascii import b2a_base64
 from collections.abc import Sequence
 from secrets import token_bytes
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from coatcheck import digests
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
 if TYPE_CHECKING:
@@ -190,20 +191,28 @@ def _derive(secret: str, use: str) -> bytes:
     return hmac.digest(secret.encode(), f"coatcheck 1 {use}".encode(), "sha256")
 
 
-def _keyed_hashes(key: bytes) -> "tuple[Hash, Hash]":
+class _Key(NamedTuple):
     """
-    Return HMAC's two SHA-256 states with the key already in them (RFC 2104, 4).
+    HMAC's two SHA-256 states with the key already in them (RFC 2104, 4), for two lengths of text.
 
     Copying both for a message takes 0.7 µs where `hmac.digest` takes 1.5: this runs on every
-    request. A test compares the two.
+    request. A test compares the two. Why short texts have states of their own: see `digests`.
     """
+
+    short: "tuple[Hash, Hash]"
+    long: "tuple[Hash, Hash]"
+
+
+def _keyed_hashes(key: bytes) -> _Key:
     block = key.ljust(64, b"\0")
     inner, outer = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
-    return hashlib.sha256(inner), hashlib.sha256(outer)
+    long = hashlib.sha256(inner), hashlib.sha256(outer)
+    return _Key((digests.sha256(inner), digests.sha256(outer)), long)
 
 
-def _signature(key: "tuple[Hash, Hash]", data: bytes) -> bytes:
-    inner, outer = key[0].copy(), key[1].copy()
+def _signature(key: _Key, data: bytes) -> bytes:
+    states = key.short if len(data) <= digests.SHORT else key.long
+    inner, outer = states[0].copy(), states[1].copy()
     inner.update(data)
     outer.update(inner.digest())
     return b2a_base64(outer.digest(), newline=False).translate(_TO_URL)[:_SIGNATURE]

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from hashlib import sha256
+
+from coatcheck.digests import sha256
 
 Clock = Callable[[], float]
 """Returns the seconds since 1970."""
