@@ -128,7 +128,7 @@ def lines(title: str, subtitle: str, panels: Sequence[tuple[str, Sequence[Line]]
     parts = []
     for number, (name, drawn) in enumerate(panels):
         left = MARGIN + number * width + 44
-        right = MARGIN + (number + 1) * width - 84
+        right = MARGIN + (number + 1) * width - 112
 
         def across(x: float, left: float = left, right: float = right) -> float:
             return left + (right - left) * (math.log10(x) - first) / max(last - first, 1)
@@ -153,7 +153,8 @@ def lines(title: str, subtitle: str, panels: Sequence[tuple[str, Sequence[Line]]
                 f'<circle class="f{colour}" cx="{across(x):.1f}" cy="{up(y):.1f}" r="3"/>'
                 for x, y in line.points
             ]
-            parts.append(_text(right + 10, end + 4, line.name, ""))
+            parts.append(f'<circle class="f{colour}" cx="{right + 15:.1f}" cy="{end:.1f}" r="4"/>')
+            parts.append(_text(right + 24, end + 4, line.name, ""))
     return document(title, subtitle, height, parts)
 
 

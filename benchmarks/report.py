@@ -91,7 +91,8 @@ def _growth(rows: list[Row]) -> str:
     for heading, name in (("Reads one key", "W2"), ("Reads one, sets one", "W3")):
         drawn = [
             Line(
-                storage, [(row["sessions"], row[name]) for row in rows if row["storage"] == storage]
+                tables.STORAGES[storage],
+                [(row["sessions"], row[name]) for row in rows if row["storage"] == storage],
             )
             for storage in dict.fromkeys(row["storage"] for row in rows)
         ]
