@@ -79,3 +79,36 @@ def test_work_that_is_cancelled_itself_cancels_who_waits(
             await waiting
 
     asyncio.run(scene())
+
+
+def test_an_error_that_nobody_hears_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The request is cancelled in the same turn of the event loop in which its save fails."""
+
+    async def scene() -> None:
+        async def fails() -> None:
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(waiting.cancel)
+            raise LookupError("the reason")
+
+        waiting = asyncio.ensure_future(Outliving().wait(fails()))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scene())
+    assert "the reason" in caplog.text
+
+
+def test_work_and_who_waits_may_be_cancelled_at_once() -> None:
+    """An event loop that ends cancels both; the work need not have begun."""
+
+    async def scene() -> None:
+        outliving = Outliving()
+        waiting = asyncio.ensure_future(outliving.wait(never_ends()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        for task in outliving._under_way:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scene())

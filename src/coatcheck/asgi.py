@@ -19,7 +19,7 @@ from typing import Any, Unpack, cast
 
 from coatcheck.begun import begin
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, is_async
+from coatcheck.cycle import FAILED, Cycle, Due, is_async
 from coatcheck.errors import BackendError
 from coatcheck.headers import amended
 from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
@@ -85,10 +85,8 @@ class SessionMiddleware:
         self.app = app
         self.cycle = cycle
         self.storage = getattr(cycle.storage, "aio", None) or cycle.storage
-        awaited = is_async(self.storage)
         waits = getattr(self.storage, "waits", True)
-        self._waits, self._in_thread = waits or awaited, waits and not awaited
-        self._read: Any = self._read_in_thread if self._in_thread else self.storage.read
+        self._in_thread = waits and not is_async(self.storage)
         self._starts_empty = getattr(self.storage, "starts_empty", False)
         self._seldom_waits = getattr(self.storage, "seldom_waits", False)
         self._outliving = Outliving()
@@ -110,7 +108,8 @@ class SessionMiddleware:
             session = cycle.begin(scope, PLACE)
         else:
             try:
-                found = self._read(opened.text if opened else None)
+                read = self._read_in_thread if self._in_thread else self.storage.read
+                found: Any = read(opened.text if opened else None)
                 if hasattr(found, "__await__"):
                     found = await found
             except BackendError as error:
@@ -154,16 +153,19 @@ class SessionMiddleware:
     ) -> Awaitable[None]:
         """Send the message that starts the response, with what the session adds to its headers."""
         failed = message.get("status", 0) >= FAILED
-        if self.cycle.leaves(session, scope, PLACE, opened, failed=failed):
-            return self._save_and_start(send, scope, session, opened, message)
+        due = self.cycle.leaves(session, scope, PLACE, opened, failed=failed)
+        if due:
+            answered = self._answered(due, scope, session, opened)
+            return _start_answered(send, message, session, answered)
         return send(_amended(message, session, None))
 
-    async def _save_and_start(
-        self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message
-    ) -> None:
+    async def _answered(
+        self, due: Due, scope: Scope, session: Session, opened: Opened | None
+    ) -> str | None:
+        """Do what is due, and return the Set-Cookie header value that the response needs."""
         cycle = self.cycle
         try:
-            value = await self._save(session) if self._waits else self._save_now(session)
+            value = await self._save(session) if due == "save" else None
             set_cookie = cycle.answer(session, value, opened)
         except BaseException:
             cycle.abandon(session)  # the answer to this error is sent without a session
@@ -171,7 +173,7 @@ class SessionMiddleware:
         cycle.started(session)
         if set_cookie and opened is None:
             cycle.drops.in_scope(scope)
-        await send(_amended(message, session, set_cookie))
+        return set_cookie
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send, session: Session) -> None:
         """Serve a WebSocket; an error that only says that the client has left is no failure."""
@@ -193,13 +195,6 @@ class SessionMiddleware:
                 await self._save(session)
             session.draft.reach = "nothing"
 
-    def _save_now(self, session: Session) -> str | None:
-        try:
-            return cast("str | None", self.storage.save(session))
-        except BackendError as error:
-            self.cycle.outages.unsaved(session, error)
-            return None
-
     async def _save(self, session: Session) -> str | None:
         """Save; once begun, a save goes on to its end, whatever becomes of the request."""
         try:
@@ -215,6 +210,12 @@ class SessionMiddleware:
         except BackendError as error:
             self.cycle.outages.unsaved(session, error)
             return None
+
+
+async def _start_answered(
+    send: Send, message: Message, session: Session, answered: Awaitable[str | None]
+) -> None:
+    await send(_amended(message, session, await answered))
 
 
 def _amended(message: Message, session: Session, set_cookie: str | None) -> Message:

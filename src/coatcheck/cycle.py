@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import MutableMapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from coatcheck import lifecycle
 from coatcheck.cookie import Cookie
@@ -32,6 +32,9 @@ DEFAULT_IDLE = 14 * 24 * 3600
 
 FAILED = 500
 """The status from which a response says that the handler failed, whoever wrote that page."""
+
+Due = Literal["", "cookie", "save"]
+"""What a response needs before its headers leave: nothing, its cookie anew, or a save."""
 
 _logger = logging.getLogger("coatcheck")
 
@@ -136,9 +139,9 @@ class Cycle:
         opened: Opened | None,
         *,
         failed: bool,
-    ) -> bool:
+    ) -> Due:
         """
-        Note that the headers are about to leave, and tell whether the session is to be saved now.
+        Note that the headers are about to leave, and tell what is due before they do.
 
         Args:
             opened: What the request's cookie held.
@@ -152,21 +155,25 @@ class Cycle:
             self.check_place(session, scope, place)
         if session.blank is not None:  # nobody has written to it
             session.blank = self.late_blank
-            return False
-        if session.made.reach != "client":
-            return False
+            return ""
+        draft = session.made
+        if draft.reach != "client":
+            return ""
         if failed:
             self.abandon(session)
-            return False
+            return ""
         try:
-            return self.start(session, opened)
+            saves = self.start(session, opened)
         except BaseException:
             self.abandon(session)  # the answer to this error is sent without a session
             raise
+        if saves:
+            return "save"
+        return "cookie" if draft.renews and draft.issued and draft.base is None else ""
 
     def start(self, session: Session, opened: Opened | None = None) -> bool:
         """
-        Note that the headers are about to leave, and tell whether there is anything to save.
+        Tell whether there is anything to save, and let what changes from here on come too late.
 
         A cookie that an older secret sealed is due anew. That goes through the storage: another
         request may have given the session a new id, and its cookie must not be overwritten.

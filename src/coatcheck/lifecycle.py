@@ -181,7 +181,7 @@ def _is_due(draft: Draft, now: float, record: Record | None = None) -> bool:
     """Tell whether the deadline is off by the share to refresh at, by use or by other terms."""
     record = record or draft.base
     if record is None or draft.renews:
-        return draft.renews and draft.issued is not None
+        return record is not None
     return draft.terms.renews(record.created, record.expires, now)
 
 

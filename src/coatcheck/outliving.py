@@ -34,16 +34,17 @@ class Outliving:
             return await told
         except asyncio.CancelledError:
             await asyncio.wait([task])
+            if told.done() and not told.cancelled() and (error := told.exception()):
+                _report(error)  # it was told in the same turn, and nobody heard it
             raise
 
     def _end(
         self, told: "asyncio.Future[Any]", work: Awaitable[Any], task: "asyncio.Task[Any]"
     ) -> None:
         self._under_way.discard(task)
-        if not told.done():  # a loop that ends cancels tasks, also those that have not begun
-            told.cancel()
-            if inspect.iscoroutine(work):
-                work.close()
+        told.cancel()  # if nothing was told: a loop that ends cancels tasks, also before they begin
+        if inspect.iscoroutine(work):
+            work.close()
 
 
 async def _tell(told: "asyncio.Future[T]", work: Awaitable[T]) -> None:
@@ -58,9 +59,13 @@ async def _tell(told: "asyncio.Future[T]", work: Awaitable[T]) -> None:
         raise
     except BaseException as error:
         if told.cancelled():
-            _logger.exception("saving a session failed after its request was cancelled")
+            _report(error)
         else:
             told.set_exception(error)
     else:
         if not told.cancelled():
             told.set_result(value)
+
+
+def _report(error: BaseException) -> None:
+    _logger.error("saving a session failed after its request was cancelled", exc_info=error)

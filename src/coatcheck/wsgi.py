@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 from typing import Unpack, cast
 
 from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, is_async
+from coatcheck.cycle import FAILED, Cycle, Due, is_async
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.gateway import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
 from coatcheck.headers import amended
@@ -148,8 +148,8 @@ class _Response:
         """Save the session, and return the headers with what it adds to them."""
         session = self._session
         cycle, opened = self._cycle, self._opened
-        pending = cycle.leaves(session, self._environ, PLACE, opened, failed=failed)
-        set_cookie = self._saved() if pending else None
+        due = cycle.leaves(session, self._environ, PLACE, opened, failed=failed)
+        set_cookie = self._answered(due) if due else None
         if set_cookie and opened is None:
             cycle.drops.in_environ(self._environ)
         if not (session.accessed or set_cookie):
@@ -161,11 +161,12 @@ class _Response:
         changed = amended(given, set_cookie)
         return kept + [(_spelled(name), value.decode("latin-1")) for name, value in changed]
 
-    def _saved(self) -> str | None:
-        """Save the session, and return the Set-Cookie header value that the response needs."""
+    def _answered(self, due: Due) -> str | None:
+        """Do what is due, and return the Set-Cookie header value that the response needs."""
         session, cycle = self._session, self._cycle
         try:
-            set_cookie = cycle.answer(session, self._save(), self._opened)
+            value = self._save() if due == "save" else None
+            set_cookie = cycle.answer(session, value, self._opened)
         except BaseException:
             cycle.abandon(session)  # the answer to this error is sent without a session
             raise

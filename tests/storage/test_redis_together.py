@@ -110,6 +110,39 @@ def test_who_may_not_read_many_keys_reads_them_one_by_one(redis_socket: str) -> 
     asyncio.run(scene())
 
 
+class Odd:
+    """A client whose server, or the proxy before it, answers MGET in its own way."""
+
+    def __init__(self, client: Any, *answers: Any) -> None:
+        self.pipeline = client.pipeline
+        self._execute = client.execute_command
+        self._answers = list(answers)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] != "MGET" or not self._answers:
+            return await self._execute(*args, **options)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize("answer", [ResponseError("BUSY a script runs"), [b"x"], None])
+def test_what_goes_wrong_once_is_asked_in_a_pipeline_once(redis_socket: str, answer: Any) -> None:
+    """Everybody gets their answer, and the next tick is read by one command again."""
+
+    async def scene() -> None:
+        async with asked_together(redis_socket) as (client, _):
+            together = Together(Odd(client, answer), refused=ResponseError)
+            await client.set("odd:1", "there")
+            for _ in range(2):
+                await client.config_resetstat()
+                assert await read_together(together, "odd", 3) == [None, b"there", None, b"x"]
+            assert (await calls(client))["mget"] == 1
+
+    asyncio.run(scene())
+
+
 def test_an_error_is_the_answer_of_its_own_command_alone(redis_socket: str) -> None:
     """One command that the server refuses does not fail the others of its pipeline."""
 

@@ -1,0 +1,113 @@
+"""What the two shells make of storages that are written in other ways than ours."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from coatcheck import BackendError, Cookie, Session
+from tests.fronts import Asgi, Browser, Wsgi
+
+OLDER, NEWER = "o" * 40, "n" * 40
+
+
+class Shelf:
+    """The plainest storage: a row for each value, written whole."""
+
+    waits = False
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.saves = 0
+
+    def read(self, value: str | None) -> Session:
+        return Session(self.rows[value], id=value) if value in self.rows else Session()
+
+    def save(self, session: Session) -> str | None:
+        self.saves += 1
+        self.rows[session.id] = dict(session)
+        return session.id
+
+
+class Promised:
+    """Its methods are plain functions that return what is to be awaited."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+
+    def read(self, value: str | None) -> Awaitable[Session]:
+        async def later() -> Session:
+            return self.shelf.read(value)
+
+        return later()
+
+    def save(self, session: Session) -> Awaitable[str | None]:
+        async def later() -> str | None:
+            return self.shelf.save(session)
+
+        return later()
+
+
+class NeverWaiting(Promised):
+    waits = False
+
+
+class AwaitedShelf:
+    """Its methods are `async def`."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+
+    async def read(self, value: str | None) -> Session:
+        return self.shelf.read(value)
+
+    async def save(self, session: Session) -> str | None:
+        return self.shelf.save(session)
+
+
+def test_methods_may_return_what_is_awaited() -> None:
+    """Also where the storage says that it never waits."""
+    front = Asgi(NeverWaiting())
+    with front.runner:
+        browser = front.browser()
+        browser.ask(lambda session: session.set("user", 1))
+        assert browser.ask(lambda session: session["user"]).json == 1
+
+
+def test_a_storage_is_asked_as_it_is_at_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test kits and tools put other methods in the place of its own, also after the set-up."""
+    storage = AwaitedShelf()
+    front = Asgi(storage)
+    with front.runner:
+        browser = front.browser()
+        browser.ask(lambda session: session.set("user", 1))
+
+        async def fails(_: str | None) -> Session:
+            raise BackendError("the server", "read")
+
+        monkeypatch.setattr(storage, "read", fails)
+        with pytest.raises(BackendError):
+            browser.ask(dict)
+
+
+@pytest.mark.parametrize("make", [Asgi, Wsgi])
+def test_a_newer_secret_seals_anew_what_is_only_read(make: Callable[[Shelf], Any]) -> None:
+    """Nothing is saved: a row that another request removes meanwhile must not come back."""
+    storage = Shelf()
+    front = make(storage)
+    with getattr(front, "runner", nullcontext()):
+        before: Browser = front.browser(Cookie("__session", secrets=[OLDER]))
+        before.ask(lambda session: session.set("user", 1))
+        after: Browser = front.browser(Cookie("__session", secrets=[NEWER, OLDER]))
+        after.header = before.header
+
+        def read_while_another_signs_out(session: Session) -> object:
+            user = session["user"]
+            storage.rows.clear()
+            return user
+
+        answer = after.ask(read_while_another_signs_out)
+    assert answer.json == 1
+    assert len(answer.all("set-cookie")) == 1
+    assert (storage.rows, storage.saves) == ({}, 1)
