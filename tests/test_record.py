@@ -115,3 +115,29 @@ def test_a_repr_shows_nothing() -> None:
     for value in (record, contents(password="hunter2"), Stored(pack(record), version=pack(record))):
         assert "hunter2" not in repr(value)
         assert repr(value).startswith("<")
+
+
+@pytest.mark.parametrize(
+    ("refresh", "now", "due"),
+    [
+        (0.0, 0.0, False),  # nothing has changed yet
+        (0.0, 0.5, True),
+        (0.1, 0.5, False),
+        (0.1, 1.0, True),
+        (0.1, -1.0, True),  # the terms are others now, or the clock was set back
+        (1.0, 9.5, False),
+        (1.0, 10.0, True),
+    ],
+)
+def test_a_deadline_moves_when_it_is_off_by_the_share_to_refresh_at(
+    refresh: float, now: float, *, due: bool
+) -> None:
+    """Of a session that was saved at 0 and lives for 10 seconds; with no share, by any use."""
+    terms = Terms(idle=10.0, refresh=refresh)
+    assert terms.renews(created=0.0, expires=10.0, now=now) is due
+
+
+def test_a_deadline_at_the_end_of_a_lifetime_does_not_move() -> None:
+    """However often the session is used."""
+    terms = Terms(idle=10.0, lifetime=10.0, refresh=0.0)
+    assert not terms.renews(created=0.0, expires=10.0, now=5.0)
