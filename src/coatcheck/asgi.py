@@ -49,12 +49,7 @@ class SessionMiddleware:
         app: The application; it finds the session in `scope["session"]`.
         cookie: Signed or encrypted.
         storage: A plain one is called in a worker thread, unless it never waits.
-        idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
-        lifetime: Seconds that any session lives, used or not; None: no limit.
-        refresh: The share of *idle* after which record and cookie of a session in use are renewed.
-        on_outage: What becomes of requests while the storage's server fails: see `outages`.
-        data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
-            a `Schema` of one.
+        options: Those of `coatcheck.session`.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
@@ -67,12 +62,7 @@ class SessionMiddleware:
         storage: SessionStorage,
         **options: Unpack[Options],
     ) -> None:
-        cycle = Cycle(
-            cookie,
-            storage,
-            **options,
-        )
-        self._set_up(app, cycle)
+        self._set_up(app, Cycle(cookie, storage, **options))
 
     @classmethod
     def of(cls, app: ASGIApp, cycle: Cycle) -> SessionMiddleware:
@@ -107,14 +97,7 @@ class SessionMiddleware:
         if opened is None and self._starts_empty:
             session = cycle.begin(scope, PLACE)
         else:
-            try:
-                read = self._read_in_thread if self._in_thread else self.storage.read
-                found: Any = read(opened.text if opened else None)
-                if hasattr(found, "__await__"):
-                    found = await found
-            except BackendError as error:
-                found = cycle.outages.unread(error)
-            session = cycle.admit(found, scope, PLACE)
+            session = cycle.admit(await self._read(opened), scope, PLACE)
 
         def send_saved(message: Message) -> Awaitable[None]:
             if message["type"] in STARTS:
@@ -128,9 +111,7 @@ class SessionMiddleware:
             return
         await self.app(scope, receive, send_saved)
         if session.blank is None:
-            if cycle.is_late(session):
-                await self._save(session)
-            session.draft.reach = "nothing"  # a task that outlives its request is told
+            await self._finish(session)
 
     def _closing(self, send: Send) -> Send:
         """Return *send*, which closes the storage when the application has shut down."""
@@ -145,8 +126,15 @@ class SessionMiddleware:
 
         return send_and_close
 
-    def _read_in_thread(self, value: str | None) -> Any:
-        return asyncio.to_thread(self.storage.read, value) if value else self.storage.read(value)
+    async def _read(self, opened: Opened | None) -> object:
+        value = opened.text if opened else None
+        try:
+            if value and self._in_thread:
+                return await asyncio.to_thread(self.storage.read, value)
+            found = self.storage.read(value)
+            return await found if hasattr(found, "__await__") else found
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
 
     def _start(
         self, send: Send, scope: Scope, session: Session, opened: Opened | None, message: Message

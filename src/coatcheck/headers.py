@@ -65,7 +65,7 @@ class CookieFinder:
         beside two other cookies, where the pattern takes 1.0; the pattern is left for the rest.
         """
         if header.count(self._name) == 1:
-            at = 0 if header.startswith(self._first) else header.find(self._later) + 2
+            at = 0 if header.startswith(self._first) else header.find(self._later) + 2  # "; "
             if at != 1:  # 1: written in another way
                 start = at + self._length
                 end = header.find(";", start)

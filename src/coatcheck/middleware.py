@@ -39,12 +39,7 @@ def session(
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
-    cycle = Cycle(
-        cookie,
-        storage,
-        **options,
-    )
-    return Sessions(cycle)
+    return Sessions(Cycle(cookie, storage, **options))
 
 
 class Sessions:

@@ -55,9 +55,7 @@ async def _tell(told: "asyncio.Future[T]", work: Awaitable[T]) -> None:
     """
     try:
         value = await work
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:
+    except Exception as error:
         if told.cancelled():
             _report(error)
         else:

@@ -47,12 +47,7 @@ class SessionMiddleware:
         storage: SessionStorage,
         **options: Unpack[Options],
     ) -> None:
-        cycle = Cycle(
-            cookie,
-            storage,
-            **options,
-        )
-        self._set_up(app, cycle)
+        self._set_up(app, Cycle(cookie, storage, **options))
 
     @classmethod
     def of(cls, app: WSGIApp, cycle: Cycle) -> "SessionMiddleware":

@@ -126,12 +126,7 @@ class SessionInterface(FlaskInterface):
         **options: Unpack[Options],
     ) -> None:
         self._cookie = cookie
-        self._shell = wsgi.SessionMiddleware(
-            _serve,
-            cookie,
-            storage,
-            **options,
-        )
+        self._shell = wsgi.SessionMiddleware(_serve, cookie, storage, **options)
 
     def get_cookie_name(self, app: flask.Flask) -> str:  # noqa: ARG002 - Flask passes it
         """Return the name of the cookie, for extensions that ask."""

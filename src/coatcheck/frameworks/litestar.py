@@ -59,11 +59,7 @@ class SessionPlugin(InitPlugin):
         storage: SessionStorage,
         **options: Unpack[Options],
     ) -> None:
-        self._cycle = Cycle(
-            cookie,
-            storage,
-            **options,
-        )
+        self._cycle = Cycle(cookie, storage, **options)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependency, the end of the storage and the OpenAPI scheme."""

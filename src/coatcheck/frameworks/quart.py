@@ -60,12 +60,7 @@ class SessionInterface(QuartInterface):
         **options: Unpack[Options],
     ) -> None:
         self._cookie = cookie
-        self._shell = asgi.SessionMiddleware(
-            _serve,
-            cookie,
-            storage,
-            **options,
-        )
+        self._shell = asgi.SessionMiddleware(_serve, cookie, storage, **options)
         signals.request_started.connect(self._begin)
         signals.websocket_started.connect(self._begin)
         signals.request_tearing_down.connect(self._end)
