@@ -30,12 +30,13 @@ CREATE TABLE IF NOT EXISTS coatcheck_sessions (
 """
 GET = "SELECT record FROM coatcheck_sessions WHERE key = ? AND expires > ?"
 CLAIM = """
-INSERT INTO coatcheck_sessions VALUES (?1, ?2, ?3)
-ON CONFLICT (key) DO UPDATE SET record = ?2, expires = ?3 WHERE expires <= ?4
+INSERT INTO coatcheck_sessions VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET record = excluded.record, expires = excluded.expires
+WHERE coatcheck_sessions.expires <= ?
 """
 REPLACE = """
-UPDATE coatcheck_sessions SET record = ?2, expires = ?3
-WHERE key = ?1 AND record = ?5 AND expires > ?4
+UPDATE coatcheck_sessions SET record = ?, expires = ?
+WHERE key = ? AND record = ? AND expires > ?
 """
 DELETE = "DELETE FROM coatcheck_sessions WHERE key = ?"
 AHEAD = """
@@ -88,12 +89,12 @@ class SqliteBackend:
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
-        row = (key, record, now + ttl, now)
+        expires = now + ttl
         try:
             if version is None:
-                done = self._connection.execute(CLAIM, row)
+                done = self._connection.execute(CLAIM, (key, record, expires, now))
             else:
-                done = self._connection.execute(REPLACE, (*row, version))
+                done = self._connection.execute(REPLACE, (record, expires, key, version, now))
         except _ERRORS as error:
             raise _failed(error, "write") from error
         return None if done.rowcount else Refused(self.get(key))
