@@ -59,7 +59,7 @@ def _redis(grown: Any, where: Place) -> Made:
     client, record = Redis(unix_socket_path=where.server("redis")), grown.record
 
     def store(keys: list[str]) -> None:
-        from coatcheck.storage.redis import MARK
+        from coatcheck.storage.backends.redis import MARK
 
         pipeline = client.pipeline(transaction=False)
         for key in keys:

@@ -59,7 +59,7 @@ class Grown:
         return bytes(stored.record)
 
     def key_of(self, id: str) -> str:
-        from coatcheck.storage.keys import key_of
+        from coatcheck._session.ids import key_of
 
         return key_of(id, self.made.storage.prefix)
 
@@ -72,7 +72,7 @@ class Grown:
 
     def grow(self, count: int) -> None:
         """Store sessions until there are so many."""
-        from coatcheck.ids import new_id
+        from coatcheck._session.ids import new_id
 
         while self.count < count:
             ids = [new_id() for _ in range(min(1000, count - self.count))]

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from time import time
 
 from benchmarks import work
-from coatcheck import Cookie, Session, lifecycle
-from coatcheck.cycle import Cycle
-from coatcheck.draft import Draft
-from coatcheck.headers import amended, escape
-from coatcheck.record import Record, pack, unpack
-from coatcheck.sealing import pack_base64url, unpack_base64url
+from coatcheck import Cookie, Session
+from coatcheck._cookie.headers import amended, escape
+from coatcheck._cookie.sealing import pack_base64url, unpack_base64url
+from coatcheck._request.cycle import Cycle
+from coatcheck._session import lifecycle
+from coatcheck._session.draft import Draft
+from coatcheck._session.record import Record, pack, unpack
 from coatcheck.storage import CookieStorage
 
 SECRET = "a secret of more than thirty-two characters"

@@ -6,9 +6,9 @@ from typing import Any
 
 from coatcheck import BackendError, Session, asgi, session
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, Refused, SessionStorage, Stored
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
-from tests.fronts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
+from tests.hosts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 END = {"type": "http.response.body", "body": b""}

@@ -27,9 +27,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from coatcheck import Session
-from coatcheck.record import Unreadable, unpack
+from coatcheck._session.record import Unreadable, unpack
 from coatcheck.storage import FileStorage, KeyedStorage, SqliteStorage
-from tests.killed import Ledger, is_whole, work
+from tests.killed_writer import Ledger, is_whole, work
 
 LONGEST = 0.02
 """Seconds that a process may write before it is killed."""

@@ -21,11 +21,11 @@ from sqlalchemy import Connection, Engine, text
 
 from coatcheck import Session
 from coatcheck.storage import MemcachedStorage, RedisStorage, SqliteStorage, SqlStorage
-from coatcheck.storage.memcached import AsyncMemcachedBackend, MemcachedBackend
+from coatcheck.storage.backends.memcached import AsyncMemcachedBackend, MemcachedBackend
 from tests import servers
 from tests.engines import async_engine, create_table, plain_engine
-from tests.fronts import Browser, Handler
-from tests.kinds import Made, front_of
+from tests.hosts import Browser, Handler
+from tests.storage_kinds import Made, front_of
 
 Counter = Callable[[], int]
 

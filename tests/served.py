@@ -28,8 +28,8 @@ from coatcheck.storage import (
     SessionStorage,
     SqliteStorage,
 )
-from coatcheck.storage.memcached import AsyncMemcachedBackend
-from tests.fronts import SECRET
+from coatcheck.storage.backends.memcached import AsyncMemcachedBackend
+from tests.hosts import SECRET
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False)
 

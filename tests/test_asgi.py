@@ -18,11 +18,11 @@ from coatcheck import (
 )
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage
-from coatcheck.storage.memory import MemoryBackend
-from coatcheck.storage.threaded import ThreadedBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.testing import Clock
 from tests.applications import END, START, answers, fill, ignores, look, run, sets, touches
-from tests.fronts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
+from tests.hosts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
 
 # What is no request
 

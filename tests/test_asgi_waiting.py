@@ -7,9 +7,10 @@ import anyio
 import pytest
 
 from coatcheck import Session, session
+from coatcheck._session.ids import key_of
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, Refused, Stored
-from coatcheck.storage.keys import key_of, system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from tests.applications import (
     Awaited,
     Stopped,
@@ -23,7 +24,7 @@ from tests.applications import (
     stopped,
     touches,
 )
-from tests.fronts import COOKIE, asgi_app, ask_asgi, scope_of
+from tests.hosts import COOKIE, asgi_app, ask_asgi, scope_of
 
 
 class Watched:

@@ -19,7 +19,7 @@ from tests.applications import (
     speaks,
     touches,
 )
-from tests.fronts import COOKIE, Sent
+from tests.hosts import COOKIE, Sent
 
 
 def test_a_websocket_reads_the_session(memory: KeyedStorage) -> None:

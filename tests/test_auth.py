@@ -30,7 +30,7 @@ from coatcheck.auth import (
 )
 from coatcheck.router import Router
 from coatcheck.storage import CookieStorage, MemoryStorage
-from tests.asking import Exchange, ask
+from tests.asgi_requests import Exchange, ask
 
 SECRET = "a secret that is long enough for any test"
 USERS = {"1": "ada", "2": "grace"}

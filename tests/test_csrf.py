@@ -11,7 +11,7 @@ from coatcheck import Context, Cookie, Session, session
 from coatcheck.csrf import csrf_token, is_csrf_token
 from coatcheck.router import Router
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
-from tests.asking import ask
+from tests.asgi_requests import ask
 
 SECRET = "a secret that is long enough for any test"
 

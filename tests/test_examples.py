@@ -16,7 +16,7 @@ import httpx
 import pytest
 import uvicorn
 
-from tests.asking import URL, ask
+from tests.asgi_requests import URL, ask
 
 FOLDER = Path(__file__).parent.parent / "examples"
 

@@ -21,7 +21,7 @@ from coatcheck.forms import FormData, Limits, UploadFile, form_data
 from coatcheck.forms.body import IN_MEMORY, Body
 from coatcheck.forms.middleware import FormLimits
 from coatcheck.router import Router
-from tests.asking import Exchange, ask
+from tests.asgi_requests import Exchange, ask
 
 URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
 MULTIPART = {"content-type": "multipart/form-data; boundary=cut"}

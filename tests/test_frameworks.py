@@ -26,10 +26,10 @@ from werkzeug.test import Client as WerkzeugClient
 from coatcheck import BackendError, Context, ResponseStarted, Session, session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage, SessionStorage
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from tests.applications import Stopped, move, stopped
-from tests.fronts import COOKIE, nothing_received, scope_of
+from tests.hosts import COOKIE, nothing_received, scope_of
 
 URL = "https://testserver"  # the cookie is Secure
 

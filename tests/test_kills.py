@@ -8,7 +8,7 @@ import pytest
 
 from coatcheck import Session
 from coatcheck.storage import KeyedStorage
-from coatcheck.storage.files import FileBackend
+from coatcheck.storage.backends.files import FileBackend
 from tests.kills import KINDS, main, run
 
 # Nothing but the writer runs in the child of a fork, and it is always killed.

@@ -11,8 +11,8 @@ from coatcheck.asgi import SessionMiddleware as AsgiMiddleware
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage
 from coatcheck.testing import Clock
 from coatcheck.wsgi import SessionMiddleware as WsgiMiddleware
-from tests.fronts import COOKIE, SECRET, Browser, Front, asgi_app, ask_asgi, wsgi_app
-from tests.kinds import Made, front_of
+from tests.hosts import COOKIE, SECRET, Browser, Front, asgi_app, ask_asgi, wsgi_app
+from tests.storage_kinds import Made, front_of
 
 NEWER = "another secret of more than thirty-two characters"
 

@@ -15,10 +15,10 @@ import pytest
 from coatcheck import Session, session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import KeyedStorage
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock
-from tests.fronts import (
+from tests.hosts import (
     COOKIE,
     Answer,
     Asgi,
@@ -30,7 +30,7 @@ from tests.fronts import (
     ask_wsgi,
     wsgi_app,
 )
-from tests.kinds import SERVER_SIDE, Made, front_of, names, storage_of
+from tests.storage_kinds import SERVER_SIDE, Made, front_of, names, storage_of
 
 FIFTY = 50
 PATIENCE = 60

@@ -27,9 +27,9 @@ from coatcheck.storage import (
     SqliteStorage,
     SqlStorage,
 )
-from coatcheck.storage.memcached import MemcachedBackend
+from coatcheck.storage.backends.memcached import MemcachedBackend
 from tests.engines import plain_engine
-from tests.fronts import Browser, Handler, Wsgi
+from tests.hosts import Browser, Handler, Wsgi
 from tests.test_races import (
     FIFTY,
     PATIENCE,

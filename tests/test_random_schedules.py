@@ -23,15 +23,15 @@ from hypothesis.stateful import (
 )
 
 from coatcheck import Session
-from coatcheck.cycle import Cycle, is_async
+from coatcheck._request.cycle import Cycle, is_async
 from coatcheck.storage import KeyedStorage, SessionStorage
-from coatcheck.storage.inline import InlineBackend
+from coatcheck.storage.backends.inline import InlineBackend
+from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
-from coatcheck.storage.memory import MemoryBackend
 from coatcheck.testing import Clock
-from tests.fronts import COOKIE
-from tests.kinds import storage_of
-from tests.model import IDLE, NEW, REFRESH, Model, Request
+from tests.hosts import COOKIE
+from tests.session_model import IDLE, NEW, REFRESH, Model, Request
+from tests.storage_kinds import storage_of
 
 EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "150"))
 OVERLAPPING = 3

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import pytest
 
 from coatcheck.testing import Clock
-from tests.kinds import front_of, storage_of
 from tests.roundtrips import (
     REQUESTS,
     Counter,
@@ -18,6 +17,7 @@ from tests.roundtrips import (
     sqlite_statements,
     table,
 )
+from tests.storage_kinds import front_of, storage_of
 
 PAIRS = [
     ("wsgi", "redis"),

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck import Context, Cookie, Session, session
 from coatcheck.router import ANY, Router
 from coatcheck.storage import CookieStorage
-from tests.asking import ask
+from tests.asgi_requests import ask
 
 SECRET = "a secret that is long enough for any test"
 

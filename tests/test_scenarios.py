@@ -17,8 +17,8 @@ import redis.asyncio
 from coatcheck import Session
 from coatcheck.storage import CookieStorage, FileStorage, RedisStorage
 from coatcheck.testing import Clock
-from tests.fronts import Answer, Browser, Front, Handler, Wsgi
-from tests.kinds import EVERYWHERE, Made, front_of, names, storage_of
+from tests.hosts import Answer, Browser, Front, Handler, Wsgi
+from tests.storage_kinds import EVERYWHERE, Made, front_of, names, storage_of
 
 Told = Literal["nothing", "new", "changed", "renewed", "removed"]
 """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coatcheck import BackendError, Cookie, Session
-from tests.fronts import Asgi, Browser, Wsgi
+from tests.hosts import Asgi, Browser, Wsgi
 
 OLDER, NEWER = "o" * 40, "n" * 40
 

@@ -22,11 +22,12 @@ from redis.retry import Retry
 
 import coatcheck
 from coatcheck import BackendError, Cookie, Session, session
-from coatcheck.changes import Clear, Consume, Flash, Set, Unset, Update
-from coatcheck.ids import new_id
-from coatcheck.lifecycle import commit
-from coatcheck.record import Contents, Moved, pack
-from coatcheck.sealing import Encrypter, Signer
+from coatcheck._cookie.sealing import Encrypter, Signer
+from coatcheck._session.changes import Clear, Consume, Flash, Set, Unset, Update
+from coatcheck._session.ids import key_of, new_id
+from coatcheck._session.lifecycle import commit
+from coatcheck._session.record import Contents, Moved, pack
+from coatcheck._session.values import encode
 from coatcheck.storage import (
     FileStorage,
     KeyedStorage,
@@ -37,13 +38,11 @@ from coatcheck.storage import (
     SessionStorage,
     Stored,
 )
-from coatcheck.storage.keys import key_of
-from coatcheck.storage.memcached import MemcachedBackend
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memcached import MemcachedBackend
+from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.testing import Clock
-from coatcheck.values import encode
-from tests.fronts import COOKIE, SECRET, Answer, Browser, Front, Handler, asgi_app, wsgi_app
-from tests.kinds import EVERYWHERE, SERVER_SIDE, Made, front_of, names, storage_of
+from tests.hosts import COOKIE, SECRET, Answer, Browser, Front, Handler, asgi_app, wsgi_app
+from tests.storage_kinds import EVERYWHERE, SERVER_SIDE, Made, front_of, names, storage_of
 
 TESTS = Path(__file__).parent
 SOURCE = Path(coatcheck.__file__).parent
@@ -215,7 +214,7 @@ def test_each_line_has_its_tests(line: str) -> None:
     """The tests that the table names exist."""
     for name in LINES[line]:
         file, _, test = name.rpartition("::")
-        text = (TESTS / (file or Path(__file__).name)).read_text()
+        text = next(TESTS.rglob(Path(file or __file__).name)).read_text()
         assert f"def {test}(" in text
 
 

@@ -18,12 +18,12 @@ from coatcheck import (
     Session,
     session,
 )
-from coatcheck.gateway import Write
+from coatcheck._request.wsgi_types import Write
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from coatcheck.wsgi import Environ, SessionMiddleware, StartResponse, WSGIApp
-from tests.fronts import COOKIE, Answer, environ_of, served, wsgi_app
+from tests.hosts import COOKIE, Answer, environ_of, served, wsgi_app
 
 PLAIN = [("Content-Type", "text/plain")]
 

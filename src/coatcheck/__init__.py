@@ -9,8 +9,10 @@ HTTP sessions: a sealed cookie in the browser, the data where you choose, no cha
     app.wsgi_app = session(cookie, FileStorage("sessions")).wsgi(app.wsgi_app)  # or any WSGI one
 """
 
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._model.schema import Schema
+from coatcheck._session.session import Session
 from coatcheck.context import Context
-from coatcheck.cookie import Cookie
 from coatcheck.errors import (
     BackendError,
     CoatcheckWarning,
@@ -24,8 +26,6 @@ from coatcheck.errors import (
     UnstorableValue,
 )
 from coatcheck.middleware import Sessions, session
-from coatcheck.schema import Schema
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 __version__ = "0.1.0"

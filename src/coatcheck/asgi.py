@@ -17,16 +17,16 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Unpack, cast
 
-from coatcheck.begun import begin
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, Due, is_async
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._cookie.headers import amended
+from coatcheck._cookie.sealing import Opened
+from coatcheck._request.asgi_types import ASGIApp, Line, Message, Receive, Scope, Send
+from coatcheck._request.cycle import FAILED, Cycle, Due, is_async
+from coatcheck._request.eager import begin
+from coatcheck._request.options import Options
+from coatcheck._request.shield import Outliving
+from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.headers import amended
-from coatcheck.line import ASGIApp, Line, Message, Receive, Scope, Send
-from coatcheck.options import Options
-from coatcheck.outliving import Outliving
-from coatcheck.sealing import Opened
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 PLACE = "session"

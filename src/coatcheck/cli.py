@@ -20,8 +20,8 @@ from secrets import token_urlsafe
 from typing import NoReturn
 
 from coatcheck import __version__
+from coatcheck._commands.sweep import sweep
 from coatcheck.errors import BackendError, ConfigurationError
-from coatcheck.sweeping import sweep
 
 LAST_PORT = 65535
 

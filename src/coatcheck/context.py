@@ -10,8 +10,8 @@ It lies in the ASGI scope or the WSGI environ, so every framework carries it alo
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TypeVar, get_origin
 
+from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
-from coatcheck.sessions import Session
 
 KEY = "coatcheck.context"
 

@@ -13,7 +13,7 @@ Source: OWASP Cross-Site Request Forgery Prevention, "HMAC-based token".
 
 import hmac
 
-from coatcheck.sessions import Session
+from coatcheck._session.session import Session
 
 _MARK = "_csrf"
 

@@ -8,9 +8,9 @@
 from typing import Unpack
 
 from coatcheck import asgi, wsgi
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import Cycle
-from coatcheck.options import Options
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.cycle import Cycle
+from coatcheck._request.options import Options
 from coatcheck.storage.protocol import SessionStorage
 
 

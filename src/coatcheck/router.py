@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, ExceptionHandler, Lifespan
 
-from coatcheck.calling import call
+from coatcheck._request.concurrency import call
 from coatcheck.context import Context
 
 __all__ = ["ANY", "Handler", "Middleware", "Router"]

@@ -11,14 +11,14 @@ once more at the end if a storage can still take what changed since.
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import Unpack, cast
 
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle, Due, is_async
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._cookie.headers import amended
+from coatcheck._cookie.sealing import Opened
+from coatcheck._request.cycle import FAILED, Cycle, Due, is_async
+from coatcheck._request.options import Options
+from coatcheck._request.wsgi_types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
+from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, ConfigurationError
-from coatcheck.gateway import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
-from coatcheck.headers import amended
-from coatcheck.options import Options
-from coatcheck.sealing import Opened
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 __all__ = ["Environ", "ExcInfo", "Headers", "SessionMiddleware", "StartResponse", "WSGIApp"]

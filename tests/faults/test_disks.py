@@ -9,10 +9,10 @@ import pytest
 from coatcheck import BackendError, Session
 from coatcheck.storage import storage_from_url
 from tests.engines import create_table
+from tests.faults.breakable_servers import place_of
 from tests.faults.disks import SIZE, full, read_only, small_disk
-from tests.faults.places import place_of
 from tests.faults.test_outages import FRONTS, front_at, reads, signs_in, writes
-from tests.fronts import Browser, Front
+from tests.hosts import Browser, Front
 
 FILES = ["file", "sqlite"]
 

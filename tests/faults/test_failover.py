@@ -11,7 +11,7 @@ import pytest
 from coatcheck import BackendError, Session
 from tests import redis_servers
 from tests.faults.test_outages import FRONTS, front_at, reads, signs_in, writes
-from tests.fronts import Browser, Front
+from tests.hosts import Browser, Front
 from tests.servers import valkey_program
 
 # redis-py's asyncio client of a cluster leaves connections to a lost master to the collector.

@@ -10,7 +10,7 @@ import pytest
 from coatcheck import BackendError, Session
 from tests import servers
 from tests.faults.test_outages import FRONTS, front_at, reads, writes
-from tests.fronts import Browser, Front
+from tests.hosts import Browser, Front
 
 ENOUGH = 400
 """Sessions of 50 kB that do not fit in 4 MB."""

@@ -13,9 +13,9 @@ import pytest
 
 from coatcheck import BackendError, Session
 from coatcheck.storage import KeyedStorage, storage_from_url
-from tests.faults.places import Place, place_of
-from tests.fronts import Browser, Front
-from tests.kinds import Made, front_of
+from tests.faults.breakable_servers import Place, place_of
+from tests.hosts import Browser, Front
+from tests.storage_kinds import Made, front_of
 
 KINDS = ["redis", "valkey", "memcached", "postgresql", "mariadb"]
 FRONTS = ["wsgi", "asgi"]

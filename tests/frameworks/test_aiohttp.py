@@ -21,11 +21,11 @@ from coatcheck.storage import (
     SessionStorage,
     SqliteStorage,
 )
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock, SessionKit
 from tests.applications import Awaited
-from tests.fronts import SECRET
+from tests.hosts import SECRET
 from tests.test_frameworks import ITEM, add, visit
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False)

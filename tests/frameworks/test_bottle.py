@@ -12,7 +12,7 @@ import pytest
 from coatcheck import Context, Session, session
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 from tests.test_frameworks import ITEM, URL, add, visit
 
 

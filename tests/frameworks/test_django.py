@@ -16,12 +16,12 @@ from django.core.management import call_command
 from django.test import AsyncClient, Client, override_settings
 
 from coatcheck import BackendError, UnstorableValue
+from coatcheck._session.ids import key_of
 from coatcheck.storage import CookieStorage, FileStorage, MemoryStorage, SqliteStorage
-from coatcheck.storage.keys import key_of
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.testing import Clock
 from tests.frameworks.django_site import PAGES
-from tests.kinds import storage_of
+from tests.storage_kinds import storage_of
 
 DAY = 24 * 3600
 STORAGES = ["memory", "file", "sqlite", "redis", "postgresql"]

@@ -18,7 +18,7 @@ from django.test import AsyncClient, Client, override_settings
 from coatcheck.storage import MemoryStorage, SqliteStorage
 from coatcheck.testing import Clock
 from tests.frameworks.django_site import migrate
-from tests.kinds import storage_of
+from tests.storage_kinds import storage_of
 from tests.test_servers_http import served
 
 ROOT = Path(__file__).parent.parent.parent

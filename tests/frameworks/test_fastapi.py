@@ -14,7 +14,7 @@ from coatcheck.auth import SessionScheme
 from coatcheck.frameworks.fastapi import RequireAuth, SessionDep, setup
 from coatcheck.redirects import safe_redirect_target
 from coatcheck.storage import MemoryStorage
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 
 URL = "https://testserver"  # the cookie is Secure
 

@@ -32,11 +32,11 @@ from coatcheck.storage import (
     SessionStorage,
     SqliteStorage,
 )
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock, SessionKit
 from tests.applications import Awaited
-from tests.fronts import SECRET
+from tests.hosts import SECRET
 from tests.test_frameworks import ITEM, add
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False, max_age=1000)

@@ -18,7 +18,7 @@ from coatcheck import Cookie
 from coatcheck.frameworks.flask import SessionInterface, session
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage, SqliteStorage
 from tests.frameworks import oauth_provider
-from tests.fronts import SECRET
+from tests.hosts import SECRET
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False)
 

@@ -20,7 +20,7 @@ from litestar.types import Scope
 from coatcheck import ConfigurationError, Cookie, Session
 from coatcheck.frameworks.litestar import SCHEME, SessionDep, SessionPlugin, requires_session
 from coatcheck.storage import MemoryStorage
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 
 URL = "https://testserver.local"  # the cookie is Secure
 

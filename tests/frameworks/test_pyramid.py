@@ -20,7 +20,7 @@ from coatcheck.csrf import csrf_token
 from coatcheck.frameworks.pyramid import PyramidSession
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 from tests.test_frameworks import ITEM, URL, add, visit
 
 

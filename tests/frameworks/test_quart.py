@@ -42,11 +42,11 @@ from coatcheck.storage import (
     SqliteStorage,
     storage_from_url,
 )
-from coatcheck.storage.keys import system_clock
-from coatcheck.storage.memory import MemoryBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock, SessionKit
 from tests.applications import Awaited, move
-from tests.fronts import SECRET, Sent
+from tests.hosts import SECRET, Sent
 from tests.test_frameworks import ITEM, add
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False, max_age=1000)

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import MemoryStorage
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 
 
 async def begin(request: Request) -> Response:

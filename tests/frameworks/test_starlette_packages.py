@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.storage import CookieStorage, MemoryStorage
 from tests.frameworks.oauth_provider import CLIENT_ID, CLIENT_SECRET, Provider, serving
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 
 URL = "https://testserver"  # the cookie is Secure
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import ConfigurationError, Session, SessionConflict
-from coatcheck.draft import Draft
-from coatcheck.lifecycle import ATTEMPTS, GRACE, admit
-from coatcheck.record import LIMIT, Terms, owner_of
+from coatcheck._session.draft import Draft
+from coatcheck._session.ids import key_of
+from coatcheck._session.lifecycle import ATTEMPTS, GRACE, admit
+from coatcheck._session.record import LIMIT, Terms, owner_of
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, Refused, Stored
-from coatcheck.storage.keys import key_of
-from coatcheck.storage.memory import MemoryBackend
-from coatcheck.storage.threaded import ThreadedBackend
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.testing import Clock
 
 DAY = 24 * 3600.0

@@ -8,8 +8,8 @@ import pytest
 
 from coatcheck import Session
 from coatcheck.testing import Clock, StorageContract
-from coatcheck.testing.driving import Make
-from tests.kinds import storage_of
+from coatcheck.testing.plain_or_awaited import Make
+from tests.storage_kinds import storage_of
 
 SERVER_SIDE = [
     "memory",

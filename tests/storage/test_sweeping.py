@@ -6,10 +6,11 @@ import pytest
 
 from coatcheck.errors import BackendError
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage
-from coatcheck.storage.keys import SWEPT_AT_ONCE, system_clock
-from coatcheck.storage.memory import MemoryBackend
-from coatcheck.storage.threaded import ThreadedBackend
-from coatcheck.testing.driving import Driven
+from coatcheck.storage.backends.memory import MemoryBackend
+from coatcheck.storage.backends.threaded import ThreadedBackend
+from coatcheck.storage.clock import system_clock
+from coatcheck.storage.sweeping import SWEPT_AT_ONCE
+from coatcheck.testing.plain_or_awaited import Driven
 
 
 class Swept(MemoryBackend):

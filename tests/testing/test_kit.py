@@ -39,7 +39,7 @@ from coatcheck.storage import (
 from coatcheck.testing import Clock, SessionKit
 from coatcheck.wsgi import Environ, StartResponse
 from tests.applications import Awaited
-from tests.fronts import COOKIE
+from tests.hosts import COOKIE
 
 URL = "https://test.local"  # the cookie is Secure
 HOUR = 3600

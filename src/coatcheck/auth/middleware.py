@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from coatcheck._request.concurrency import call
 from coatcheck.auth.states import Auth, Scheme, Success
-from coatcheck.calling import call
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
 

@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers
 
+from coatcheck._request.concurrency import call
+from coatcheck._session.session import Session, Value
 from coatcheck.auth.states import Answer, Failure, Identity, Success
-from coatcheck.calling import call
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
-from coatcheck.sessions import Session, Value
 
 Verify = Callable[[str], Identity | None | Awaitable[Identity | None]]
 """Tells whose credential a text is; None: nobody's."""

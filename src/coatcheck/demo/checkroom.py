@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from urllib.parse import urlsplit
 
-from coatcheck.ids import new_id
+from coatcheck._session.ids import new_id
 from coatcheck.storage import CookieStorage, SessionStorage, storage_from_url
 
 _NAMES = {

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from coatcheck import Session
-from coatcheck.cookie import MAX_COOKIE, Cookie
-from coatcheck.storage.keys import key_of
+from coatcheck._cookie.cookie import MAX_COOKIE, Cookie
+from coatcheck._session.ids import key_of
 
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 

@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from coatcheck.calling import call
+from coatcheck._request.concurrency import call
 from coatcheck.context import Context
 from coatcheck.forms.body import Body, announced_size
 from coatcheck.forms.limits import Limits, OverLimit, check_total

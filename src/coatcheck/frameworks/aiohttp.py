@@ -20,12 +20,12 @@ from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from coatcheck import asgi
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED, Cycle
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._cookie.headers import Header, amended
+from coatcheck._request.cycle import FAILED, Cycle
+from coatcheck._request.options import Options
+from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
-from coatcheck.headers import Header, amended
-from coatcheck.options import Options
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 SESSION = web.RequestKey("session", Session)

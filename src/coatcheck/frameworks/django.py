@@ -20,11 +20,11 @@ from typing import Any
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
-from coatcheck.draft import Draft
+from coatcheck._session.draft import Draft
+from coatcheck._session.ids import is_id, new_id
+from coatcheck._session.session import Session, Value
 from coatcheck.frameworks.django_session import clear, empty_record, found, nothing, steps, terms
 from coatcheck.frameworks.django_storage import Form, forms, now
-from coatcheck.ids import is_id, new_id
-from coatcheck.sessions import Session, Value
 
 forms()  # the middleware imports this module when the application starts: mistakes are told then
 

@@ -4,12 +4,12 @@ from datetime import datetime
 
 from django.conf import settings
 
-from coatcheck import lifecycle
-from coatcheck.changes import Clear
-from coatcheck.draft import Draft
+from coatcheck._session import lifecycle
+from coatcheck._session.changes import Clear
+from coatcheck._session.draft import Draft
+from coatcheck._session.record import Record, Terms, owner_of
+from coatcheck._session.session import Session
 from coatcheck.frameworks.django_storage import Form
-from coatcheck.record import Record, Terms, owner_of
-from coatcheck.sessions import Session
 
 LONGEST = 100 * 365 * 24 * 3600.0
 """Seconds: a record's deadline has a year of four digits, whatever `set_expiry` was given."""

@@ -16,12 +16,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.asyncio import async_unsafe
 
+from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
-from coatcheck.sessions import Session
+from coatcheck.storage.clock import Clock
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
-from coatcheck.storage.keys import Clock
 from coatcheck.storage.urls import storage_from_url
 
 T = TypeVar("T")

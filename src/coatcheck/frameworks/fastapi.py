@@ -23,14 +23,14 @@ from fastapi.openapi.models import APIKey
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._model.schema import Data
+from coatcheck._request.options import Options
+from coatcheck._session.session import Session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.auth import SessionScheme, Success
 from coatcheck.auth.states import Identity
 from coatcheck.context import Context
-from coatcheck.cookie import Cookie
-from coatcheck.options import Options
-from coatcheck.schema import Data
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 SCHEME = "session"

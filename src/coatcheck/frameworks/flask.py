@@ -19,15 +19,15 @@ from flask.sessions import SessionMixin
 from werkzeug.datastructures import Headers
 
 from coatcheck import wsgi
-from coatcheck.cookie import Cookie
-from coatcheck.frameworks.messages import Leave, Take, listed
-from coatcheck.gateway import Write
-from coatcheck.headers import amended
-from coatcheck.options import Options
-from coatcheck.schema import Data
-from coatcheck.sessions import Session, Value
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._cookie.headers import amended
+from coatcheck._model.schema import Data
+from coatcheck._request.options import Options
+from coatcheck._request.wsgi_types import Write
+from coatcheck._session.session import Session, Value
+from coatcheck._session.values import encode
+from coatcheck.frameworks.flask_messages import Leave, Take, listed
 from coatcheck.storage.protocol import SessionStorage
-from coatcheck.values import encode
 
 FLASHES = "_flashes"
 """Where Flask's own `flash()` keeps its messages."""

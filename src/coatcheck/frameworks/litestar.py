@@ -25,12 +25,12 @@ from litestar.plugins import InitPlugin
 from litestar.types import Guard, Scope
 
 from coatcheck import asgi
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._model.schema import Data
+from coatcheck._request.cycle import Cycle
+from coatcheck._request.options import Options
+from coatcheck._session.session import Session
 from coatcheck.context import Context
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import Cycle
-from coatcheck.options import Options
-from coatcheck.schema import Data
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 SCHEME = "session"

@@ -16,9 +16,9 @@ from typing import Any
 from pyramid.interfaces import ICSRFStoragePolicy, ISession
 from zope.interface import implementer
 
+from coatcheck._session.session import Session, Value
 from coatcheck.context import Context
 from coatcheck.csrf import csrf_token, is_csrf_token
-from coatcheck.sessions import Session, Value
 
 QUEUE = "_f_"
 """What the key of a queue of flash messages begins with, as in Pyramid's own sessions."""

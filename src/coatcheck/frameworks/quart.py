@@ -25,15 +25,15 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from coatcheck import asgi
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.cycle import FAILED
+from coatcheck._request.options import Options
+from coatcheck._session.draft import Draft
+from coatcheck._session.session import Session
 from coatcheck.context import Context
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import FAILED
-from coatcheck.draft import Draft
 from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask import FlaskSession, amend
 from coatcheck.frameworks.steps import Steps, stop
-from coatcheck.options import Options
-from coatcheck.sessions import Session
 from coatcheck.storage.protocol import SessionStorage
 
 _VISIT = "coatcheck.visit"

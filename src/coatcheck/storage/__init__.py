@@ -12,17 +12,17 @@ A storage's client library is imported when the storage is made, never before.
 """
 
 from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.backends.files import FileStorage
+from coatcheck.storage.backends.memcached import MemcachedStorage
+from coatcheck.storage.backends.memory import MemoryStorage
+from coatcheck.storage.backends.redis import RedisStorage
+from coatcheck.storage.backends.sql import SqlStorage, sessions_table
+from coatcheck.storage.backends.sqlite import SqliteStorage
 from coatcheck.storage.cookie import CookieStorage
-from coatcheck.storage.files import FileStorage
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
-from coatcheck.storage.memcached import MemcachedStorage
-from coatcheck.storage.memory import MemoryStorage
 from coatcheck.storage.migrating import Migrating
 from coatcheck.storage.protocol import SessionStorage
-from coatcheck.storage.redis import RedisStorage
-from coatcheck.storage.sql import SqlStorage, sessions_table
-from coatcheck.storage.sqlite import SqliteStorage
 from coatcheck.storage.urls import storage_from_url
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from coatcheck.record import Stored, reveal_nothing
+from coatcheck._session.record import Stored, reveal_nothing
 
 __all__ = ["AsyncBackend", "Backend", "Refused", "Stored"]
 

@@ -7,15 +7,15 @@ after sign-out, and of two requests at once the later answer wins. Keep the sess
 either matters.
 """
 
-from coatcheck import lifecycle
-from coatcheck.draft import Draft
-from coatcheck.ids import ID_BYTES, ID_LENGTH
-from coatcheck.plan import Plan
-from coatcheck.record import Record
-from coatcheck.remembered import Remembered
-from coatcheck.sealing import pack_base64url, unpack_base64url
-from coatcheck.sessions import Session
-from coatcheck.storage.keys import Clock, system_clock
+from coatcheck._cookie.cache import Remembered
+from coatcheck._cookie.sealing import pack_base64url, unpack_base64url
+from coatcheck._session import lifecycle
+from coatcheck._session.draft import Draft
+from coatcheck._session.ids import ID_BYTES, ID_LENGTH
+from coatcheck._session.plan import Plan
+from coatcheck._session.record import Record
+from coatcheck._session.session import Session
+from coatcheck.storage.clock import Clock, system_clock
 
 
 class CookieStorage:

@@ -11,15 +11,16 @@ request was faster. The id goes to the client, its SHA-256 to the backend.
 import logging
 from inspect import iscoroutinefunction
 
-from coatcheck import lifecycle
+from coatcheck._session import lifecycle
+from coatcheck._session.ids import is_id, key_of
+from coatcheck._session.plan import Plan, renamed
+from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, ConfigurationError, SessionConflict
-from coatcheck.ids import is_id
-from coatcheck.plan import Plan, renamed
-from coatcheck.sessions import Session
 from coatcheck.storage.backend import Backend, Refused, Stored
+from coatcheck.storage.backends.threaded import ThreadedBackend
+from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.keyed_async import AsyncKeyedStorage
-from coatcheck.storage.keys import SWEPT_AT_ONCE, Clock, key_of, system_clock
-from coatcheck.storage.threaded import ThreadedBackend
+from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 
 _logger = logging.getLogger("coatcheck")
 

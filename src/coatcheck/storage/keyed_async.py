@@ -6,13 +6,14 @@ The same text as `keyed`, but for `async` and `await`; a test holds them to it.
 
 import logging
 
-from coatcheck import lifecycle
+from coatcheck._session import lifecycle
+from coatcheck._session.ids import is_id, key_of
+from coatcheck._session.plan import Plan, renamed
+from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, SessionConflict
-from coatcheck.ids import is_id
-from coatcheck.plan import Plan, renamed
-from coatcheck.sessions import Session
 from coatcheck.storage.backend import AsyncBackend, Refused, Stored
-from coatcheck.storage.keys import SWEPT_AT_ONCE, Clock, key_of, system_clock
+from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 
 _logger = logging.getLogger("coatcheck")
 

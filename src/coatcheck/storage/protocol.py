@@ -21,7 +21,7 @@ A storage may also have these, which the middleware uses:
 from collections.abc import Awaitable
 from typing import Protocol
 
-from coatcheck.sessions import Session
+from coatcheck._session.session import Session
 
 
 class SessionStorage(Protocol):

@@ -12,10 +12,10 @@ What a test of your own needs.
 It needs pytest. Nothing else in the package does.
 """
 
-from coatcheck.testing.backends import BackendContract
+from coatcheck.testing.backend_contract import BackendContract
 from coatcheck.testing.clock import Clock
+from coatcheck.testing.faults import failing, later
 from coatcheck.testing.kit import SessionKit
-from coatcheck.testing.storages import StorageContract
-from coatcheck.testing.trials import failing, later
+from coatcheck.testing.storage_contract import StorageContract
 
 __all__ = ["BackendContract", "Clock", "SessionKit", "StorageContract", "failing", "later"]

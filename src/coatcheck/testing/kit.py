@@ -22,14 +22,14 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from coatcheck.cookie import Cookie
-from coatcheck.cycle import Cycle, is_async
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._model.schema import Schema
+from coatcheck._request.cycle import Cycle, is_async
+from coatcheck._session.session import Session, Value
 from coatcheck.errors import ConfigurationError
-from coatcheck.schema import Schema
-from coatcheck.sessions import Session, Value
 from coatcheck.storage.protocol import SessionStorage
-from coatcheck.testing import trials
-from coatcheck.testing.clients import jar_of
+from coatcheck.testing import faults
+from coatcheck.testing.client_cookies import jar_of
 
 T = TypeVar("T")
 
@@ -83,12 +83,12 @@ class SessionKit:
             session.destroy()
 
     def later(self, seconds: float) -> AbstractContextManager[None]:
-        """Let *seconds* pass for the storage, while the block runs: see `trials.later`."""
-        return trials.later(self._cycle.storage, seconds)
+        """Let *seconds* pass for the storage, while the block runs: see `faults.later`."""
+        return faults.later(self._cycle.storage, seconds)
 
     def failing(self, *, reads: bool = True, writes: bool = True) -> AbstractContextManager[None]:
-        """Let the storage's server fail, while the block runs: see `trials.failing`."""
-        return trials.failing(self._cycle.storage, reads=reads, writes=writes)
+        """Let the storage's server fail, while the block runs: see `faults.failing`."""
+        return faults.failing(self._cycle.storage, reads=reads, writes=writes)
 
 
 class Visit:

@@ -19,8 +19,8 @@ import secrets
 
 import pytest
 
-from coatcheck.cookie import Cookie
-from coatcheck.storage.memory import MemoryStorage
+from coatcheck._cookie.cookie import Cookie
+from coatcheck.storage.backends.memory import MemoryStorage
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.testing.clock import Clock
 from coatcheck.testing.kit import SessionKit

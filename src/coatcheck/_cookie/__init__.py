@@ -1,0 +1,1 @@
+"""The session cookie: its attributes, its seal, and the headers that carry it."""

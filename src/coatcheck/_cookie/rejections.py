@@ -1,0 +1,161 @@
+"""
+Why a browser will lose a session cookie, told once in the log.
+
+    cookie '__session' will be lost: it is Secure, and the request came over plain http …
+
+A cookie that browsers drop looks like a bug of the application: everybody is a new visitor, always.
+Only a visitor's first cookie is looked at: whoever sent one has shown that it is kept. What counts
+is what the server says of the request. A header such as X-Forwarded-Proto, which anybody can send,
+does not: a server that trusts its proxy has put it into the scheme already.
+
+Source: RFC 6265bis, 5.7 (what is stored) and 5.1.4 (paths); Fetch Metadata, 2.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any
+
+from coatcheck._cookie.cookie import Cookie
+
+_logger = logging.getLogger("coatcheck")
+
+_PROXY = "if a proxy before the server is the reason, see docs/how-to/behind-a-proxy.md"
+
+REASONS = {
+    "secure": "it is Secure, and the request came over plain http to {host!r}: serve https, or set "
+    f"secure=False while you develop; {_PROXY}",
+    "domain": "its Domain is {cookie.domain!r}, and the request went to {host!r}: leave domain= "
+    f"out to serve one host alone; {_PROXY}",
+    "path": "its Path is {cookie.path!r}, so the browser does not send it back to the page that "
+    f"was asked for: set path='/'; {_PROXY}",
+    "samesite": "it is SameSite={cookie.samesite}, and a page of another site asked: serve both "
+    "from one site, or set samesite='None'",
+    "expires": "its Expires was {cookie.expires}: set max_age, which counts from each response on",
+}
+"""What the log says, by the attribute for which a browser loses the cookie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    What the server says of a request; "" is what it does not say.
+
+    Args:
+        scheme: "http", "https", "ws" or "wss".
+        host: The Host header, from the client.
+        path: As the client asked for it, so with the root path.
+        site: The Sec-Fetch-Site header, from browsers: "cross-site".
+        destination: The Sec-Fetch-Dest header: "document" is a page in a tab.
+    """
+
+    scheme: str = ""
+    host: str = ""
+    path: str = ""
+    site: str = ""
+    destination: str = ""
+
+
+class Drops:
+    """What was said of one cookie so far."""
+
+    def __init__(self, cookie: Cookie) -> None:
+        self._cookie = cookie
+        self._said: set[str] = set()
+
+    def check(self, seen: Seen, now: datetime | None = None) -> None:
+        """Log why the client will lose the cookie, once for each reason."""
+        for attribute, reason in reasons(self._cookie, seen, now or datetime.now(UTC)).items():
+            if attribute not in self._said:
+                self._said.add(attribute)
+                _logger.warning("cookie %r will be lost: %s", self._cookie.name, reason)
+
+    def in_scope(self, scope: Mapping[str, Any]) -> None:
+        """Check the cookie that answers a request of ASGI."""
+        fields = _fields(scope.get("headers", ()))
+        self.check(
+            Seen(
+                scheme=scope.get("scheme", ""),
+                host=fields.get(b"host", ""),
+                path=_joined(scope.get("root_path", ""), scope.get("path", "")),
+                site=fields.get(b"sec-fetch-site", ""),
+                destination=fields.get(b"sec-fetch-dest", ""),
+            )
+        )
+
+    def in_environ(self, environ: Mapping[str, Any]) -> None:
+        """Check the cookie that answers a request of WSGI."""
+        self.check(
+            Seen(
+                scheme=environ.get("wsgi.url_scheme", ""),
+                host=environ.get("HTTP_HOST", ""),
+                path=environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
+                site=environ.get("HTTP_SEC_FETCH_SITE", ""),
+                destination=environ.get("HTTP_SEC_FETCH_DEST", ""),
+            )
+        )
+
+
+def reasons(cookie: Cookie, seen: Seen, now: datetime) -> dict[str, str]:
+    """Return the attributes for which a browser loses the cookie, each with the reason in words."""
+    host = _without_port(seen.host)
+    plain = seen.scheme in ("http", "ws") and host and not _is_local(host)
+    framed = seen.site == "cross-site" and seen.destination not in ("", "document")
+    over = cookie.max_age is None and cookie.expires and cookie.expires <= now
+    lost = {
+        "secure": cookie.secure and plain,
+        "domain": cookie.domain and host and not _covers_host(cookie.domain, host),
+        "path": cookie.path and seen.path and not _covers_path(cookie.path, seen.path),
+        "samesite": cookie.samesite in ("Lax", "Strict") and framed,
+        "expires": over,
+    }
+    words = {"cookie": cookie, "host": host}
+    return {name: REASONS[name].format(**words) for name, is_lost in lost.items() if is_lost}
+
+
+def _covers_host(domain: str, host: str) -> bool:
+    """Tell whether a Domain attribute covers a host (RFC 6265bis, 5.1.3)."""
+    domain = domain.removeprefix(".").lower()
+    return host == domain or (host.endswith(f".{domain}") and not _is_address(host))
+
+
+def _covers_path(prefix: str, path: str) -> bool:
+    """Tell whether a Path attribute covers a path (RFC 6265bis, 5.1.4)."""
+    return path == prefix or path.startswith(f"{prefix.removesuffix('/')}/")
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether some browsers trust a host without TLS (Secure Contexts, 3.1)."""
+    if _is_address(host):
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_port(host: str) -> str:
+    """Return the name or address in a Host header, which may hold anything."""
+    if host.startswith("["):
+        return _short(host[1:].partition("]")[0])
+    return _short(host.partition(":")[0].removesuffix(".").lower())
+
+
+def _short(text: str) -> str:
+    return text[:255]  # a host's name has no more characters (RFC 1035, 2.3.4)
+
+
+def _joined(root: str, path: str) -> str:
+    """Return the whole path; servers differ in whether it has the root path already."""
+    return path if path.startswith(root) else root + path
+
+
+def _fields(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in headers}

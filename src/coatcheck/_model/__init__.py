@@ -1,0 +1,1 @@
+"""Typed sessions: values that a model of the application describes."""

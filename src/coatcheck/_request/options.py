@@ -1,0 +1,53 @@
+"""What may be said of an application's sessions, wherever they are set up."""
+
+import warnings
+from typing import Any, TypedDict
+
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._model.schema import Schema
+from coatcheck._request.outages import OnOutage
+from coatcheck.errors import CoatcheckWarning, ConfigurationError
+
+
+class Options(TypedDict, total=False):
+    """
+    The keywords of `coatcheck.session`, which explains them, and of every other way in.
+
+    Args:
+        idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
+        lifetime: Seconds that any session lives, used or not; None: no limit.
+        refresh: The share of *idle* after which record and cookie of a session in use are renewed.
+        on_outage: What becomes of requests while the storage's server fails: see `outages`.
+        data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
+            a `Schema` of one.
+    """
+
+    idle: float | None
+    lifetime: float | None
+    refresh: float
+    on_outage: OnOutage
+    data: type[Any] | Schema[Any] | None
+
+
+def check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: float) -> None:
+    """
+    Refuse what makes no sense, and warn of what is seldom meant.
+
+    Raises:
+        ConfigurationError: The cookie is not sealed, or a time or share is none.
+    """
+    if not cookie.signed:
+        raise ConfigurationError(
+            f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
+        )
+    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise ConfigurationError(f"{name}={seconds!r} is no number of seconds above 0")
+    if not 0 <= refresh <= 1:
+        raise ConfigurationError(f"refresh={refresh!r} is no share from 0 to 1")
+    if not cookie.httponly:
+        warnings.warn(
+            f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
+            CoatcheckWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,1 @@
+"""What a handler changes during one request, and the decisions about keeping it."""

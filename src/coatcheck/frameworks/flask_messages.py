@@ -1,0 +1,52 @@
+"""
+The changes behind Flask's `flash()` and `get_flashed_messages()`.
+
+Flask reads a list, appends to it and puts it back, or takes it away. Two requests at once would
+each put back their own list. As changes of their own they merge: both messages are shown, and one
+that was left while others were shown waits for the next request.
+"""
+
+from typing import Any
+
+import msgspec
+
+from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._session.values import Encoded, decode, encode
+
+
+class Leave(msgspec.Struct, frozen=True, gc=False):
+    """Append messages to those under a key."""
+
+    __repr__ = reveal_nothing
+
+    key: str
+    messages: Encoded
+    name = "flash()"
+
+    def replay(self, contents: Contents) -> None:
+        there = listed(contents.values.get(self.key))
+        contents.values[self.key] = encode(self.key, there + listed(self.messages))
+
+
+class Take(msgspec.Struct, frozen=True, gc=False):
+    """Take the messages away that were shown, and the key with the last of them."""
+
+    __repr__ = reveal_nothing
+
+    key: str
+    messages: Encoded
+    name = "get_flashed_messages()"
+
+    def replay(self, contents: Contents) -> None:
+        left = listed(contents.values.pop(self.key, None))
+        for message in listed(self.messages):
+            if message in left:
+                left.remove(message)
+        if left:
+            contents.values[self.key] = encode(self.key, left)
+
+
+def listed(encoded: Encoded | None) -> list[Any]:
+    """Return messages that were encoded; what is no list counts as none."""
+    found = None if encoded is None else decode(encoded)
+    return found if isinstance(found, list) else []

@@ -1,0 +1,127 @@
+"""
+Sessions in a table of an SQL database, over SQLAlchemy's engines, plain or asyncio.
+
+A read is one SELECT, a write one conditional UPDATE, a new session one INSERT, each in autocommit
+on a connection of its own: the application's transactions are not touched. A row has a random
+version, new with every write, so that a write need not send the old record along.
+"""
+
+from typing import TYPE_CHECKING, overload
+
+from coatcheck.errors import ConfigurationError
+from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.keyed_async import AsyncKeyedStorage
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, MetaData, Table
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from coatcheck.storage.backends.sql_backend import AsyncSqlBackend, SqlBackend
+
+TABLE = "coatcheck_sessions"
+
+
+class SqlKeyedStorage(KeyedStorage):
+    """A `KeyedStorage` that can make its table."""
+
+    backend: "SqlBackend"
+
+    def create_table(self) -> None:
+        """
+        Make the table and its index, if there is no table of that name.
+
+        Raises:
+            BackendError: The database failed, or does not allow it.
+        """
+        self.backend.create_table()
+
+
+class AsyncSqlKeyedStorage(AsyncKeyedStorage):
+    """An `AsyncKeyedStorage` that can make its table."""
+
+    backend: "AsyncSqlBackend"
+
+    async def create_table(self) -> None:
+        """
+        Make the table and its index, if there is no table of that name.
+
+        Raises:
+            BackendError: The database failed, or does not allow it.
+        """
+        await self.backend.create_table()
+
+
+def sessions_table(metadata: "MetaData", name: str = TABLE) -> "Table":
+    """Return the table of sessions as part of the application's own, for its migrations."""
+    from coatcheck.storage.backends.sql_table import table_of
+
+    return table_of(metadata, name)
+
+
+@overload
+def SqlStorage(
+    engine: "AsyncEngine",
+    *,
+    table: str = ...,
+    prefix: str = ...,
+    sweep_every: int | None = ...,
+    clock: Clock | None = ...,
+) -> AsyncSqlKeyedStorage: ...
+@overload
+def SqlStorage(
+    engine: "Engine",
+    *,
+    table: str = ...,
+    prefix: str = ...,
+    sweep_every: int | None = ...,
+    clock: Clock | None = ...,
+) -> SqlKeyedStorage: ...
+def SqlStorage(
+    engine: "Engine | AsyncEngine",
+    *,
+    table: str = TABLE,
+    prefix: str = "",
+    sweep_every: int | None = None,
+    clock: Clock | None = None,
+) -> SqlKeyedStorage | AsyncSqlKeyedStorage:
+    """
+    Return a storage in a table of an SQL database.
+
+    Args:
+        engine: SQLAlchemy's, plain for any application, or asyncio for ASGI. Its pool and its
+            timeouts are the application's; a request that holds a connection itself needs one more.
+        table: Made by `create_table()`, or by a migration of the application.
+        prefix: Goes before every key, so that applications can share a table.
+        sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
+        clock: Seconds since 1970; None: the system's clock.
+
+    Raises:
+        ConfigurationError: It is no engine, or SQLAlchemy is not installed.
+    """
+    try:
+        from sqlalchemy import Engine, MetaData
+        from sqlalchemy.ext.asyncio import AsyncEngine
+
+        from coatcheck.storage.backends.sql_backend import AsyncSqlBackend, SqlBackend
+    except ImportError as missing:
+        raise ConfigurationError(
+            "SqlStorage needs the package sqlalchemy: pip install 'coatcheck[sql]'"
+        ) from missing
+    clock = clock or system_clock
+    made = sessions_table(MetaData(), table)
+    if isinstance(engine, AsyncEngine):
+        return AsyncSqlKeyedStorage(
+            AsyncSqlBackend(engine, made, clock=clock),
+            prefix=prefix,
+            clock=clock,
+            sweep_every=sweep_every,
+        )
+    if isinstance(engine, Engine):
+        return SqlKeyedStorage(
+            SqlBackend(engine, made, clock=clock),
+            prefix=prefix,
+            clock=clock,
+            sweep_every=sweep_every,
+        )
+    raise ConfigurationError(f"{type(engine).__name__} is no engine of SQLAlchemy")

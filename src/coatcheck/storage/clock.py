@@ -1,0 +1,9 @@
+"""The clock of a storage: every deadline is judged by it."""
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+"""Returns the seconds since 1970."""
+
+system_clock: Clock = time.time

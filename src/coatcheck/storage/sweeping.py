@@ -1,0 +1,7 @@
+"""How often a storage in files removes expired records by itself."""
+
+SWEEP_EVERY = 64
+"""New sessions between two sweeps of a storage in files."""
+
+SWEPT_AT_ONCE = 100
+"""Records that such a sweep looks at: more than have come since the last one."""

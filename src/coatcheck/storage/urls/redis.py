@@ -1,0 +1,182 @@
+"""
+Clients of Redis and Valkey from a URL: one server, a Sentinel's master, or a cluster.
+
+Each has a timeout for every call. A connection that turns out to be dead is opened again, once; a
+timeout is not waited for a second time.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, unquote
+
+from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.storage.backends.redis import AsyncRedisBackend, RedisBackend
+from coatcheck.storage.urls.lazy import AsyncOpened, Opened
+
+PORT, SENTINEL_PORT = 6379, 26379
+
+CLUSTER_TRIES = 5
+"""How often a cluster's client asks again, a little later each time, while a master is elected."""
+
+
+class Clients(NamedTuple):
+    """How the plain and the asyncio client are made."""
+
+    plain: Callable[[], Any]
+    waiting: Callable[[], Any]
+
+
+def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
+    """
+    Return what makes the clients that *url* asks for.
+
+    Raises:
+        ConfigurationError: The URL is not whole, or redis-py is not installed.
+    """
+    try:
+        import redis
+    except ImportError as missing:
+        raise ConfigurationError(
+            "a Redis URL needs the package redis: pip install 'coatcheck[redis]'"
+        ) from missing
+    del redis
+    kind = url.scheme.partition("+")[2]
+    shared = {**_account(url), **_limits(options)}
+    if url.scheme.startswith("rediss"):
+        shared["ssl"] = True
+        shared |= {name: value for name, value in options.items() if name.startswith("ssl_")}
+    if kind == "cluster":
+        return _cluster(url, shared)
+    shared["db"] = options.get("db", 0)
+    if "max_connections" in options:
+        shared["max_connections"] = options["max_connections"]
+    if kind == "sentinel":
+        return _sentinel(url, shared, options)
+    return _single(url, shared)
+
+
+def open_client(make: Callable[[], Any]) -> Opened:
+    """Open a plain client; a cluster's connects at once."""
+    from redis.exceptions import RedisClusterException, RedisError
+
+    try:
+        client = make()
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise BackendError("Redis", "reach") from error
+    return Opened(RedisBackend(client), client.close)
+
+
+async def open_async_client(make: Callable[[], Any]) -> AsyncOpened:
+    """Open an asyncio client."""
+    client = make()
+    return AsyncOpened(AsyncRedisBackend(client), client.aclose)
+
+
+def hosts_of(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
+    """
+    Return the hosts and ports of "user:password@host:port,host:port".
+
+    Raises:
+        ConfigurationError: There is none, or a port is no number.
+    """
+    hosts = []
+    for place in filter(None, url.netloc.rpartition("@")[2].split(",")):
+        host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+        if not colon:
+            host, port = place, str(default_port)
+        if not (host and port.isdecimal()):
+            raise ConfigurationError(f"{place!r} is no HOST:PORT")
+        hosts.append((host.strip("[]"), int(port)))
+    if not hosts:
+        raise ConfigurationError(f"a {url.scheme}: URL names a host: {url.scheme}://HOST:PORT")
+    return hosts
+
+
+def _single(url: SplitResult, shared: dict[str, Any]) -> Clients:
+    import redis.asyncio
+
+    place: dict[str, Any]
+    if url.scheme == "unix":
+        if not url.path:
+            raise ConfigurationError("a unix: URL names a socket: unix:///run/redis.sock")
+        place = {"unix_socket_path": unquote(url.path)}
+    else:
+        place = dict(zip(("host", "port"), hosts_of(url, PORT)[0], strict=True))
+        if database := url.path.strip("/"):
+            place["db"] = _number(database)
+    return Clients(
+        lambda: redis.Redis(**{**shared, **place}, retry=_retry()),
+        lambda: redis.asyncio.Redis(**{**shared, **place}, retry=_retry(waiting=True)),
+    )
+
+
+def _sentinel(url: SplitResult, shared: dict[str, Any], options: Mapping[str, Any]) -> Clients:
+    import redis.asyncio
+
+    master, _, database = url.path.strip("/").partition("/")
+    if not master:
+        raise ConfigurationError(f"{url.scheme}: names a master: {url.scheme}://HOST:PORT/MASTER")
+    if database:
+        shared["db"] = _number(database)
+    hosts = hosts_of(url, SENTINEL_PORT)
+    sentinels: dict[str, Any] = {**_limits(options)}
+    if "sentinel_password" in options:
+        sentinels["password"] = options["sentinel_password"]
+
+    def plain() -> Any:
+        found = redis.Sentinel(hosts, sentinel_kwargs={**sentinels, "retry": _retry()}, **shared)
+        return found.master_for(master, retry=_retry())
+
+    def waiting() -> Any:
+        kwargs = {**sentinels, "retry": _retry(waiting=True)}
+        found = redis.asyncio.Sentinel(hosts, sentinel_kwargs=kwargs, **shared)
+        return found.master_for(master, retry=_retry(waiting=True))
+
+    return Clients(plain, waiting)
+
+
+def _cluster(url: SplitResult, shared: dict[str, Any]) -> Clients:
+    import redis.asyncio.cluster
+    from redis.asyncio.retry import Retry as AsyncRetry
+    from redis.backoff import ExponentialBackoff
+    from redis.retry import Retry
+
+    hosts = hosts_of(url, PORT)
+    later = ExponentialBackoff(base=0.05, cap=0.5)
+    return Clients(
+        lambda: redis.RedisCluster(
+            startup_nodes=[redis.cluster.ClusterNode(*host) for host in hosts],
+            retry=Retry(later, CLUSTER_TRIES),
+            **shared,
+        ),
+        lambda: redis.asyncio.RedisCluster(
+            startup_nodes=[redis.asyncio.cluster.ClusterNode(*host) for host in hosts],
+            retry=AsyncRetry(later, CLUSTER_TRIES),
+            **shared,
+        ),
+    )
+
+
+def _account(url: SplitResult) -> dict[str, str]:
+    account = {"username": url.username, "password": url.password}
+    return {name: unquote(value) for name, value in account.items() if value}
+
+
+def _limits(options: Mapping[str, Any]) -> dict[str, float]:
+    return {"socket_timeout": options["timeout"], "socket_connect_timeout": options["timeout"]}
+
+
+def _retry(*, waiting: bool = False) -> Any:
+    import redis
+    from redis.asyncio.retry import Retry as AsyncRetry
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    kind = AsyncRetry if waiting else Retry
+    return kind(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ConfigurationError(f"{text!r} is no number of a Redis database")
+    return int(text)
