@@ -14,8 +14,8 @@ from time import time
 
 from benchmarks import work
 from coatcheck import Cookie, Session
+from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.headers import amended, escape
-from coatcheck._cookie.sealing import pack_base64url, unpack_base64url
 from coatcheck._request.cycle import Cycle
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Draft

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import ConfigurationError
-from coatcheck._cookie.sealing import (
-    MAX_SEALED,
-    Encrypter,
-    Opened,
-    Seal,
-    Signer,
-    pack_base64url,
-    unpack_base64url,
-)
+from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
+from coatcheck._cookie.sealing import MAX_SEALED, Encrypter, Opened, Seal, Signer
 
 OLD, NEW = "o" * 32, "n" * 32
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from coatcheck._cookie import sha256 as digests
+from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,9 +47,6 @@ _TAG = 16  # bytes
 _TEXT, _BASE64URL = b"\x00", b"\x01"  # what an encrypted plaintext is made of
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_PADDING = {0: "", 2: "==", 3: "="}
-_LAST = {0: "", 2: "AQgw", 3: "AEIMQUYcgkosw048"}
-"""By what is left of a text's length: the characters whose unused bits are 0; 1 is no length."""
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
@@ -158,33 +156,6 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
                 stacklevel=4,
             )
     return tuple(secrets)
-
-
-def pack_base64url(data: bytes) -> str:
-    """Return *data* as unpadded base64url (RFC 4648, 5)."""
-    standard = b2a_base64(data, newline=False).decode("ascii").rstrip("=")
-    return standard.replace("+", "-").replace("/", "_")
-
-
-def unpack_base64url(text: str) -> bytes | None:
-    """
-    Return the bytes that `pack_base64url` turns into exactly *text*, or None if none do.
-
-    msgspec decodes 270 characters in 0.3 µs, binascii in 1.0. It decodes a JSON string, so what
-    stands for a character in one, or around it, is told by the length.
-    """
-    spare = len(text) % 4  # characters of a last, partial group: their unused bits must be 0
-    if "+" in text or "/" in text or spare not in _LAST or (spare and text[-1] not in _LAST[spare]):
-        return None
-    standard = text.replace("-", "+").replace("_", "/")
-    try:
-        data = _base64.decode(f'"{standard}{_PADDING[spare]}"')
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None
-    return data if len(text) == (len(data) * 4 + 2) // 3 else None
-
-
-_base64 = msgspec.json.Decoder(bytes)
 
 
 def _derive(secret: str, use: str) -> bytes:

@@ -7,8 +7,8 @@ after sign-out, and of two requests at once the later answer wins. Keep the sess
 either matters.
 """
 
+from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.cache import Remembered
-from coatcheck._cookie.sealing import pack_base64url, unpack_base64url
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Draft
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH
