@@ -27,7 +27,7 @@ from coatcheck._request.cycle import Cycle, is_async
 from coatcheck.storage import KeyedStorage, SessionStorage
 from coatcheck.storage.backends.inline import InlineBackend
 from coatcheck.storage.backends.memory import MemoryBackend
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage
 from coatcheck.testing import Clock
 from tests.hosts import COOKIE
 from tests.session_model import IDLE, NEW, REFRESH, Model, Request

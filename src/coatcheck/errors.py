@@ -94,8 +94,8 @@ class SessionConflict(SessionError):
 class BackendError(SessionError):
     """The server that keeps the records failed; the client's own error is the cause."""
 
-    def __init__(self, server: str, doing: str) -> None:
-        super().__init__(f"{server} failed to {doing} a session record")
+    def __init__(self, server: str, doing: str, why: str = "") -> None:
+        super().__init__(f"{server} failed to {doing} a session record{why and ': '}{why}")
         self.server, self.doing = server, doing
 
 

@@ -50,7 +50,7 @@ class Sessions:
 
     def __call__(self, app: asgi.ASGIApp) -> asgi.SessionMiddleware:
         """Return the ASGI application *app* with sessions."""
-        return asgi.SessionMiddleware.of(app, self._cycle)
+        return asgi.SessionMiddleware._of(app, self._cycle)
 
     def wsgi(self, app: wsgi.WSGIApp) -> wsgi.SessionMiddleware:
         """
@@ -59,4 +59,4 @@ class Sessions:
         Raises:
             ConfigurationError: The storage is asynchronous.
         """
-        return wsgi.SessionMiddleware.of(app, self._cycle)
+        return wsgi.SessionMiddleware._of(app, self._cycle)

@@ -1,5 +1,5 @@
 """
-The synchronous shell: a WSGI middleware that carries out the cycle.
+Sessions for WSGI applications.
 
     app.wsgi_app = SessionMiddleware(app.wsgi_app, cookie, storage)
 
@@ -8,22 +8,22 @@ returned, or, if it is a generator, until it yields its first bytes; then the se
 once more at the end if a storage can still take what changed since.
 """
 
-from collections.abc import Awaitable, Iterable, Iterator
-from typing import Unpack, cast
+from collections.abc import Iterable, Iterator
+from typing import Unpack
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import amended
-from coatcheck._cookie.sealing import Opened
-from coatcheck._request.cycle import FAILED, Cycle, Due, is_async
+from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
+from coatcheck._request.shell import Shell
+from coatcheck._request.visit import NOTHING, Answer, Changes, Visit
 from coatcheck._request.wsgi_types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
-from coatcheck._session.session import Session
-from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
 
 __all__ = ["Environ", "ExcInfo", "Headers", "SessionMiddleware", "StartResponse", "WSGIApp"]
 
 PLACE = "coatcheck.session"
+"""Where an environ has the session."""
 
 CHANGED = ("vary", "cache-control")
 """How the names end of the headers that `amended` may change."""
@@ -50,71 +50,82 @@ class SessionMiddleware:
         self._set_up(app, Cycle(cookie, storage, **options))
 
     @classmethod
-    def of(cls, app: WSGIApp, cycle: Cycle) -> "SessionMiddleware":
+    def _of(cls, app: WSGIApp, cycle: Cycle) -> "SessionMiddleware":
         """Return *app* with the sessions of *cycle*: for `coatcheck.session`."""
         middleware = cls.__new__(cls)
         cls._set_up(middleware, app, cycle)
         return middleware
 
     def _set_up(self, app: WSGIApp, cycle: Cycle) -> None:
-        _check_plain(cycle.storage)
         self.app = app
-        self.cycle = cycle
-        self._starts_empty = getattr(cycle.storage, "starts_empty", False)
+        self._shell = Shell(cycle)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        header = environ.get("HTTP_COOKIE")
-        opened = self.cycle.cookie.open(header) if header else None
-        if opened is None and self._starts_empty:
-            session = self.cycle.begin(environ, PLACE)
-        else:
-            session = self.cycle.admit(self._read(opened), environ, PLACE)
-        response = _Response(self.cycle, environ, session, opened, start_response)
-        body = self.app(environ, response.start)
-        if response.begun:
-            try:
-                response.send_headers()
-            except BaseException:
-                _close(body)
-                raise
-            still = type(body) in (list, tuple) or type(body) is environ.get("wsgi.file_wrapper")
-            if still or session.blank is not None:
-                response.end()
-                return body  # as it is: the server may know its length, and nothing is saved later
-        return _Body(body, response)
-
-    def _read(self, opened: Opened | None) -> object:
+        response = Response(self._shell, environ, start_response)
+        if (answer := self._shell.read(response)) is not None:
+            return _answered(start_response, answer)
         try:
-            return self.cycle.storage.read(opened.text if opened else None)
-        except BackendError as error:
-            return self.cycle.outages.unread(error)
+            body = self.app(environ, response.start)
+        except BaseException:
+            response.end(failed=True)
+            raise
+        return response.body_of(body)
 
 
-class _Response:
-    """What the application said of its response, held back until the session is saved."""
+class EnvironVisit(Visit):
+    """A request, as an environ tells of it."""
 
-    def __init__(
-        self,
-        cycle: Cycle,
-        environ: Environ,
-        session: Session,
-        opened: Opened | None,
-        start_response: StartResponse,
-    ) -> None:
-        self._cycle = cycle
-        self._environ = environ
-        self._session = session
-        self._opened = opened
-        self._start_response = start_response
-        self._held: tuple[str, Headers, ExcInfo | None] | None = None
-        self._sent = False
-        self._write: Write | None = None
+    __slots__ = ("environ", "shell")
+
+    def __init__(self, shell: Shell, environ: Environ) -> None:
+        self.shell = shell
+        self.environ = environ
+        self.cookies = environ.get("HTTP_COOKIE")
 
     @property
-    def begun(self) -> bool:
-        """Whether the application has called start_response."""
-        return self._held is not None
+    def method(self) -> str:
+        return str(self.environ.get("REQUEST_METHOD", ""))
+
+    @property
+    def path(self) -> str:
+        environ = self.environ
+        path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return path.encode("latin-1", "replace").decode(errors="replace")
+
+    @property
+    def scheme(self) -> str:
+        return str(self.environ.get("wsgi.url_scheme", ""))
+
+    @property
+    def host(self) -> str:
+        return str(self.environ.get("HTTP_HOST", ""))
+
+    def header(self, name: str) -> str:
+        return str(self.environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
+
+    def attach(self) -> None:
+        environ = self.environ
+        if PLACE in environ:
+            self.outer = self.shell.cycle.check_outer(environ[PLACE])
+        environ[PLACE] = self.session
+
+    def replaced(self) -> bool:
+        there = self.environ.get(PLACE)
+        return there is not self.session and not isinstance(there, type(self.session))
+
+
+class Response(EnvironVisit):
+    """A request, and what the application said of its response, held back until the save."""
+
+    __slots__ = ("_ended", "_held", "_sent", "_start_response", "_write")
+
+    def __init__(self, shell: Shell, environ: Environ, start_response: StartResponse) -> None:
+        super().__init__(shell, environ)
+        self._start_response = start_response
+        self._held: tuple[str, Headers, ExcInfo | None] | None = None
+        self._sent = self._ended = False
+        self._write: Write | None = None
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """Hold the headers back: this is the application's start_response."""
@@ -125,72 +136,71 @@ class _Response:
 
     def write(self, data: bytes) -> object:
         """Send *data* at once: this is what the application's start_response returns."""
-        write = self.send_headers()
+        write = self.send_headers(streams=True)
         return write(data) if write else None
 
-    def send_headers(self) -> Write | None:
-        """Save the session and give the headers to the server, if that is still to be done."""
+    def body_of(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        """Return the body for the server: as it is, if nothing of it can change the session."""
+        if self._held is None:
+            return _Body(body, self)
+        environ, headers = self.environ, self._held[1]
+        still = (
+            type(body) in (list, tuple)
+            or type(body) is environ.get("wsgi.file_wrapper")
+            or (self.session._draft.shared and _has_length(headers))
+        )
+        try:
+            self.send_headers(streams=not still and not _has_length(headers))
+        except BaseException:
+            _close(body)
+            raise
+        if not still and not self.session._draft.shared:
+            return _Body(body, self)
+        self.end()
+        return body  # the server may know its length, and nothing is saved later
+
+    def send_headers(self, *, streams: bool = False) -> Write | None:
+        """
+        Save the session and give the headers to the server, if that is still to be done.
+
+        Args:
+            streams: Whatever makes the body may still read the session.
+        """
         if not self._sent and self._held is not None:
             status, headers, exc_info = self._held
             failed = exc_info is not None or int(status[:3]) >= FAILED
-            headers = self._with_session(headers, failed=failed)
+            try:
+                changes = self.shell.leave(self, failed=failed, headers=headers)
+            except BaseException:
+                self._restore()
+                raise
+            if streams and not changes.vary:
+                changes = changes._replace(vary=True)
+            headers = headers if changes is NOTHING else _amended(headers, changes)
             given = (status, headers) if exc_info is None else (status, headers, exc_info)
             self._write = self._start_response(*given)
             self._sent = True
         return self._write
 
-    def _with_session(self, headers: Headers, *, failed: bool) -> Headers:
-        """Save the session, and return the headers with what it adds to them."""
-        session = self._session
-        cycle, opened = self._cycle, self._opened
-        due = cycle.leaves(session, self._environ, PLACE, opened, failed=failed)
-        set_cookie = self._answered(due) if due else None
-        if set_cookie and opened is None:
-            cycle.drops.in_environ(self._environ)
-        if not (session.accessed or set_cookie):
-            return headers
-        # What the session changes is turned into bytes and back; the rest goes by as it is.
-        ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
-        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in ours]
-        kept = [pair for pair in headers if pair not in ours] if ours else headers
-        changed = amended(given, set_cookie)
-        return kept + [(_spelled(name), value.decode("latin-1")) for name, value in changed]
+    def end(self, *, failed: bool = False) -> None:
+        """Save what changed after the headers had left; a later change raises."""
+        if not self._ended:
+            self._ended = True
+            try:
+                self.shell.end(self, failed=failed)
+            finally:
+                self._restore()
 
-    def _answered(self, due: Due) -> str | None:
-        """Do what is due, and return the Set-Cookie header value that the response needs."""
-        session, cycle = self._session, self._cycle
-        try:
-            value = self._save() if due == "save" else None
-            set_cookie = cycle.answer(session, value, self._opened)
-        except BaseException:
-            cycle.abandon(session)  # the answer to this error is sent without a session
-            raise
-        cycle.started(session)
-        return set_cookie
-
-    def _save(self) -> str | None:
-        try:
-            return _plain(self._cycle.storage.save(self._session))
-        except BackendError as error:
-            self._cycle.outages.unsaved(self._session, error)
-            return None
-
-    def finish(self) -> None:
-        """Save what changed after the headers had left."""
-        if self._session.blank is None and self._cycle.is_late(self._session):
-            self._save()
-        self.end()
-
-    def end(self) -> None:
-        """Let what changes from here on be loud: nobody would save it."""
-        if self._session.blank is None:
-            self._session.draft.reach = "nothing"
+    def _restore(self) -> None:
+        """Put the session of an outer middleware back."""
+        if self.outer is not None:
+            self.environ[PLACE] = self.outer
 
 
 class _Body:
     """The application's body; its first part waits for the headers, its end for the last save."""
 
-    def __init__(self, body: Iterable[bytes], response: _Response) -> None:
+    def __init__(self, body: Iterable[bytes], response: Response) -> None:
         self._body = body
         self._parts = iter(body)
         self._response = response
@@ -208,14 +218,23 @@ class _Body:
         except BaseException:
             self._failed = True
             raise
-        self._response.send_headers()
+        self._response.send_headers(streams=True)
         return part
 
     def close(self) -> None:
         """End the request: servers call it once, however the request ended."""
-        _close(self._body)
-        if not self._failed:
-            self._response.finish()
+        try:
+            _close(self._body)
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._response.end(failed=self._failed)
+
+
+def _has_length(headers: Headers) -> bool:
+    """Tell whether a response says how long its body is, so that the body is there already."""
+    return any(name.lower() == "content-length" for name, _ in headers)
 
 
 def _close(body: Iterable[bytes]) -> None:
@@ -224,20 +243,23 @@ def _close(body: Iterable[bytes]) -> None:
         body.close()
 
 
+def _amended(headers: Headers, changes: Changes) -> Headers:
+    """Return the headers with the changes; those that stay are not decoded and encoded again."""
+    ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
+    given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in ours]
+    kept = [pair for pair in headers if pair not in ours] if ours else headers
+    cookies = [line.encode("ascii") for line in changes.set_cookies]
+    changed = amended(given, cookies, private=changes.private)
+    added = [(_spelled(name), value.decode("latin-1")) for name, value in changed]
+    return [*kept, *added, *changes.headers]
+
+
 def _spelled(name: bytes) -> str:
     """Return a header's name as WSGI spells it; ours come in lower case, as in ASGI."""
     return name.decode("latin-1").title() if name.islower() else name.decode("latin-1")
 
 
-def _check_plain(storage: SessionStorage) -> None:
-    if is_async(storage):
-        raise ConfigurationError(
-            "this storage is asynchronous, and WSGI cannot wait for it: make it with the plain "
-            "form of its client, for example RedisStorage(redis.Redis(...)), or use KeyedStorage "
-            "over a plain backend"
-        )
-
-
-def _plain(value: str | None | Awaitable[str | None]) -> str | None:
-    """Return what a plain storage returned; `_check_plain` has refused the others."""
-    return cast("str | None", value)
+def _answered(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
+    """Send a response in place of the application's."""
+    start_response(f"{answer.status} ", list(answer.headers))
+    return [answer.body]

@@ -8,6 +8,7 @@ import sys
 from typing import TextIO
 
 from coatcheck.storage import KeyedStorage, storage_from_url
+from coatcheck.storage.backend import Sweeps
 
 WIDTH = 40
 
@@ -26,14 +27,14 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
     """
     out, bar = out or sys.stdout, bar or sys.stderr
     storage = storage_from_url(url)
-    if not isinstance(storage, KeyedStorage) or not hasattr(storage.backend, "sweep"):
+    if not isinstance(storage, KeyedStorage) or not isinstance(storage.backend, Sweeps):
         print("Nothing to do: what expires there goes by itself.", file=out)
         return 0
     removed, share = 0, 0.0
     try:
         while True:
             removed += storage.sweep()
-            share = getattr(storage.backend, "swept", 0.0)
+            share = storage.backend.swept
             if not share:
                 break
             _draw(bar, share, removed)

@@ -126,6 +126,13 @@ class Cookie:
                 return opened
         return None
 
+    def candidates(self, header: str) -> list[Opened]:
+        """Return what each cookie of this name held whose seal is ours, in order."""
+        found = [
+            self._known.get(value) or self._opened(value) for value in self._finder.values(header)
+        ]
+        return [opened for opened in found if opened]
+
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:
         """
         Return the Set-Cookie header value that hands *value* to the browser.

@@ -21,6 +21,9 @@ Header = tuple[bytes, bytes]
 
 VARY = (b"vary", b"Cookie")
 
+MAX_COOKIES, MAX_FIELDS = 64 * 1024, 100
+"""Bytes and fields of Cookie headers that are read of one request."""
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _COOKIE_OCTETS = re.compile(
     r"[!#-+\--:<-\[\]-~]*"
@@ -185,7 +188,9 @@ def _directive(part: str) -> str:
     return part.partition("=")[0].strip().lower()
 
 
-def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
+def amended(
+    given: Iterable[Header], set_cookies: Iterable[bytes], *, private: bool = False
+) -> list[Header]:
     """
     Return a response's headers with what the session adds to them.
 
@@ -193,21 +198,38 @@ def amended(given: Iterable[Header], set_cookie: str | None) -> list[Header]:
     by none that others share. All other headers stay, other cookies among them.
     """
     kept: list[Header] = []
-    vary, private = "", not set_cookie
+    vary, is_private = "", not private
     for header in given:
         lower = header[0].lower()
         if lower == b"vary":
             value = header[1].decode("latin-1")
             vary = f"{vary}, {value}" if vary else value
-        elif set_cookie and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
+        elif private and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
             cached = kept_private(header[1].decode("latin-1"))
             kept.append((header[0], cached.encode("latin-1")))
-            private = private or lower == b"cache-control"
+            is_private = is_private or lower == b"cache-control"
         else:
             kept.append(header)
     kept.append((b"vary", with_vary_cookie(vary).encode("latin-1")) if vary else VARY)
-    if not private:
+    if not is_private:
         kept.append((b"cache-control", b"private"))
-    if set_cookie:
-        kept.append((b"set-cookie", set_cookie.encode("ascii")))
+    kept.extend((b"set-cookie", line) for line in set_cookies)
     return kept
+
+
+def joined_cookies(headers: Iterable[Header]) -> str:
+    """
+    Return the Cookie fields of a request as one header value.
+
+    What a request brings beyond `MAX_FIELDS` fields or `MAX_COOKIES` bytes is ignored.
+    """
+    fields: list[bytes] = []
+    size = 0
+    for name, value in headers:
+        if name != b"cookie":
+            continue
+        size += len(value) + 2
+        if len(fields) == MAX_FIELDS or size > MAX_COOKIES:
+            break
+        fields.append(value)
+    return b"; ".join(fields).decode("latin-1")

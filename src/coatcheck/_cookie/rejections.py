@@ -12,11 +12,9 @@ Source: RFC 6265bis, 5.7 (what is stored) and 5.1.4 (paths); Fetch Metadata, 2.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from ipaddress import ip_address
-from typing import Any
 
 from coatcheck._cookie.cookie import Cookie
 
@@ -58,44 +56,19 @@ class Seen:
     destination: str = ""
 
 
-class Drops:
+class Rejections:
     """What was said of one cookie so far."""
 
     def __init__(self, cookie: Cookie) -> None:
         self._cookie = cookie
         self._said: set[str] = set()
 
-    def check(self, seen: Seen, now: datetime | None = None) -> None:
+    def check(self, seen: Seen, now: datetime) -> None:
         """Log why the client will lose the cookie, once for each reason."""
-        for attribute, reason in reasons(self._cookie, seen, now or datetime.now(UTC)).items():
+        for attribute, reason in reasons(self._cookie, seen, now).items():
             if attribute not in self._said:
                 self._said.add(attribute)
                 _logger.warning("cookie %r will be lost: %s", self._cookie.name, reason)
-
-    def in_scope(self, scope: Mapping[str, Any]) -> None:
-        """Check the cookie that answers a request of ASGI."""
-        fields = _fields(scope.get("headers", ()))
-        self.check(
-            Seen(
-                scheme=scope.get("scheme", ""),
-                host=fields.get(b"host", ""),
-                path=_joined(scope.get("root_path", ""), scope.get("path", "")),
-                site=fields.get(b"sec-fetch-site", ""),
-                destination=fields.get(b"sec-fetch-dest", ""),
-            )
-        )
-
-    def in_environ(self, environ: Mapping[str, Any]) -> None:
-        """Check the cookie that answers a request of WSGI."""
-        self.check(
-            Seen(
-                scheme=environ.get("wsgi.url_scheme", ""),
-                host=environ.get("HTTP_HOST", ""),
-                path=environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""),
-                site=environ.get("HTTP_SEC_FETCH_SITE", ""),
-                destination=environ.get("HTTP_SEC_FETCH_DEST", ""),
-            )
-        )
 
 
 def reasons(cookie: Cookie, seen: Seen, now: datetime) -> dict[str, str]:
@@ -150,12 +123,3 @@ def _without_port(host: str) -> str:
 
 def _short(text: str) -> str:
     return text[:255]  # a host's name has no more characters (RFC 1035, 2.3.4)
-
-
-def _joined(root: str, path: str) -> str:
-    """Return the whole path; servers differ in whether it has the root path already."""
-    return path if path.startswith(root) else root + path
-
-
-def _fields(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    return {name: value.decode("latin-1") for name, value in headers}

@@ -13,23 +13,15 @@ Pure: no clock, no storage.
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import msgspec
 
 from coatcheck._model.models import Built, Plain, model_of
 from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._session.session import Data
 from coatcheck._session.values import decode, encode
 from coatcheck.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
-    Data = TypeVar("Data", default=Any)
-else:
-    from typing import TypeVar
-
-    Data = TypeVar("Data")
 
 MARK = "_schema"
 """The key under which a session holds the version of its schema, from 2 on."""
@@ -127,8 +119,9 @@ class Upgrade(msgspec.Struct, frozen=True):
     schema: Schema[Any]
     name = "an upgrade"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         self.schema.bring(contents)
+        return True
 
 
 class Unmark(msgspec.Struct, frozen=True):
@@ -138,9 +131,10 @@ class Unmark(msgspec.Struct, frozen=True):
 
     name = "an upgrade"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         if contents.values.keys() == {MARK}:
             del contents.values[MARK]
+        return True
 
 
 def _plain(contents: Contents, keys: Any) -> Plain:

@@ -19,7 +19,16 @@ import msgspec
 
 from coatcheck._model.models import Built
 from coatcheck._model.schema import MARK, Schema, Unmark, Upgrade, version_of
-from coatcheck._session.changes import Change, Clear, Set, Unset, Update
+from coatcheck._session.changes import (
+    Apply,
+    Change,
+    Clear,
+    Replace,
+    Set,
+    SetDefault,
+    Unset,
+    change_in_place,
+)
 from coatcheck._session.draft import Draft
 from coatcheck._session.record import Contents, reveal_nothing
 from coatcheck._session.values import Encoded, encode
@@ -90,7 +99,7 @@ class TypedDraft(Draft, kw_only=True):
             UnstorableValue: What it puts under a field does not fit that.
             SessionDestroyed, ResponseStarted: See `check`.
         """
-        if isinstance(change, Set | Unset | Update) and change.key in self.schema.model.fields:
+        if isinstance(change, _ON_A_KEY) and change.key in self.schema.model.fields:
             self._write_field(change)
         else:
             self._write(change)
@@ -124,13 +133,31 @@ class TypedDraft(Draft, kw_only=True):
         if changed or gone:
             kept = self._checked(changed)
             for key in sorted(changed):
-                if self.contents.values.get(key) != kept[key]:
-                    self._write(Set(key, kept[key]))
+                self._write_changed(key, kept[key])
                 self.live.pop(key, None)
             for key in sorted(gone):
                 self._write(Unset(key))
                 self.live.pop(key, None)
             self.noted = encoded
+
+    def _write_changed(self, key: str, value: Encoded) -> None:
+        """
+        Write down how a field of the object changed.
+
+        A list or dict that only grew is merged with what other requests added, also one that stood
+        at its default and was not stored yet.
+        """
+        held, noted = self.contents.values.get(key), self.noted.get(key)
+        if held == value:
+            return
+        change: Change = Set(key, value)
+        if noted is not None and held in (None, noted):
+            grown = change_in_place(key, noted, value)
+            if not isinstance(grown, Replace):
+                change = grown
+                if held is None:
+                    self._write(SetDefault(key, noted))
+        self._write(change)
 
     def _checked(self, changed: set[str]) -> dict[str, Encoded]:
         """Return what the object's fields are kept as, the changed ones checked."""
@@ -145,7 +172,7 @@ class TypedDraft(Draft, kw_only=True):
     def _encoded(self, data: Any) -> dict[str, Encoded]:
         return {key: encode(key, value) for key, value in self.schema.model.dump(data).items()}
 
-    def _write_field(self, change: Set | Unset | Update) -> None:
+    def _write_field(self, change: Set | SetDefault | Unset | Apply) -> None:
         """Write under a field, and let the object follow; what does not fit is taken back."""
         log, values = [*self.log], self.contents.values.copy()
         self._write(change)
@@ -176,6 +203,9 @@ class TypedDraft(Draft, kw_only=True):
         Draft.write(self, change)
         if versioned and self.contents.values.keys() == {MARK}:
             Draft.write(self, Unmark())
+
+
+_ON_A_KEY = (Set, SetDefault, Unset, Apply)
 
 
 def _unfit(schema: Schema[Any], key: str, built: Built) -> UnstorableValue:

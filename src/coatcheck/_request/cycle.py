@@ -1,37 +1,42 @@
 """
-The way of a request, decided in one place for ASGI and WSGI.
+The decisions about a request, in one place for every host.
 
-    Cookie header ─ open ─▶ value ─ storage.read ─▶ admit ─▶ handler
-    Set-Cookie   ◀─ answer ─ value ◀─ storage.save ◀─ is_pending ◀─┘
+    cookies ─ begin, admit ─▶ session ─▶ handler ─▶ leaving ─▶ save? ─▶ changes of the headers
+                                                    is_late ─▶ save? ─▶ end
 
-Pure but for the storage's own calls, which the two shells make: nothing here waits.
+A `Shell` makes the storage's calls in between: nothing here waits.
 """
 
 import inspect
 import logging
-from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from coatcheck._cookie.cookie import Cookie
-from coatcheck._cookie.rejections import Drops
-from coatcheck._cookie.sealing import Opened
+from coatcheck._cookie.cookie import Attributes, Cookie
+from coatcheck._cookie.rejections import Rejections, Seen
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
 from coatcheck._request.options import check
 from coatcheck._request.outages import OnOutage, Outages
+from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft, Reach
+from coatcheck._session.draft import Draft, Found, Given, Reach, Visitor
+from coatcheck._session.moves import ROTATES
 from coatcheck._session.record import Terms, owner_of
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError, ResponseStarted
-from coatcheck.storage.protocol import SessionStorage
+from coatcheck.storage.clock import system_clock
+from coatcheck.storage.protocol import HasClock, SessionStorage, powers_of
 
 DEFAULT_IDLE = 14 * 24 * 3600
 """Seconds that an unused session lives if neither *idle* nor the cookie's Max-Age says so."""
 
 FAILED = 500
-"""The status from which a response says that the handler failed, whoever wrote that page."""
+"""The status from which a response says that the handler failed, whatever wrote that page."""
+
+CANDIDATES = 4
+"""Cookies of our name that a request may bring, and that are looked up."""
 
 Due = Literal["", "cookie", "save"]
 """What a response needs before its headers leave: nothing, its cookie anew, or a save."""
@@ -55,12 +60,19 @@ class Cycle:
         idle: float | None = None,
         lifetime: float | None = None,
         refresh: float = 0.1,
+        rotate: float | None = None,
         on_outage: OnOutage = "raise",
         data: type[Any] | Schema[Any] | None = None,
     ) -> None:
-        check(cookie, idle, lifetime, refresh)
+        check(cookie, idle, lifetime, refresh, rotate)
+        powers = powers_of(storage)
+        if rotate is not None and not powers.rotates:
+            raise ConfigurationError(
+                f"rotate={rotate!r} needs a storage on a server or in files, "
+                f"got {type(storage).__name__}, which keeps no id that could be looked up"
+            )
         self.outages = Outages(on_outage)
-        self.drops = Drops(cookie)
+        self.rejections = Rejections(cookie)
         self.cookie = cookie
         self.storage = storage
         self.terms = Terms(
@@ -68,110 +80,115 @@ class Cycle:
             idle=idle or cookie.max_age or DEFAULT_IDLE,
             lifetime=lifetime,
             refresh=refresh,
+            rotate=rotate,
+            clock=clock_of(storage),
         )
-        # Drafts of sessions that hold nothing: until the headers leave, and after.
         self.schema = schema_of(data)
-        draft = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
-        self.blank = partial(draft, terms=self.terms)
-        self.late_blank = partial(draft, terms=self.terms, reach="nothing")
-        self._late_reach: Reach = "record" if getattr(storage, "saves_late", False) else "nothing"
+        make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
+        self.visitor = Visitor(terms=self.terms, make=make)
+        self.late_visitor = Visitor(terms=self.terms, make=make, reach="nothing")
+        self.starts_empty = powers.starts_empty
+        self._twins_noted = False
+        self._late_reach: Reach = "record" if powers.saves_late else "nothing"
 
-    def admit(self, session: object, scope: MutableMapping[str, Any], place: str) -> Session:
+    # ---- before the handler
+
+    def begin(self, visit: Visit) -> None:
+        """Give a request that brings no cookie a session that holds nothing: no server is asked."""
+        session = visit.session = Session()
+        session._draft = self.visitor
+        visit.opened, visit.others, visit.outer = None, (), None
+        visit.attach()
+
+    def admit(self, visit: Visit, session: object) -> None:
         """
-        Return what the storage read, under our terms, and put it where handlers look.
+        Give a request what the storage read, under our terms.
 
         Raises:
-            ConfigurationError: It is no session, or the request has one already.
+            ConfigurationError: It is no session.
         """
         if not isinstance(session, Session):
             raise ConfigurationError(
-                f"{type(self.storage).__name__}.read returned {type(session).__name__}, no Session"
+                f"{type(self.storage).__name__}.read must return a Session, "
+                f"got {type(session).__name__}"
             )
-        if place in scope:
-            raise _twice()
-        admitted = scope[place] = lifecycle.admit(session, self.terms, blank=self.blank)
-        if self.schema is not None and admitted.blank is None:
-            admitted.made = TypedDraft.under(admitted.draft, self.schema)
-        return admitted
+        admitted = visit.session = lifecycle.admit(session, self.terms, visitor=self.visitor)
+        if self.schema is not None and not admitted._draft.shared:
+            admitted._draft = TypedDraft.under(admitted._draft, self.schema)
+        visit.outer = None
+        visit.attach()
 
-    def begin(self, scope: MutableMapping[str, Any], place: str) -> Session:
-        """Return the session of a request that brings none: as `admit`, and nothing is asked."""
-        if place in scope:
-            raise _twice()
-        session = scope[place] = Session.nobodys(self.blank)
-        return session
-
-    def check_place(self, session: Session, scope: MutableMapping[str, Any], place: str) -> None:
+    def check_outer(self, outer: object) -> Session | None:
         """
-        Refuse to save what is not the session of this request.
+        Return the session that an outer middleware attached, if its cookie is another one.
 
         Raises:
-            ConfigurationError: A handler or another middleware put something else there.
+            ConfigurationError: It is a session of our own cookie: the middleware runs twice.
         """
-        abandoned = session.blank is None and session.draft.reach == "nothing"
-        if scope.get(place) is not session and not abandoned:
+        if not isinstance(outer, Session):
+            return None
+        if outer._draft.terms.owner == self.terms.owner:
             raise ConfigurationError(
-                f"something replaced {place!r} of this request, and its changes would be lost: "
-                "change the session that is there, and keep one session middleware"
+                f"this request has a session of the cookie {self.cookie.name!r} already: "
+                "session() runs twice; keep one"
+            )
+        return outer
+
+    def note_twins(self, count: int) -> None:
+        """Log once that browsers hold several cookies of our name."""
+        if not self._twins_noted:
+            self._twins_noted = True
+            _logger.warning(
+                "a request brought %d cookies named %r: the first that leads to a session counts; "
+                "a cookie with another Domain or Path may be left from an earlier set-up, or come "
+                "from a subdomain",
+                count,
+                self.cookie.name,
             )
 
-    def answer(self, session: Session, value: str | None, opened: Opened | None) -> str | None:
-        """
-        Return the Set-Cookie header value that the response needs, or None.
+    # ---- before the headers leave
 
-        Args:
-            value: What the storage's `save` returned.
-            opened: What the request's cookie held.
+    def is_silent(self, session: Session) -> bool:
+        """Tell whether the response says nothing of the session: no handler looked at it."""
+        return session._draft is self.visitor and not session._accessed
 
-        Raises:
-            CookieTooLarge: The session does not fit in a cookie.
-        """
-        draft = session.draft
-        if value is None and opened and opened.stale and draft.issued and draft.base is None:
-            value = opened.text  # a storage of one's own, which renews nothing by itself
-        return None if value is None else self.cookie.serialize(value)
-
-    def leaves(
-        self,
-        session: Session,
-        scope: MutableMapping[str, Any],
-        place: str,
-        opened: Opened | None,
-        *,
-        failed: bool,
-    ) -> Due:
+    def leaving(self, visit: Visit, headers: Any, *, failed: bool) -> Due:
         """
         Note that the headers are about to leave, and tell what is due before they do.
 
         Args:
-            opened: What the request's cookie held.
+            headers: Of the response, as pairs; they may set our cookie already.
             failed: The handler failed, or says so by the status.
 
         Raises:
-            ConfigurationError: See `check_place`.
+            ConfigurationError: A handler or another middleware put something else in its place.
             UnstorableValue: A value was changed in place into what no record holds.
         """
-        if scope.get(place) is not session and not failed:
-            self.check_place(session, scope, place)
-        if session.blank is not None:  # nobody has written to it
-            session.blank = self.late_blank
-            return ""
-        draft = session.made
+        session = visit.session
+        draft = session._draft
         if draft.reach != "client":
+            return ""
+        if not failed and visit.replaced():
+            raise _replaced()
+        if draft.shared:
+            session._draft = self.late_visitor
             return ""
         if failed:
             self.abandon(session)
             return ""
+        if draft.fate == "ends" and visit.others:
+            draft.reach = "nothing"
+            return "save"
         try:
-            saves = self.start(session, opened)
+            saves = self.start(session, visit, headers)
         except BaseException:
             self.abandon(session)  # the answer to this error is sent without a session
             raise
         if saves:
             return "save"
-        return "cookie" if draft.renews and draft.issued and draft.base is None else ""
+        return "cookie" if draft.fate == "renews" and type(draft.origin) is Given else ""
 
-    def start(self, session: Session, opened: Opened | None = None) -> bool:
+    def start(self, session: Session, visit: Visit, headers: Any = ()) -> bool:
         """
         Tell whether there is anything to save, and let what changes from here on come too late.
 
@@ -181,10 +198,15 @@ class Cycle:
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
         """
-        draft = session.draft
-        if opened is not None and opened.stale:
-            draft.renews = True
-        if lifecycle.is_pending(session):
+        draft = session._draft
+        if visit.opened is not None and visit.opened.stale and draft.fate == "stays":
+            draft.fate = "renews"
+        pending = lifecycle.is_pending(session)
+        if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
+            pending = False  # an inner application said more of the same cookie
+        if pending:
+            if lifecycle.rotates(session):
+                draft.move(ROTATES)
             # What changes while the save waits comes too late for it, so from here on it must reach
             # a later save, or be loud.
             draft.reach = self._late_reach
@@ -192,31 +214,65 @@ class Cycle:
         draft.reach = self._late_reach if draft.issued is not None else "nothing"
         return False
 
-    def started(self, session: Session) -> bool:
-        """Note that the save is done, and tell whether the session can be saved again."""
-        if session.draft.issued is None:
-            session.draft.reach = "nothing"
-        return session.draft.reach == "record"
+    def answer(self, visit: Visit, value: str | None) -> str | None:
+        """
+        Return the Set-Cookie header value that the response needs, or None.
+
+        Args:
+            value: What the storage's `save` returned.
+
+        Raises:
+            CookieTooLarge: The session does not fit in a cookie.
+        """
+        draft, opened = visit.session._draft, visit.opened
+        if value is None and opened and opened.stale and type(draft.origin) is Given:
+            value = opened.text  # a storage of one's own, which renews nothing by itself
+        if value is None:
+            return None
+        return self.cookie.serialize(value, **_attributes(draft))
+
+    def changes(self, visit: Visit, set_cookie: str | None) -> Changes:
+        """Return what the session adds to the headers of the response."""
+        if set_cookie is None:
+            return VARY if visit.session._accessed else NOTHING
+        if visit.opened is None:
+            self._warn_of_rejection(visit)
+        return Changes(vary=True, private=True, set_cookies=(set_cookie,))
+
+    def saved(self, session: Session) -> bool:
+        """Note that a save is done, and tell whether the session can be saved again."""
+        draft = session._draft
+        if draft.issued is None:
+            draft.reach = "nothing"
+        return draft.reach == "record"
 
     def abandon(self, session: Session) -> None:
         """Note that the request failed: nothing of it is kept, and no flash is consumed."""
-        draft = session.draft
+        draft = session._draft
+        if draft.shared:
+            session._draft = self.late_visitor
+            return
         if draft.changed:
             _logger.info("the changes of a request to a session were dropped: the request failed")
-        draft.reach = "nothing"
+        draft.log.clear()
+        draft.fate, draft.reach = "stays", "nothing"
         draft.forget()
 
-    def never_start(self, session: Session) -> None:
+    def never_start(self, visit: Visit) -> None:
         """
         Note that a connection ended without headers.
 
         Raises:
             ResponseStarted: A change would have to reach the client, and nothing can carry it.
         """
-        changed = self.start(session) and session.modified
-        stays = session.draft.destroyed or not session.draft.moves
-        if not (self.started(session) and stays) and changed:
+        session = visit.session
+        draft = session._draft
+        moves = not isinstance(draft.fate, str)
+        changed = self.start(session, visit) and session.modified
+        if not (self.saved(session) and not moves) and changed:
             raise ResponseStarted("a change at a WebSocket that was never accepted")
+
+    # ---- after the headers left
 
     def is_late(self, session: Session) -> bool:
         """
@@ -225,7 +281,7 @@ class Cycle:
         Raises:
             ResponseStarted: A value was changed in place, and nothing can carry that any more.
         """
-        draft = session.draft
+        draft = session._draft
         return (
             draft.touched
             and draft.reach != "client"
@@ -233,14 +289,63 @@ class Cycle:
             and draft.reach == "record"
         )
 
+    def end(self, session: Session) -> None:
+        """Note that the request is over: a later change raises."""
+        draft = session._draft
+        if draft.shared:
+            session._draft = self.late_visitor
+        else:
+            draft.reach = "nothing"
 
-def _twice() -> ConfigurationError:
-    return ConfigurationError(
-        "this request has a session already: session() runs twice, or beside another session "
-        "middleware; keep one"
-    )
+    def _warn_of_rejection(self, visit: Visit) -> None:
+        """Look once at whether a browser keeps the first cookie that it gets."""
+        seen = Seen(
+            scheme=visit.scheme,
+            host=visit.host,
+            path=visit.path,
+            site=visit.header("sec-fetch-site"),
+            destination=visit.header("sec-fetch-dest"),
+        )
+        clock = self.terms.clock or system_clock
+        self.rejections.check(seen, datetime.fromtimestamp(clock(), UTC))
+
+
+def is_living(session: Session) -> bool:
+    """Tell whether a cookie led to a session."""
+    return session._draft.issued is not None
+
+
+def clock_of(storage: SessionStorage) -> Any:
+    """Return the clock by which a storage judges deadlines."""
+    if not isinstance(storage, HasClock):
+        return system_clock
+
+    def clock() -> float:
+        return storage.clock()  # looked up on each call: a test may move it
+
+    return clock
 
 
 def is_async(storage: SessionStorage) -> bool:
     """Tell whether a storage's methods are to be awaited."""
     return any(map(inspect.iscoroutinefunction, (storage.read, storage.save)))
+
+
+def _attributes(draft: Draft) -> Attributes:
+    """Return the attributes by which a cookie differs from its set-up: as the sign-in chose."""
+    who = draft.contents.who
+    if who is None or who.max_age is None:
+        return {}
+    if who.max_age == 0:
+        return {"max_age": None, "expires": None}
+    return {"max_age": who.max_age}
+
+
+def _replaced() -> ConfigurationError:
+    return ConfigurationError(
+        "something replaced the session of this request, and its changes would be lost: change "
+        "the session that is there, and keep one session middleware"
+    )
+
+
+__all__ = ["Cycle", "Due", "Found", "clock_of", "is_async", "is_living"]

@@ -8,6 +8,9 @@ from coatcheck._model.schema import Schema
 from coatcheck._request.outages import OnOutage
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
+SHORTEST_ROTATION = 300
+"""Seconds: three rotations outlast the longest request."""
+
 
 class Options(TypedDict, total=False):
     """
@@ -17,6 +20,7 @@ class Options(TypedDict, total=False):
         idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
         lifetime: Seconds that any session lives, used or not; None: no limit.
         refresh: The share of *idle* after which record and cookie of a session in use are renewed.
+        rotate: Seconds after which the id of a session in use is renewed; None: never.
         on_outage: What becomes of requests while the storage's server fails: see `outages`.
         data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
             a `Schema` of one.
@@ -25,11 +29,18 @@ class Options(TypedDict, total=False):
     idle: float | None
     lifetime: float | None
     refresh: float
+    rotate: float | None
     on_outage: OnOutage
     data: type[Any] | Schema[Any] | None
 
 
-def check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: float) -> None:
+def check(
+    cookie: Cookie,
+    idle: float | None,
+    lifetime: float | None,
+    refresh: float,
+    rotate: float | None,
+) -> None:
     """
     Refuse what makes no sense, and warn of what is seldom meant.
 
@@ -42,9 +53,14 @@ def check(cookie: Cookie, idle: float | None, lifetime: float | None, refresh: f
         )
     for name, seconds in (("idle", idle), ("lifetime", lifetime)):
         if seconds is not None and not 0 < seconds < float("inf"):
-            raise ConfigurationError(f"{name}={seconds!r} is no number of seconds above 0")
+            raise ConfigurationError(f"{name} must be seconds above 0, got {seconds!r}")
     if not 0 <= refresh <= 1:
-        raise ConfigurationError(f"refresh={refresh!r} is no share from 0 to 1")
+        raise ConfigurationError(f"refresh must be from 0 to 1, got {refresh!r}")
+    if rotate is not None and not SHORTEST_ROTATION <= rotate < float("inf"):
+        raise ConfigurationError(
+            f"rotate must be at least {SHORTEST_ROTATION} seconds, got {rotate!r}: an id that is "
+            "renewed more often could be three ids old before a slow request ends"
+        )
     if not cookie.httponly:
         warnings.warn(
             f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from coatcheck._session.draft import Draft
+from coatcheck._session.draft import Draft, Unread
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, ConfigurationError
 
@@ -56,7 +56,7 @@ class Outages:
         self._note(error)
         if not self._serves:
             raise error
-        return Session.of(Draft(unread=error))
+        return Session._of(Draft(origin=Unread(error)))
 
     def unsaved(self, session: Session, error: BackendError) -> None:
         """
@@ -67,7 +67,7 @@ class Outages:
                 refresh alone may wait for the next request.
         """
         self._note(error)
-        if not self._serves or session.draft.changed:
+        if not self._serves or session._draft.changed:
             raise error
 
     def _note(self, error: BackendError) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _logger = logging.getLogger("coatcheck")
 
 
-class Outliving:
+class Shield:
     """The tasks of one middleware that are under way."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The gateway between a WSGI server and an application (PEP 3333), and what passes through it."""
+"""The types of WSGI (PEP 3333)."""
 
 from collections.abc import Callable, Iterable
 from types import TracebackType

@@ -2,21 +2,24 @@
 The replayable log: what a request did to a session, one small step after another.
 
 A step is replayed on the session that the request read, as soon as it is made. If another request
-saved in the meantime, the same steps are replayed on what that one left. So nobody's change is
-lost, and two requests that set the same key agree that the later one wins.
+saved in the meantime, the same steps are replayed on what that one left. So no change is lost, and
+of two requests that set the same key the later one wins.
+
+A list or dict that a handler changed in place becomes a step, too: see `change_in_place`.
 
 A step holds encoded values, so that nothing the handler does later can change it.
 
 Pure: contents in, contents changed.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from coatcheck._session.record import Contents, reveal_nothing
-from coatcheck._session.values import Encoded, decode, encode
+from coatcheck._session.values import CORRUPT, Encoded, decode, encode
 
 
 class Change(Protocol):
@@ -25,8 +28,8 @@ class Change(Protocol):
     @property
     def name(self) -> str: ...
 
-    def replay(self, contents: Contents, /) -> None:
-        """Make the step on *contents*, whoever wrote them."""
+    def replay(self, contents: Contents, /) -> bool:
+        """Make the step; False if what it changes is not there any more, and it was dropped."""
 
 
 class Set(msgspec.Struct, frozen=True, gc=False):
@@ -38,33 +41,50 @@ class Set(msgspec.Struct, frozen=True, gc=False):
     value: Encoded
     name = "set()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         contents.values[self.key] = self.value
+        return True
+
+
+class SetDefault(msgspec.Struct, frozen=True, gc=False):
+    """Give a key a value if it has none."""
+
+    __repr__ = reveal_nothing
+
+    key: str
+    value: Encoded
+    name = "setdefault()"
+
+    def replay(self, contents: Contents) -> bool:
+        contents.values.setdefault(self.key, self.value)
+        return True
 
 
 class Unset(msgspec.Struct, frozen=True, gc=False):
-    """Take a key away, flash or value."""
+    """Remove a key, flash or value."""
 
     __repr__ = reveal_nothing
 
     key: str
     name = "unset()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         contents.values.pop(self.key, None)
         contents.flashes.pop(self.key, None)
+        return True
 
 
 class Clear(msgspec.Struct, frozen=True, gc=False):
-    """Take everything away."""
+    """Remove every key."""
 
     __repr__ = reveal_nothing
 
     name = "clear()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         contents.values.clear()
         contents.flashes.clear()
+        return True
 
 
 class Flash(msgspec.Struct, frozen=True, gc=False):
@@ -76,12 +96,13 @@ class Flash(msgspec.Struct, frozen=True, gc=False):
     value: Encoded
     name = "flash()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         contents.flashes[self.key] = self.value
+        return True
 
 
 class Consume(msgspec.Struct, frozen=True, gc=False):
-    """Take away a flash that was read; another that was left meanwhile stays."""
+    """Remove a flash that was read; another one that was left meanwhile stays."""
 
     __repr__ = reveal_nothing
 
@@ -89,12 +110,13 @@ class Consume(msgspec.Struct, frozen=True, gc=False):
     value: Encoded
     name = "reading a flash"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         if contents.flashes.get(self.key) == self.value:
             del contents.flashes[self.key]
+        return True
 
 
-class Update(msgspec.Struct, frozen=True):
+class Apply(msgspec.Struct, frozen=True):
     """Give a key what *function* makes of its value, or of *default* if there is none."""
 
     __repr__ = reveal_nothing
@@ -104,9 +126,128 @@ class Update(msgspec.Struct, frozen=True):
     default: Encoded
     name = "apply()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         try:
             value = decode(contents.values[self.key])
         except KeyError:
             value = decode(self.default)
         contents.values[self.key] = encode(self.key, self.function(value))
+        return True
+
+
+class Append(msgspec.Struct, frozen=True):
+    """
+    Add entries to the end of a list.
+
+    Equal entries that both requests added count once: the larger number, not the sum. What the
+    other request added is told by the list that this one read.
+
+    Args:
+        before: The list that was read.
+        entries: What was added to it.
+    """
+
+    __repr__ = reveal_nothing
+
+    key: str
+    before: Encoded
+    entries: list[Encoded]
+    name = "a change in place"
+
+    def replay(self, contents: Contents) -> bool:
+        there = _list(contents.values.get(self.key))
+        if there is None:
+            return False
+        added = Counter(map(bytes, there)) - Counter(map(bytes, _list(self.before) or ()))
+        for entry in self.entries:
+            data = bytes(entry)
+            if added[data] > 0:
+                added[data] -= 1
+            else:
+                there.append(entry)
+        contents.values[self.key] = Encoded(_encoder.encode(there))
+        return True
+
+
+class Update(msgspec.Struct, frozen=True):
+    """Add keys to a dict."""
+
+    __repr__ = reveal_nothing
+
+    key: str
+    entries: dict[str, Encoded]
+    name = "a change in place"
+
+    def replay(self, contents: Contents) -> bool:
+        there = _dict(contents.values.get(self.key))
+        if there is None:
+            return False
+        contents.values[self.key] = Encoded(_encoder.encode({**there, **self.entries}))
+        return True
+
+
+class Replace(msgspec.Struct, frozen=True, gc=False):
+    """Give a key the value that a change further inside made of it."""
+
+    __repr__ = reveal_nothing
+
+    key: str
+    value: Encoded
+    name = "a change in place"
+
+    def replay(self, contents: Contents) -> bool:
+        there = contents.values.get(self.key)
+        if there is None or _kind(there) != _kind(self.value):
+            return False
+        contents.values[self.key] = self.value
+        return True
+
+
+def change_in_place(key: str, before: Encoded, now: Encoded) -> Change:
+    """
+    Return the step that a handler made by changing a value in place.
+
+    Entries behind the end of a list are an `Append`, further keys of a dict an `Update`. Anything
+    else sets the whole value.
+    """
+    if (old := _list(before)) is not None and (new := _list(now)) is not None:
+        if len(new) > len(old) and new[: len(old)] == old:
+            return Append(key, before, new[len(old) :])
+    elif (held := _dict(before)) is not None and (holds := _dict(now)) is not None:
+        added = {name: value for name, value in holds.items() if name not in held}
+        if added and all(holds.get(name) == value for name, value in held.items()):
+            return Update(key, added)
+    return Replace(key, now)
+
+
+def _kind(encoded: Encoded) -> str:
+    """Return what kind of value MessagePack's first byte tells."""
+    first = memoryview(encoded)[0]
+    if 0x90 <= first <= 0x9F or first in (0xDC, 0xDD):
+        return "list"
+    if 0x80 <= first <= 0x8F or first in (0xDE, 0xDF):
+        return "dict"
+    return "other"
+
+
+def _list(encoded: Encoded | None) -> list[Encoded] | None:
+    if encoded is None or _kind(encoded) != "list":
+        return None
+    try:
+        return _list_decoder.decode(encoded)
+    except CORRUPT:
+        return None
+
+
+def _dict(encoded: Encoded | None) -> dict[str, Encoded] | None:
+    if encoded is None or _kind(encoded) != "dict":
+        return None
+    try:
+        return _dict_decoder.decode(encoded)
+    except CORRUPT:
+        return None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_list_decoder = msgspec.msgpack.Decoder(list[Encoded])
+_dict_decoder = msgspec.msgpack.Decoder(dict[str, Encoded])

@@ -1,22 +1,47 @@
 """
 The id of a session: a credential, never logged, never stored in clear.
 
-    43 characters of base64url     32 bytes of the system's generator (OWASP ASVS 7.2.3 asks for 16)
+    40 characters of base64url    30 bytes of the system's generator (OWASP ASVS 7.2.3 asks for 16)
+
+A backend sees the key of an id, its SHA-256. A record carries the first bytes of its key as a tag,
+so that the record of another key is recognized.
+
+A marker may hold the next id, sealed with the old one: an XOR with an HMAC that the old id keys. A
+purpose goes into the HMAC, so that a marker opens only for that purpose. The seal detects nothing:
+with another purpose it opens as an id that was never issued.
+
+Pure: the only thing from outside is the generator of ids.
 """
 
+import hmac
 import re
-from secrets import token_urlsafe
+from secrets import token_bytes, token_urlsafe
 
+from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.sha256 import sha256
 
-ID_BYTES, ID_LENGTH = 32, 43
+ID_BYTES, ID_LENGTH = 30, 40
 
-_match_id = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
+TAG_BYTES = 8
+
+HANDLE_BYTES = 15
+
+_match_id = re.compile(r"[A-Za-z0-9_-]{40}").fullmatch
 
 
 def new_id() -> str:
-    """Return an id that nobody has had before."""
+    """Return a new id, made from 240 random bits."""
     return token_urlsafe(ID_BYTES)
+
+
+def new_handle() -> str:
+    """Return the public name of a signed-in session: 20 characters that are no id."""
+    return token_urlsafe(HANDLE_BYTES)
+
+
+def new_csrf() -> bytes:
+    """Return a random value for the CSRF tokens of one session: 16 bytes."""
+    return token_bytes(16)
 
 
 def is_id(text: str) -> bool:
@@ -25,5 +50,26 @@ def is_id(text: str) -> bool:
 
 
 def key_of(id: str, prefix: str = "") -> str:
-    """Return the key of an id, the only form of it that a backend sees."""
+    """Return the key of an id: *prefix*, then the SHA-256 as 64 hexadecimal digits."""
     return prefix + sha256(id.encode()).hexdigest()
+
+
+def tag_of(key: str) -> bytes:
+    """Return the tag of a record: the first 8 bytes of its key, less the prefix."""
+    return bytes.fromhex(key[-64:-48])
+
+
+def seal_id(id: str, *, under: str, purpose: str) -> bytes:
+    """Return *id* sealed: it opens for a request that knows the id *under* and the purpose."""
+    mask = hmac.digest(under.encode(), f"coatcheck {purpose}".encode(), "sha256")
+    return bytes(a ^ b for a, b in zip(_bytes_of(id), mask, strict=False))
+
+
+def open_id(sealed: bytes, *, under: str, purpose: str) -> str:
+    """Return what `seal_id` sealed; with another id or purpose, an id that was never issued."""
+    mask = hmac.digest(under.encode(), f"coatcheck {purpose}".encode(), "sha256")
+    return pack_base64url(bytes(a ^ b for a, b in zip(sealed, mask, strict=False)))
+
+
+def _bytes_of(id: str) -> bytes:
+    return unpack_base64url(id) or b""

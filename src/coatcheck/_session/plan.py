@@ -1,45 +1,172 @@
 """
-What a storage is asked to do: one write. `lifecycle` makes plans, storages carry them out.
+The calls that keep a session's changes: what a backend is asked, one call after another.
 
-Pure: no I/O.
+`lifecycle` plans. Its plans are generators: each yields a call, is sent the answer, and decides
+what follows. So a decision is written once, for plain and for awaited backends, and every order of
+the calls of several requests can be run in a test.
+
+    Get(key)                            answered by what is there, or None
+    Swap(key, version, record, ttl)     answered by None if it was done, else by what is there
+    Delete(key)                         answered by None
+
+Pure: no I/O. The clock is handed in.
 """
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from coatcheck._session.ids import new_id
-from coatcheck._session.record import Record, reveal_nothing
+from coatcheck._session.ids import key_of, tag_of
+from coatcheck._session.record import (
+    GRACE,
+    Kept,
+    Marker,
+    Record,
+    Stored,
+    Tombstone,
+    Unreadable,
+    WrongKey,
+    pack,
+    reveal_nothing,
+    unpack,
+)
+from coatcheck.errors import BackendError
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("coatcheck")
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """
-    One write that carries a session's changes out.
-
-    Args:
-        record: What is to be kept, and `data`, the same as bytes.
-        ttl: Seconds until its deadline.
-        id: Under which it is to lie.
-        lies: The id under which the session lies now; None: nowhere yet.
-        version: Of what lies there; None: unknown.
-        claims: The id is a new one, which nobody may have yet. What lies under the old one then
-            becomes a `marker`, unless it `keeps_old`.
-        renews: The cookie is due anew, although the id stays.
-        steps: How many changes of the log it carries; a handler may go on while it is written.
-    """
+class Get(msgspec.Struct, frozen=True, gc=False):
+    """Ask what is there."""
 
     __repr__ = reveal_nothing
 
-    record: Record
-    data: bytes
-    ttl: float
-    id: str
-    lies: str | None
+    key: str
+
+
+class Swap(msgspec.Struct, frozen=True, gc=False):
+    """Replace what is there if it is that version; None: if nothing is there."""
+
+    __repr__ = reveal_nothing
+
+    key: str
     version: object
-    claims: bool
-    keeps_old: bool
-    renews: bool
-    steps: int
+    record: bytes
+    ttl: float
 
 
-def renamed(plan: Plan) -> Plan:
-    """Return the plan under another id: somebody has the one it was to claim."""
-    return msgspec.structs.replace(plan, id=new_id())
+class Delete(msgspec.Struct, frozen=True, gc=False):
+    """Remove what is there."""
+
+    __repr__ = reveal_nothing
+
+    key: str
+
+
+Call = Get | Swap | Delete
+
+Plan = Generator[Call, Any, T]
+"""Yields calls, is sent their answers (`Stored`, `Refused` or None), returns a result."""
+
+
+class There(NamedTuple):
+    """
+    What is under an id.
+
+    Args:
+        id: The id; "" where a key alone is known.
+        key: Its key.
+        kept: What is there; None: nothing, or nothing readable.
+        version: For a swap; None: nothing is there.
+    """
+
+    id: str
+    key: str
+    kept: Kept | None
+    version: object
+
+    def __repr__(self) -> str:
+        return "<There>"
+
+
+class Keyspace(msgspec.Struct, frozen=True):
+    """
+    The keys of one storage in its backend.
+
+    Args:
+        clock: Returns the seconds since 1970.
+        prefix: Goes before every key.
+        server: What an error calls the backend.
+        copies: Whether cookies may be about that carry a whole session: then markers and tombstones
+            stay for as long as such a copy could live.
+    """
+
+    clock: Callable[[], float]
+    prefix: str = ""
+    server: str = "the backend"
+    copies: bool = False
+
+    def key(self, id: str) -> str:
+        """Return the key of an id."""
+        return key_of(id, self.prefix)
+
+    def there(self, stored: Stored | None, key: str, id: str = "") -> There:
+        """
+        Return what a backend answered for a key.
+
+        Raises:
+            BackendError: It answered with the record of another key.
+        """
+        if stored is None:
+            return There(id, key, None, None)
+        return There(id, key, self.unpacked(stored.record, key), stored.version)
+
+    def unpacked(self, data: bytes, key: str) -> Kept | None:
+        """
+        Return the record that *data* is, expired or not; None if it is damaged.
+
+        Raises:
+            BackendError: It is the record of another key.
+        """
+        try:
+            return unpack(data, tag_of(key))
+        except Unreadable as damage:
+            _logger.warning("a session counts as absent: %s", damage)
+            return None
+        except WrongKey:
+            raise BackendError(
+                self.server, "read", "it answered with the record of another key"
+            ) from None
+
+    def write(self, key: str, version: object, record: Record, now: float) -> Swap:
+        """Return the call that keeps a session: its backend may drop it after the grace."""
+        record.tag = tag_of(key)
+        return Swap(key, version, pack(record), max(record.expires - now, 0.0) + GRACE)
+
+    def bury(self, there: There, now: float, idle: float) -> Swap:
+        """Return the call that replaces a session by a tombstone."""
+        ttl = self.stays(there, now, idle)
+        tomb = Tombstone(tag_of(there.key), now + ttl)
+        return Swap(there.key, there.version, pack(tomb), ttl)
+
+    def mark(self, there: There, marker: Marker, now: float, idle: float) -> Swap:
+        """Return the call that replaces a session by a marker."""
+        ttl = max(self.stays(there, now, idle), marker.expires - now)
+        return Swap(there.key, there.version, pack(marker), ttl)
+
+    def stays(self, there: There, now: float, idle: float) -> float:
+        """Return the seconds for which the end of a session is remembered."""
+        if not self.copies:
+            return GRACE
+        # Another copy may have been refreshed later than this one: until now, at the latest.
+        left = there.kept.expires - now if isinstance(there.kept, Record) else 0.0
+        return max(left, idle, 0.0) + GRACE
+
+
+def look(space: Keyspace, key: str, id: str = "") -> Plan[There]:
+    """Return what is under a key now."""
+    stored: Stored | None = yield Get(key)
+    return space.there(stored, key, id)

@@ -1,18 +1,22 @@
 """
-A session as bytes, with its own deadline inside.
+What is kept under a key, as bytes with a deadline inside.
 
-    0x01 + [values, flashes, created, expires, owner]    a session, in MessagePack
-    0x02 + expires                                       a moved session: see `lifecycle`
+    0x03 + [tag, owner, created, issued, expires, body]    a session
+    0x04 + [tag, expires]                                  a tombstone: the session was ended
+    0x05 + [tag, expires, kind, new key, sealed id]        a marker: the session has another id
 
-The first byte is the version of the format, and below 64. Times are seconds since 1970. The owner
-tells which cookie the session belongs to. Values stay encoded until a handler asks for them, and
-travel from the old record into the new one as they are.
+Each is MessagePack behind one byte, which names the format and is below 64. A body is [values,
+flashes, who, bound, csrf]. Times are seconds since 1970. The tag is made from the key, and a read
+compares it: a server that answers with the record of another key is caught. The owner tells which
+cookie the session belongs to. Values stay encoded until a handler asks for them, and travel from
+one record into the next as they are.
 
 Pure: no clock; *now* is an argument.
 """
 
 import hashlib
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -22,10 +26,16 @@ from coatcheck.errors import RecordTooLarge
 LIMIT = 1_000_000
 """Bytes that a record may have: what every backend takes, and one request can bear to read."""
 
-NOBODY = b""
+ANY_OWNER = b""
 """The owner of a session that was made without a cookie's name: every cookie may carry it."""
 
-_SESSION, _MOVED = b"\x01", b"\x02"
+GRACE = 900.0
+"""
+Seconds that a request may take. Markers, tombstones and expired records stay as long, because a
+request that read the session before may still be under way.
+"""
+
+_SESSION, _TOMBSTONE, _MARKER = b"\x03", b"\x04", b"\x05"
 
 Time = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]  # up to the year 9999
 
@@ -34,14 +44,56 @@ class Unreadable(ValueError):
     """Bytes that are no record of ours, or no longer."""
 
 
+class WrongKey(ValueError):
+    """A record that belongs under another key: the server, a pool or a proxy mixed up answers."""
+
+
 def reveal_nothing(value: object) -> str:
     """Return a repr for what may end up in a log: the name of its type alone."""
     return f"<{type(value).__name__}>"
 
 
+class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """
+    Who is signed in, and how.
+
+    Args:
+        user: The application's text for a person; None: nobody any more.
+        handle: The public name of the signed-in session.
+        signed_in_at: When the user signed in.
+        confirmed_at: When the user last proved who they are.
+        pin: A salted HMAC of a text that ends this sign-in when it changes; b"": there is none.
+        label: What the application calls the device.
+        idle: Seconds that this session lives unused; None: as the middleware says.
+        max_age: Seconds for the cookie; 0: none, so that it ends with the browser; None: its own.
+        actor: Who acts as the user; None: the user.
+        acts_until: When the acting ends.
+        former: The user who was signed in before nobody was.
+    """
+
+    __repr__ = reveal_nothing
+
+    user: str | None = None
+    handle: str = ""
+    signed_in_at: Time = 0.0
+    confirmed_at: Time = 0.0
+    pin: bytes = b""
+    label: str = ""
+    idle: float | None = None
+    max_age: int | None = None
+    actor: str | None = None
+    acts_until: Time | None = None
+    former: str | None = None
+
+    @property
+    def account(self) -> str | None:
+        """Whose session it is: while somebody acts, the actor's."""
+        return self.actor or self.user
+
+
 class Contents(msgspec.Struct, array_like=True, gc=False):
     """
-    What a session holds, by key: values, and flashes that wait to be read.
+    What a session holds: values and flashes by key, who is signed in, and its CSRF value.
 
     Like all that is read and thrown away with a request, it is nothing the garbage collector need
     look at: it holds no reference back, so counting references frees it.
@@ -51,40 +103,87 @@ class Contents(msgspec.Struct, array_like=True, gc=False):
 
     values: dict[str, Encoded] = {}
     flashes: dict[str, Encoded] = {}
+    who: Who | None = None
+    bound: Encoded | None = None
+    csrf: bytes = b""
 
     @property
     def empty(self) -> bool:
-        return not (self.values or self.flashes)
+        return not (self.values or self.flashes or (self.who and self.who.user))
 
     def copy(self) -> "Contents":
         """Return contents of their own, which may be changed."""
-        return Contents(self.values.copy(), self.flashes.copy())
+        return Contents(self.values.copy(), self.flashes.copy(), self.who, self.bound, self.csrf)
 
 
-class Record(Contents, array_like=True, gc=False, kw_only=True):
+class Record(msgspec.Struct, array_like=True, gc=False):
     """
-    A session at rest: contents with a time and an owner.
+    A session at rest.
 
-    A request reads it in place, and copies the contents before the first change: a record that was
-    read may serve another request too.
+    A request reads the body in place, and copies it before the first change: a record that was read
+    may serve another request too.
+
+    Args:
+        tag: Of the key; b"" in a cookie, which has none.
+        owner: From `owner_of`, or `ANY_OWNER`.
+        created: When the session was first saved.
+        issued: When its id was made.
+        expires: When it dies, unless a request that read it before renews it.
+        body: What it holds.
     """
 
-    created: Time
-    expires: Time
+    __repr__ = reveal_nothing
+
+    tag: bytes
     owner: bytes
-
-
-class Moved(msgspec.Struct, gc=False):
-    """What lies under a regenerated id until *expires*; it says nothing of the new one."""
-
+    created: Time
+    issued: Time
     expires: Time
+    body: Contents
+
+
+class Tombstone(msgspec.Struct, array_like=True, gc=False):
+    """What replaces a session that was ended, until *expires*, so that nothing claims its key."""
+
+    __repr__ = reveal_nothing
+
+    tag: bytes
+    expires: Time
+
+
+Kind = Literal["rotation", "visitor", "other"]
+"""Why an id was changed: by a rotation; by regenerate_id() of an anonymous session; else."""
+
+
+class Marker(msgspec.Struct, array_like=True, gc=False):
+    """
+    What replaces a session whose id was changed.
+
+    Args:
+        tag: Of the old key.
+        expires: Until when it stays.
+        kind: What changed the id.
+        next_key: Where a sign-out goes on, without the prefix; "": nowhere.
+        sealed_id: The next id, sealed with the old one; b"": no request goes on under it.
+    """
+
+    __repr__ = reveal_nothing
+
+    tag: bytes
+    expires: Time
+    kind: Kind
+    next_key: str = ""
+    sealed_id: bytes = b""
+
+
+Kept = Record | Tombstone | Marker
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """
-    A record as it lies in a storage, and what tells this state of it from any other.
+    A record as a backend keeps it, and what tells this state of it from any other.
 
-    A version is anything but None that equals itself; only what made it can read it.
+    A version is anything but None that equals itself; only the backend that made it can read it.
     """
 
     __repr__ = reveal_nothing
@@ -93,35 +192,50 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     version: object
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """A swap that changed nothing, and what is there instead; None: nothing is."""
+
+    __repr__ = reveal_nothing
+
+    stored: Stored | None
+
+
 class Terms(msgspec.Struct, frozen=True):
     """
     What a middleware wants of its sessions: whose they are, and how long they live.
 
     Args:
-        owner: From `owner_of`, or `NOBODY`.
+        owner: From `owner_of`, or `ANY_OWNER`.
         idle: Seconds that an unused session lives.
         lifetime: Seconds that any session lives, used or not; None: no limit.
         refresh: The share of *idle*, from 0 to 1, after which a session in use is renewed.
+        rotate: Seconds after which the id of a session in use is renewed; None: never.
+        clock: Returns the seconds since 1970; None: times are set when the session is saved.
     """
 
-    owner: bytes = NOBODY
+    owner: bytes = ANY_OWNER
     idle: float = 14 * 24 * 3600
     lifetime: float | None = None
     refresh: float = 0.1
+    rotate: float | None = None
+    clock: Callable[[], float] | None = None
 
-    def deadline(self, created: float, now: float) -> float:
+    def deadline(self, record: Record, now: float) -> float:
         """Return when a session dies that is used now, and then no more."""
-        idle = now + self.idle
-        return idle if self.lifetime is None else min(idle, created + self.lifetime)
+        who = record.body.who
+        idle = now + (self.idle if who is None or who.idle is None else who.idle)
+        return idle if self.lifetime is None else min(idle, record.created + self.lifetime)
 
-    def renews(self, created: float, expires: float, now: float) -> bool:
+    def renews(self, record: Record, now: float) -> bool:
         """Tell whether a deadline is so far from where it would be now that it is to be moved."""
+        who = record.body.who
+        idle = self.idle if who is None or who.idle is None else who.idle
         off = (
-            now + self.idle - expires
+            now + idle - record.expires
             if self.lifetime is None
-            else (self.deadline(created, now) - expires)
+            else self.deadline(record, now) - record.expires
         )
-        slack = self.refresh * self.idle
+        slack = self.refresh * idle
         return not -slack < off < slack and off != 0
 
 
@@ -133,40 +247,56 @@ def owner_of(cookie_name: str) -> bytes:
     return hashlib.sha256(cookie_name.encode()).digest()[:8]
 
 
-def pack(record: Record | Moved) -> bytes:
+def pack(kept: Kept) -> bytes:
     """
     Return the bytes to keep.
 
     Raises:
         RecordTooLarge: They are more than `LIMIT`.
     """
-    if isinstance(record, Moved):
-        return _MOVED + _encoder.encode(record.expires)
-    data = _SESSION + _encoder.encode(record)
+    if isinstance(kept, Tombstone):
+        return _TOMBSTONE + _encoder.encode(kept)
+    if isinstance(kept, Marker):
+        return _MARKER + _encoder.encode(kept)
+    data = _SESSION + _encoder.encode(kept)
     if len(data) > LIMIT:
         raise RecordTooLarge(len(data), LIMIT)
     return data
 
 
-def unpack(data: bytes, start: int = 0) -> Record | Moved:
+def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
     """
     Return what `pack` made *data* from, but for the bytes before *start*.
 
+    Args:
+        tag: Of the key under which the data was found.
+
     Raises:
+        WrongKey: It is a record of another key.
         Unreadable: It is truncated, damaged, too large, or of a format this version does not know.
     """
     body_at = start + 1
     kind, body = data[start:body_at], data[body_at:]  # for a record, a copy is faster than a view
+    kept: Kept
     try:
         if kind == _SESSION and len(data) <= LIMIT:
-            return _record_decoder.decode(body)
-        if kind == _MOVED:
-            return Moved(_time_decoder.decode(body))
+            kept = _record_decoder.decode(body)
+        elif kind == _TOMBSTONE:
+            kept = _tombstone_decoder.decode(body)
+        elif kind == _MARKER:
+            kept = _marker_decoder.decode(body)
+        else:
+            raise Unreadable(f"a record of {len(data)} bytes has no format known here")
     except CORRUPT as damage:
+        if isinstance(damage, Unreadable):
+            raise
         raise Unreadable("a record is damaged") from damage
-    raise Unreadable(f"a record of {len(data)} bytes has no format known here")
+    if kept.tag != tag:
+        raise WrongKey("a record carries the tag of another key")
+    return kept
 
 
 _encoder = msgspec.msgpack.Encoder()
 _record_decoder = msgspec.msgpack.Decoder(Record)
-_time_decoder = msgspec.msgpack.Decoder(Time)
+_tombstone_decoder = msgspec.msgpack.Decoder(Tombstone)
+_marker_decoder = msgspec.msgpack.Decoder(Marker)

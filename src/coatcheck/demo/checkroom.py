@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from coatcheck._session.ids import new_id
 from coatcheck.storage import CookieStorage, SessionStorage, storage_from_url
+from coatcheck.storage.protocol import AsyncCloses, HasAwaitedForm
 
 _NAMES = {
     "file": "files",
@@ -47,14 +48,15 @@ class Checkroom:
         Raises:
             BackendError: It does not.
         """
-        answer = (getattr(self.storage, "aio", None) or self.storage).read(new_id())
+        aio = self.storage.aio if isinstance(self.storage, HasAwaitedForm) else None
+        answer = (aio or self.storage).read(new_id())
         if isawaitable(answer):
             await answer
 
     async def close(self) -> None:
         """Close what the storage opened."""
-        aio = getattr(self.storage, "aio", None)
-        if aio is not None:
+        aio = self.storage.aio if isinstance(self.storage, HasAwaitedForm) else None
+        if isinstance(aio, AsyncCloses):
             await aio.close()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from coatcheck import Session
 from coatcheck._cookie.cookie import MAX_COOKIE, Cookie
 from coatcheck._session.ids import key_of
+from coatcheck._session.moves import Moves
 
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
@@ -50,7 +51,7 @@ def report_on(session: Session) -> Report:
     """Return the state of *session*, without reading a flash or making an id."""
     issued = session.issued_id
     steps = steps_of(session)  # first: it notices what was changed in place
-    contents = session.draft.contents
+    contents = session._draft.contents
     return Report(
         is_stored=issued is not None,
         created=session.created_at,
@@ -64,12 +65,12 @@ def report_on(session: Session) -> Report:
 
 def steps_of(session: Session) -> list[Step]:
     """Return what this request did to the session so far, in order."""
-    draft = session.draft
+    draft = session._draft
     draft.note_changes_in_place()
     steps = [Step(change.name, getattr(change, "key", None)) for change in draft.log]
-    if draft.moves:
+    if isinstance(draft.fate, Moves):
         steps.append(Step("regenerate_id()"))
-    return [*steps, Step("destroy()")] if draft.destroyed else steps
+    return [*steps, Step("destroy()")] if draft.fate == "ends" else steps
 
 
 def cookie_facts(cookie: Cookie, sent: str | None) -> list[tuple[str, str]]:

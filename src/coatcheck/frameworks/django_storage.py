@@ -20,8 +20,7 @@ from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.clock import Clock
 from coatcheck.storage.cookie import CookieStorage
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.urls import storage_from_url
 
 T = TypeVar("T")

@@ -24,9 +24,8 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._model.schema import Data
 from coatcheck._request.options import Options
-from coatcheck._session.session import Session
+from coatcheck._session.session import Data, Session
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.auth import SessionScheme, Success
 from coatcheck.auth.states import Identity

@@ -21,10 +21,9 @@ from werkzeug.datastructures import Headers
 from coatcheck import wsgi
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import amended
-from coatcheck._model.schema import Data
 from coatcheck._request.options import Options
 from coatcheck._request.wsgi_types import Write
-from coatcheck._session.session import Session, Value
+from coatcheck._session.session import Data, Session, Value
 from coatcheck._session.values import encode
 from coatcheck.frameworks.flask_messages import Leave, Take, listed
 from coatcheck.storage.protocol import SessionStorage

@@ -23,9 +23,10 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
     messages: Encoded
     name = "flash()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         there = listed(contents.values.get(self.key))
         contents.values[self.key] = encode(self.key, there + listed(self.messages))
+        return True
 
 
 class Take(msgspec.Struct, frozen=True, gc=False):
@@ -37,13 +38,14 @@ class Take(msgspec.Struct, frozen=True, gc=False):
     messages: Encoded
     name = "get_flashed_messages()"
 
-    def replay(self, contents: Contents) -> None:
+    def replay(self, contents: Contents) -> bool:
         left = listed(contents.values.pop(self.key, None))
         for message in listed(self.messages):
             if message in left:
                 left.remove(message)
         if left:
             contents.values[self.key] = encode(self.key, left)
+        return True
 
 
 def listed(encoded: Encoded | None) -> list[Any]:

@@ -26,10 +26,9 @@ from litestar.types import Guard, Scope
 
 from coatcheck import asgi
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._model.schema import Data
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Options
-from coatcheck._session.session import Session
+from coatcheck._session.session import Data, Session
 from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
 

@@ -19,8 +19,7 @@ from coatcheck.storage.backends.redis import RedisStorage
 from coatcheck.storage.backends.sql import SqlStorage, sessions_table
 from coatcheck.storage.backends.sqlite import SqliteStorage
 from coatcheck.storage.cookie import CookieStorage
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.migrating import Migrating
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.storage.urls import storage_from_url

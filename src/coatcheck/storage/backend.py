@@ -8,21 +8,11 @@ read. No lost update, logout that holds and no fixation all follow from that.
 `coatcheck.testing.BackendContract` tests each sentence of the docstrings below.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-import msgspec
+from coatcheck._session.record import Refused, Stored
 
-from coatcheck._session.record import Stored, reveal_nothing
-
-__all__ = ["AsyncBackend", "Backend", "Refused", "Stored"]
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A swap that changed nothing, and what is there instead; None says that nothing is."""
-
-    __repr__ = reveal_nothing
-
-    stored: Stored | None
+__all__ = ["AsyncBackend", "AsyncSweeps", "Backend", "Refused", "Stored", "Sweeps"]
 
 
 class Backend(Protocol):
@@ -32,12 +22,12 @@ class Backend(Protocol):
     Every method raises `BackendError` when the server fails, and for nothing else: a record that is
     missing is an answer, not an error. A key is at most 200 ASCII letters, digits, "-", "_", ":".
 
-    Under ASGI it is called in a worker thread, unless it says that a call never waits for a disk or
-    a server: `waits = False`.
+    Under ASGI it is called in a worker thread, unless its storage is made with `waits=False`: no
+    call waits for a disk or a server.
     """
 
     def get(self, key: str, /) -> Stored | None:
-        """Return the record, or None if it was never stored, was deleted, or outlived its ttl."""
+        """Return the record; None if it was never stored, was deleted, or outlived its ttl."""
 
     def swap(self, key: str, version: object, record: bytes, ttl: float, /) -> Refused | None:
         """
@@ -61,10 +51,34 @@ class AsyncBackend(Protocol):
     """A `Backend` whose methods are awaited. The contract is the same, word for word."""
 
     async def get(self, key: str, /) -> Stored | None:
-        """Return the record, or None if it was never stored, was deleted, or outlived its ttl."""
+        """Return the record; None if it was never stored, was deleted, or outlived its ttl."""
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float, /) -> Refused | None:
         """Replace the record if it is still that version, in one atomic step; see `Backend`."""
 
     async def delete(self, key: str, /) -> None:
         """Remove the record; one that is not there is no error."""
+
+
+@runtime_checkable
+class Sweeps(Protocol):
+    """A backend whose expired records stay until they are removed."""
+
+    @property
+    def swept(self) -> float:
+        """The share of a round of sweeps that is done; 0 when the round is complete."""
+
+    def sweep(self, limit: int, /) -> int:
+        """Remove the expired among about *limit* records, and return how many."""
+
+
+@runtime_checkable
+class AsyncSweeps(Protocol):
+    """A `Sweeps` whose method is awaited."""
+
+    @property
+    def swept(self) -> float:
+        """The share of a round of sweeps that is done; 0 when the round is complete."""
+
+    async def sweep(self, limit: int, /) -> int:
+        """Remove the expired among about *limit* records, and return how many."""

@@ -10,12 +10,15 @@ either matters.
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.cache import Remembered
 from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft
+from coatcheck._session.draft import Carried
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH
-from coatcheck._session.plan import Plan
-from coatcheck._session.record import Record
+from coatcheck._session.record import Record, Unreadable, WrongKey, pack, unpack
 from coatcheck._session.session import Session
 from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.protocol import Powers
+
+_NO_TAG = b""
+"""No server keeps the record that a cookie carries, so none can mix it up."""
 
 
 class CookieStorage:
@@ -26,9 +29,7 @@ class CookieStorage:
         clock: Seconds since 1970; None: the system's clock.
     """
 
-    waits = False
-    saves_late = False
-    starts_empty = True
+    powers = Powers(waits=False, starts_empty=True)
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock = clock or system_clock
@@ -41,8 +42,8 @@ class CookieStorage:
         record = self._known.get(value) or self._record(value)
         if record is None or record.expires <= (now := self.clock()):
             return Session()
-        # A record begins with two zero bits, so that the value begins with the id's own text.
-        return Session.of(Draft.of(record, id=value[:ID_LENGTH], version=0, now=now))
+        # 30 bytes are 40 characters, so that the value begins with the id's own text.
+        return lifecycle.found(Carried(record, value[:ID_LENGTH], None, now))
 
     def save(self, session: Session) -> str | None:
         """
@@ -51,23 +52,25 @@ class CookieStorage:
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
         """
-        if lifecycle.ends(session):
-            return None if lifecycle.bury(session) is None else ""
-        plan = lifecycle.commit(session, self.clock())
-        if plan is None:
-            return None
-        lifecycle.settle(session, plan)
-        return value_of(plan)
+        carried = lifecycle.carry(session, self.clock())
+        return value_of(*carried) if isinstance(carried, tuple) else carried
 
     def _record(self, value: str) -> Record | None:
         """Return the record that a value carries, living or not, and remember it."""
         packed = unpack_base64url(value)
         if packed is None or len(packed) <= ID_BYTES:
             return None
-        record = lifecycle.readable(packed, ID_BYTES)
+        try:
+            record = unpack(packed, _NO_TAG, ID_BYTES)
+        except (Unreadable, WrongKey):
+            return None
         return self._known.keep(value, record) if isinstance(record, Record) else None
 
+    def __repr__(self) -> str:
+        return "CookieStorage()"
 
-def value_of(plan: Plan) -> str:
-    """Return the value that carries what a plan is to keep."""
-    return pack_base64url((unpack_base64url(plan.id) or b"") + plan.data)
+
+def value_of(id: str, record: Record) -> str:
+    """Return the value that carries a record."""
+    record.tag = _NO_TAG
+    return pack_base64url((unpack_base64url(id) or b"") + pack(record))

@@ -1,27 +1,88 @@
 """
 What a storage is: two methods, plain or `async def`.
 
-A storage may also have these, which the middleware uses:
+A storage may say more of itself in `powers`, one value that is checked when it is made. Two further
+members are used where a storage has them:
 
-    waits       False: a call never waits for a disk or a server, and is made in place under ASGI;
-                without it, a plain storage is called in a worker thread
-    saves_late  True: what changes after the headers have left can still be saved under the id that
-                the client holds; without it, such a change raises `ResponseStarted`
-    starts_empty  True: `read(None)` returns a new, empty session and does nothing more, so that it
-                need not be called
-    seldom_waits  True: `save` is a coroutine that mostly ends without waiting for anything, and may
-                begin in the task of the request and go on in another
-    aio         the asynchronous form of the same storage, which ASGI applications use instead
-    close()     releases what the storage opened, when an ASGI application shuts down; plain or
-                `async def`, and no end: a storage that is used again opens again
+    aio        the awaited form of the same storage, which ASGI applications use instead
+    close()    releases what the storage opened, when the application shuts down; plain or
+               `async def`, and no end: a storage that is used again opens again
 
 `coatcheck.testing.StorageContract` tests each sentence of the docstrings below.
 """
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from coatcheck._session.session import Session
+from coatcheck.errors import ConfigurationError
+
+
+class Powers(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a storage can do beyond its two methods.
+
+    Args:
+        waits: A call may wait for a disk or a server. A plain storage that waits is called in a
+            worker thread under ASGI.
+        seldom_waits: `save` is a coroutine that mostly ends without waiting, and may begin in the
+            task of the request and go on in another.
+        saves_late: A change after the headers have left can be saved under the id that the client
+            holds. Without it, such a change raises `ResponseStarted`.
+        starts_empty: `read(None)` returns a new, empty session and does nothing more, so it need
+            not be called.
+        may_evict: The server may drop records that have not expired.
+        rotates: Ids can be renewed with a hand-over: the option `rotate`.
+    """
+
+    waits: bool = True
+    seldom_waits: bool = False
+    saves_late: bool = False
+    starts_empty: bool = False
+    may_evict: bool = False
+    rotates: bool = False
+
+
+@runtime_checkable
+class HasPowers(Protocol):
+    """A storage that says what it can do."""
+
+    @property
+    def powers(self) -> Powers: ...
+
+
+@runtime_checkable
+class HasClock(Protocol):
+    """A storage whose times come from a clock of its own, in seconds since 1970."""
+
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+
+@runtime_checkable
+class HasAwaitedForm(Protocol):
+    """A plain storage with an awaited form of the same sessions."""
+
+    @property
+    def aio(self) -> "SessionStorage | None": ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A storage or backend that opened something."""
+
+    def close(self) -> None:
+        """Release what was opened; a later use opens it again."""
+
+
+@runtime_checkable
+class AsyncCloses(Protocol):
+    """A `Closes` whose method is awaited."""
+
+    async def close(self) -> None:
+        """Release what was opened; a later use opens it again."""
 
 
 class SessionStorage(Protocol):
@@ -38,7 +99,7 @@ class SessionStorage(Protocol):
 
         Args:
             value: What the cookie carried, its seal verified; a client may still send an old one,
-                or one of another storage. None: there is no cookie, and nobody is to be asked.
+                or one of another storage. None: there is no cookie, and no server is to be asked.
         """
 
     def save(self, session: Session, /) -> str | None | Awaitable[str | None]:
@@ -48,3 +109,19 @@ class SessionStorage(Protocol):
         Returns:
             The value for the cookie, None for nothing to send, "" for a removal.
         """
+
+
+def powers_of(storage: object) -> Powers:
+    """
+    Return what a storage says that it can do.
+
+    Raises:
+        ConfigurationError: Its `powers` are no `Powers`.
+    """
+    powers = storage.powers if isinstance(storage, HasPowers) else Powers()
+    if not isinstance(powers, Powers):
+        raise ConfigurationError(
+            f"{type(storage).__name__}.powers must be a coatcheck.storage.Powers, "
+            f"got {type(powers).__name__}"
+        )
+    return powers

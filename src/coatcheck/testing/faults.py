@@ -12,8 +12,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from coatcheck.errors import BackendError, ConfigurationError
-from coatcheck.storage.protocol import SessionStorage
+from coatcheck.storage.protocol import HasAwaitedForm, SessionStorage, powers_of
+from coatcheck.storage.records import Records
+from coatcheck.storage.records_async import AsyncRecords
 
 READS, WRITES = ("get", "read"), ("swap", "delete", "save")
 """What a backend, or a storage without one, does with its server."""
@@ -32,7 +36,11 @@ def later(storage: SessionStorage, seconds: float) -> Iterator[None]:
         raise ConfigurationError(f"{type(storage).__name__} has no clock that could be moved")
     with ExitStack() as moved:
         for form in forms:
-            moved.enter_context(_replaced(form, clock=partial(_ahead, form.clock, seconds)))
+            clock = partial(_ahead, form.clock, seconds)
+            moved.enter_context(_replaced(form, clock=clock))
+            if isinstance(form, Records | AsyncRecords):
+                space = msgspec.structs.replace(form.space, clock=clock)
+                moved.enter_context(_replaced(form, space=space))
         yield
 
 
@@ -47,7 +55,7 @@ def failing(storage: SessionStorage, *, reads: bool = True, writes: bool = True)
     with ExitStack() as broken:
         for form in _forms(storage):
             owner = getattr(form, "backend", form)
-            if owner is not form or getattr(form, "waits", True):
+            if owner is not form or powers_of(form).waits:
                 failures = {name: _fails_to(name) for name in methods if hasattr(owner, name)}
                 broken.enter_context(_replaced(owner, **failures))
         yield
@@ -55,7 +63,8 @@ def failing(storage: SessionStorage, *, reads: bool = True, writes: bool = True)
 
 def _forms(storage: SessionStorage) -> list[Any]:
     """Return the storage, and its asynchronous form if that is another object."""
-    return [form for form in (storage, getattr(storage, "aio", None)) if form is not None]
+    aio = storage.aio if isinstance(storage, HasAwaitedForm) else None
+    return [form for form in (storage, aio) if form is not None]
 
 
 def _ahead(clock: Any, seconds: float) -> float:

@@ -25,6 +25,7 @@ from typing import Any, TypeVar, cast
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.cycle import Cycle, is_async
+from coatcheck._request.visit import Visit as Request
 from coatcheck._session.session import Session, Value
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
@@ -98,7 +99,7 @@ class Visit:
         self._cycle = cycle
         self._client = client
         self._jar = jar_of(client, url)
-        self._opened = cycle.cookie.open(self._jar.header(cycle.cookie))
+        self._visit = _Request(cycle, self._jar.header(cycle.cookie))
 
     def read(self) -> Session:
         """Return the session as it is stored."""
@@ -123,16 +124,17 @@ class Visit:
             await self._save()
 
     async def _read(self) -> Session:
-        found = self._cycle.storage.read(self._opened.text if self._opened else None)
-        session = found if isinstance(found, Session) else await found
-        return self._cycle.admit(session, {}, "session")
+        opened = self._visit.opened
+        found = self._cycle.storage.read(opened.text if opened else None)
+        self._cycle.admit(self._visit, found if isinstance(found, Session) else await found)
+        return self._visit.session
 
     async def _save(self) -> None:
         cycle, session = self._cycle, self._session
-        value = cycle.storage.save(session) if cycle.start(session) else None
+        value = cycle.storage.save(session) if cycle.start(session, self._visit) else None
         if not (value is None or isinstance(value, str)):
             value = await value
-        if line := cycle.answer(session, value, self._opened):
+        if line := cycle.answer(self._visit, value):
             self._jar.take(cycle.cookie, line)
 
     def _wait(self, step: Coroutine[Any, Any, T]) -> T:
@@ -151,3 +153,14 @@ class Visit:
             "this storage is asynchronous: write `async with kit.session(client)`, or open the "
             "client before, as in `with TestClient(app) as client`"
         )
+
+
+class _Request(Request):
+    """The request that would bring the client's cookie."""
+
+    def __init__(self, cycle: Cycle, header: str | None) -> None:
+        self.cookies, self.others = header, ()
+        self.opened = cycle.cookie.open(header)
+
+    def attach(self) -> None:
+        """Attach the session to nothing: the block gets it."""

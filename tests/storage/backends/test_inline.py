@@ -13,7 +13,7 @@ import pytest
 
 from coatcheck.errors import BackendError
 from coatcheck.storage import FileStorage, KeyedStorage, SqliteStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage
 from coatcheck.testing.backend_contract import HOUR, new_key
 
 Make = Callable[[float], KeyedStorage]

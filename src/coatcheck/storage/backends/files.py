@@ -25,8 +25,7 @@ from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.clock import Clock, system_clock
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.sweeping import SWEEP_EVERY
 
 try:
@@ -247,5 +246,5 @@ def FileStorage(
     patient = FileBackend(directory, timeout=timeout, clock=clock)
     impatient = FileBackend(directory, timeout=0, clock=clock)
     backend = InlineBackend(impatient, patient)
-    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every)
+    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every, seldom_waits=True)
     return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every)

@@ -7,10 +7,10 @@ never waits; when that is `Busy`, one that waits is asked, in a thread.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import Backend, Refused, Stored
+from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps
+from coatcheck.storage.protocol import Closes
 
 
 class Busy(BackendError):
@@ -25,8 +25,6 @@ class InlineBackend:
         impatient: Never waits, and raises `Busy` where it would have to.
         patient: The same, but waits.
     """
-
-    seldom_waits = True
 
     def __init__(self, impatient: Backend, patient: Backend) -> None:
         self._impatient = impatient
@@ -51,11 +49,15 @@ class InlineBackend:
             await asyncio.to_thread(self._patient.delete, key)
 
     async def sweep(self, limit: int) -> int:
-        sweep: Callable[[int], int] | None = getattr(self._patient, "sweep", None)
-        return await asyncio.to_thread(sweep, limit) if sweep else 0
+        backend = self._patient
+        return await asyncio.to_thread(backend.sweep, limit) if isinstance(backend, Sweeps) else 0
+
+    @property
+    def swept(self) -> float:
+        """The share of a round of sweeps that is done."""
+        return self._patient.swept if isinstance(self._patient, Sweeps) else 0.0
 
     async def close(self) -> None:
         for backend in (self._impatient, self._patient):
-            close = getattr(backend, "close", None)
-            if close:
-                close()
+            if isinstance(backend, Closes):
+                backend.close()

@@ -20,8 +20,7 @@ from weakref import WeakKeyDictionary
 from coatcheck.errors import BackendError, ConfigurationError, RecordTooLarge
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import Clock, system_clock
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
 if TYPE_CHECKING:
     import emcache

@@ -32,8 +32,6 @@ class MemoryBackend:
         clock: Seconds since 1970.
     """
 
-    waits = False
-
     def __init__(self, *, max_records: int, clock: Clock) -> None:
         self._records: OrderedDict[str, _Held] = OrderedDict()
         self._lock = Lock()
@@ -92,4 +90,5 @@ def MemoryStorage(*, max_records: int = 10_000, clock: Clock | None = None) -> K
         clock: Seconds since 1970; None: the system's clock.
     """
     clock = clock or system_clock
-    return KeyedStorage(MemoryBackend(max_records=max_records, clock=clock), clock=clock)
+    backend = MemoryBackend(max_records=max_records, clock=clock)
+    return KeyedStorage(backend, clock=clock, waits=False)

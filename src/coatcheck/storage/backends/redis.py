@@ -30,8 +30,7 @@ from coatcheck.storage.backends.redis_client import (
     refusal_of,
 )
 from coatcheck.storage.clock import Clock
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
 REPLACE = """
 local there = redis.call('GET', KEYS[1])

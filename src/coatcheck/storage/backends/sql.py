@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.clock import Clock, system_clock
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, MetaData, Table

@@ -20,8 +20,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.clock import Clock, system_clock
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.sweeping import SWEEP_EVERY
 
 CREATE = """
@@ -245,5 +244,5 @@ def SqliteStorage(
         ""
     )  # opens it, so that a path that cannot be used fails when the application starts
     backend = InlineBackend(impatient, patient)
-    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every)
+    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every, seldom_waits=True)
     return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every)

@@ -7,7 +7,8 @@ tasks of its request may go on changing it while it is saved.
 
 import asyncio
 
-from coatcheck.storage.backend import Backend, Refused, Stored
+from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps
+from coatcheck.storage.protocol import Closes
 
 
 class ThreadedBackend:
@@ -31,10 +32,14 @@ class ThreadedBackend:
         await asyncio.to_thread(self._backend.delete, key)
 
     async def sweep(self, limit: int) -> int:
-        sweep = getattr(self._backend, "sweep", None)
-        return await asyncio.to_thread(sweep, limit) if sweep else 0
+        backend = self._backend
+        return await asyncio.to_thread(backend.sweep, limit) if isinstance(backend, Sweeps) else 0
+
+    @property
+    def swept(self) -> float:
+        """The share of a round of sweeps that is done."""
+        return self._backend.swept if isinstance(self._backend, Sweeps) else 0.0
 
     async def close(self) -> None:
-        close = getattr(self._backend, "close", None)
-        if close:
-            await asyncio.to_thread(close)
+        if isinstance(self._backend, Closes):
+            await asyncio.to_thread(self._backend.close)

@@ -10,8 +10,7 @@ from typing import overload
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.cookie import CookieStorage
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.migrating.backend import AsyncMigratingBackend, MigratingBackend
 from coatcheck.storage.migrating.from_cookie import AsyncFromCookie, FromCookie
 from coatcheck.storage.migrating.into_cookie import AsyncIntoCookie, IntoCookie

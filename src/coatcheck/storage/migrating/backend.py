@@ -15,13 +15,21 @@ it there, and what others made of it. A delete takes the old record first, and t
 a move that comes too late fails at step 2 or 3, and a session that was destroyed stays gone. A move
 that stopped after step 2 is finished by the next write.
 
-`MigratingBackend` and `AsyncMigratingBackend` are the same text but for `async` and `await`; a test
-holds them to it.
+Each operation is a plan that yields calls for one of the two, so that it is written once for plain
+and for awaited backends.
 """
 
-from typing import NamedTuple
+from collections.abc import Generator
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck._session.plan import Call, Delete, Get, Swap
+from coatcheck._session.record import Refused, Stored
+from coatcheck.storage.backend import AsyncBackend, Backend
+
+T = TypeVar("T")
+
+Steps = Generator[tuple[Literal["old", "new"], Call], Any, T]
+"""Yields calls for one of two backends, is sent their answers, returns a result."""
 
 PENDING = b"\x70"
 """Stands in the new storage for a record that is about to come; no record begins with it."""
@@ -50,65 +58,34 @@ class MigratingBackend:
     """Two backends, read as one; *prefixes* go before the keys of the old and the new one."""
 
     def __init__(self, old: Backend, new: Backend, prefixes: tuple[str, str] = ("", "")) -> None:
-        self._old, self._new = old, new
-        self._old_prefix, self._new_prefix = prefixes
+        self._places = {"old": (old, prefixes[0]), "new": (new, prefixes[1])}
 
     def get(self, key: str) -> Stored | None:
-        found = self._new.get(self._new_prefix + key)
-        if found and found.record != PENDING:
-            return Stored(found.record, version=InNew(found.version))
-        left = self._old.get(self._old_prefix + key)
-        if left:
-            moves = left.record.startswith(MOVING)
-            record = left.record.removeprefix(MOVING)
-            pending = found.version if found else None
-            return Stored(record, InOld(left.version, pending, record if moves else None))
-        # It may have moved between the two looks.
-        found = self._new.get(self._new_prefix + key)
-        if found is None or found.record == PENDING:
-            return None
-        return Stored(found.record, version=InNew(found.version))
+        return self._carry_out(_get(key))
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        if isinstance(version, InOld):
-            done = self._move(key, version, record, ttl)
-        elif version is None and self._old.get(self._old_prefix + key):
-            done = False
-        else:
-            held = version.version if isinstance(version, InNew) else None
-            done = self._new.swap(self._new_prefix + key, held, record, ttl) is None
-        return None if done else Refused(self.get(key))
+        return self._carry_out(_swap(key, version, record, ttl))
 
     def delete(self, key: str) -> None:
-        self._old.delete(self._old_prefix + key)
-        self._new.delete(self._new_prefix + key)
+        self._carry_out(_delete(key))
 
-    def _move(self, key: str, version: InOld, record: bytes, ttl: float) -> bool:
-        """Move the record, and tell whether what lies in the new storage has this change in it."""
-        old, new = self._old_prefix + key, self._new_prefix + key
-        pending = version.pending or self._claim(new, ttl)
-        if version.moving is not None:
-            # Another move stopped halfway. Finish that; then this change is to be made again.
-            stored = self._old.get(old)
-            if pending and stored and stored.version == version.version:
-                self._new.swap(new, pending, version.moving, ttl)
-                self._old.delete(old)
-            return False
-        if pending is None or self._old.swap(old, version.version, MOVING + record, ttl):
-            return False
-        if self._new.swap(new, pending, record, ttl):
-            # Another request finished this move and went on from there, or ended the session.
-            stored = self._new.get(new)
-            return stored is not None and stored.record != PENDING
-        self._old.delete(old)
-        return True
-
-    def _claim(self, new: str, ttl: float) -> object | None:
-        """Say in the new storage that a record is about to come; return the mark's version."""
-        if self._new.swap(new, None, PENDING, ttl):
-            return None
-        stored = self._new.get(new)
-        return stored.version if stored and stored.record == PENDING else None
+    def _carry_out(self, steps: Steps[T]) -> T:
+        answer: Stored | Refused | None = None
+        while True:
+            try:
+                place, call = steps.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            backend, prefix = self._places[place]
+            key = prefix + call.key
+            answer = None
+            if type(call) is Swap:
+                answer = backend.swap(key, call.version, call.record, call.ttl)
+            elif type(call) is Get:
+                answer = backend.get(key)
+            else:
+                backend.delete(key)
 
 
 class AsyncMigratingBackend:
@@ -117,62 +94,92 @@ class AsyncMigratingBackend:
     def __init__(
         self, old: AsyncBackend, new: AsyncBackend, prefixes: tuple[str, str] = ("", "")
     ) -> None:
-        self._old, self._new = old, new
-        self._old_prefix, self._new_prefix = prefixes
+        self._places = {"old": (old, prefixes[0]), "new": (new, prefixes[1])}
 
     async def get(self, key: str) -> Stored | None:
-        found = await self._new.get(self._new_prefix + key)
-        if found and found.record != PENDING:
-            return Stored(found.record, version=InNew(found.version))
-        left = await self._old.get(self._old_prefix + key)
-        if left:
-            moves = left.record.startswith(MOVING)
-            record = left.record.removeprefix(MOVING)
-            pending = found.version if found else None
-            return Stored(record, InOld(left.version, pending, record if moves else None))
-        # It may have moved between the two looks.
-        found = await self._new.get(self._new_prefix + key)
-        if found is None or found.record == PENDING:
-            return None
-        return Stored(found.record, version=InNew(found.version))
+        return await self._carry_out(_get(key))
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        if isinstance(version, InOld):
-            done = await self._move(key, version, record, ttl)
-        elif version is None and await self._old.get(self._old_prefix + key):
-            done = False
-        else:
-            held = version.version if isinstance(version, InNew) else None
-            done = await self._new.swap(self._new_prefix + key, held, record, ttl) is None
-        return None if done else Refused(await self.get(key))
+        return await self._carry_out(_swap(key, version, record, ttl))
 
     async def delete(self, key: str) -> None:
-        await self._old.delete(self._old_prefix + key)
-        await self._new.delete(self._new_prefix + key)
+        await self._carry_out(_delete(key))
 
-    async def _move(self, key: str, version: InOld, record: bytes, ttl: float) -> bool:
-        """Move the record, and tell whether what lies in the new storage has this change in it."""
-        old, new = self._old_prefix + key, self._new_prefix + key
-        pending = version.pending or await self._claim(new, ttl)
-        if version.moving is not None:
-            # Another move stopped halfway. Finish that; then this change is to be made again.
-            stored = await self._old.get(old)
-            if pending and stored and stored.version == version.version:
-                await self._new.swap(new, pending, version.moving, ttl)
-                await self._old.delete(old)
-            return False
-        if pending is None or await self._old.swap(old, version.version, MOVING + record, ttl):
-            return False
-        if await self._new.swap(new, pending, record, ttl):
-            # Another request finished this move and went on from there, or ended the session.
-            stored = await self._new.get(new)
-            return stored is not None and stored.record != PENDING
-        await self._old.delete(old)
-        return True
+    async def _carry_out(self, steps: Steps[T]) -> T:
+        answer: Stored | Refused | None = None
+        while True:
+            try:
+                place, call = steps.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            backend, prefix = self._places[place]
+            key = prefix + call.key
+            answer = None
+            if type(call) is Swap:
+                answer = await backend.swap(key, call.version, call.record, call.ttl)
+            elif type(call) is Get:
+                answer = await backend.get(key)
+            else:
+                await backend.delete(key)
 
-    async def _claim(self, new: str, ttl: float) -> object | None:
-        """Say in the new storage that a record is about to come; return the mark's version."""
-        if await self._new.swap(new, None, PENDING, ttl):
-            return None
-        stored = await self._new.get(new)
-        return stored.version if stored and stored.record == PENDING else None
+
+def _get(key: str) -> Steps[Stored | None]:
+    found: Stored | None = yield "new", Get(key)
+    if found and found.record != PENDING:
+        return Stored(found.record, version=InNew(found.version))
+    left: Stored | None = yield "old", Get(key)
+    if left:
+        moves = left.record.startswith(MOVING)
+        record = left.record.removeprefix(MOVING)
+        pending = found.version if found else None
+        return Stored(record, InOld(left.version, pending, record if moves else None))
+    # It may have moved between the two looks.
+    found = yield "new", Get(key)
+    if found is None or found.record == PENDING:
+        return None
+    return Stored(found.record, version=InNew(found.version))
+
+
+def _swap(key: str, version: object, record: bytes, ttl: float) -> Steps[Refused | None]:
+    if isinstance(version, InOld):
+        done = yield from _move(key, version, record, ttl)
+    elif version is None and (yield "old", Get(key)):
+        done = False
+    else:
+        held = version.version if isinstance(version, InNew) else None
+        done = (yield "new", Swap(key, held, record, ttl)) is None
+    return None if done else Refused((yield from _get(key)))
+
+
+def _delete(key: str) -> Steps[None]:
+    yield "old", Delete(key)
+    yield "new", Delete(key)
+
+
+def _move(key: str, version: InOld, record: bytes, ttl: float) -> Steps[bool]:
+    """Move the record, and tell whether the record in the new storage has this change in it."""
+    pending = version.pending or (yield from _claim(key, ttl))
+    if version.moving is not None:
+        # Another move stopped halfway. Finish that; then this change is to be made again.
+        stored: Stored | None = yield "old", Get(key)
+        if pending and stored and stored.version == version.version:
+            yield "new", Swap(key, pending, version.moving, ttl)
+            yield "old", Delete(key)
+        return False
+    if pending is None or (yield "old", Swap(key, version.version, MOVING + record, ttl)):
+        return False
+    if (yield "new", Swap(key, pending, record, ttl)):
+        # Another request finished this move and went on from there, or ended the session.
+        stored = yield "new", Get(key)
+        return stored is not None and stored.record != PENDING
+    yield "old", Delete(key)
+    return True
+
+
+def _claim(key: str, ttl: float) -> Steps[object | None]:
+    """Say in the new storage that a record is about to come; return the mark's version."""
+    if (yield "new", Swap(key, None, PENDING, ttl)):
+        return None
+    stored: Stored | None = yield "new", Get(key)
+    return stored.version if stored and stored.record == PENDING else None

@@ -26,8 +26,7 @@ from coatcheck.storage.backends.sql import TABLE
 from coatcheck.storage.backends.sqlite import SqliteStorage
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.cookie import CookieStorage
-from coatcheck.storage.keyed import KeyedStorage
-from coatcheck.storage.keyed_async import AsyncKeyedStorage
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.urls.lazy import AsyncOpenedBackend, OpenedBackend
 from coatcheck.storage.urls.redis import clients_of, hosts_of, open_async_client, open_client
 from coatcheck.storage.urls.sql import Place, check, open_async_engine, open_engine

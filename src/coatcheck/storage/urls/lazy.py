@@ -12,7 +12,14 @@ from threading import Lock
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.backend import (
+    AsyncBackend,
+    AsyncSweeps,
+    Backend,
+    Refused,
+    Stored,
+    Sweeps,
+)
 
 
 class Opened(NamedTuple):
@@ -52,14 +59,14 @@ class OpenedBackend:
         self._backend.delete(key)
 
     def sweep(self, limit: int) -> int:
-        sweep: Callable[[int], int] | None = getattr(self._backend, "sweep", None)
-        return sweep(limit) if sweep else 0
+        backend = self._backend
+        return backend.sweep(limit) if isinstance(backend, Sweeps) else 0
 
     @property
     def swept(self) -> float:
         """The share of the round of sweeps that is done; 0 when it has come round."""
-        share: float = getattr(self._backend, "swept", 0.0)
-        return share
+        opened = self._opened and self._opened.backend
+        return opened.swept if isinstance(opened, Sweeps) else 0.0
 
     def close(self) -> None:
         """Close what was opened."""
@@ -85,6 +92,7 @@ class AsyncOpenedBackend:
         self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[AsyncOpened]] = (
             WeakKeyDictionary()
         )
+        self._swept = 0.0
 
     async def get(self, key: str) -> Stored | None:
         return await (await self._backend()).get(key)
@@ -96,9 +104,17 @@ class AsyncOpenedBackend:
         await (await self._backend()).delete(key)
 
     async def sweep(self, limit: int) -> int:
-        sweep: Callable[[int], Awaitable[int]] | None
-        sweep = getattr(await self._backend(), "sweep", None)
-        return await sweep(limit) if sweep else 0
+        backend = await self._backend()
+        if not isinstance(backend, AsyncSweeps):
+            return 0
+        removed = await backend.sweep(limit)
+        self._swept = backend.swept
+        return removed
+
+    @property
+    def swept(self) -> float:
+        """The share of the round of sweeps that is done; 0 when it has come round."""
+        return self._swept
 
     async def close(self) -> None:
         """Close what the running event loop opened."""

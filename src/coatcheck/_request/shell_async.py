@@ -1,0 +1,143 @@
+"""
+The path of a request through its session: the four things that every host asks for.
+
+    read(visit)      before the handler: the session, in its place; or an answer to send at once
+    leave(visit)     before the headers leave: saves; returns what to add to the headers
+    end(visit)       after the body: saves what came late; later changes raise
+    close()          when the application shuts down
+
+`shell` is the same text without `async` and `await`, written by `scripts/twins`.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from coatcheck._cookie.sealing import Opened
+from coatcheck._request.calls_async import AsyncCalls
+from coatcheck._request.cycle import CANDIDATES, Cycle, is_living
+from coatcheck._request.visit import Answer, Changes, Visit
+from coatcheck._session.session import Session
+from coatcheck.errors import BackendError
+
+_logger = logging.getLogger("coatcheck")
+
+
+class AsyncShell:
+    """
+    The sessions of one application.
+
+    Args:
+        cycle: Decides; the shell makes the calls in between.
+    """
+
+    def __init__(self, cycle: Cycle) -> None:
+        self.cycle = cycle
+        self._calls = AsyncCalls(cycle.storage)
+
+    async def read(self, visit: Visit) -> Answer | None:
+        """
+        Give a request its session, or return an answer to send at once.
+
+        Raises:
+            BackendError: The storage failed, and `on_outage` says so.
+            ConfigurationError: The request has a session of this cookie already.
+        """
+        cycle = self.cycle
+        header = visit.cookies
+        candidates = cycle.cookie.candidates(header) if header else []
+        if not candidates and cycle.starts_empty:
+            cycle.begin(visit)
+            return None
+        visit.opened, visit.others = (candidates[0] if candidates else None), ()
+        if len(candidates) > 1:
+            session = await self._first_living(visit, candidates[:CANDIDATES])
+        else:
+            session = await self._read(visit.opened)
+        cycle.admit(visit, session)
+        return None
+
+    async def leave(
+        self, visit: Visit, *, failed: bool = False, headers: Iterable[tuple[Any, Any]] = ()
+    ) -> Changes:
+        """
+        Save the session, and return what to add to the headers, which are about to leave.
+
+        Args:
+            failed: The request failed: nothing of it is kept.
+            headers: Of the response so far: they may set the session's cookie already.
+
+        Raises:
+            BackendError, SessionConflict, UnstorableValue, RecordTooLarge, CookieTooLarge: The
+                session is not kept; the answer to this error is sent without one.
+        """
+        cycle, session = self.cycle, visit.session
+        due = cycle.leaving(visit, headers, failed=failed)
+        if not due:
+            return cycle.changes(visit, None)
+        try:
+            value = await self._save(session) if due == "save" else None
+            if visit.others and session._draft.fate == "ends":
+                await self._end_others(visit)
+            set_cookie = cycle.answer(visit, value)
+        except BaseException:
+            cycle.abandon(session)
+            raise
+        cycle.saved(session)
+        return cycle.changes(visit, set_cookie)
+
+    async def end(self, visit: Visit, *, failed: bool = False) -> None:
+        """
+        Save what changed after the headers left; a later change raises.
+
+        Args:
+            failed: The request failed: nothing more of it is kept.
+        """
+        cycle, session = self.cycle, visit.session
+        if failed:
+            cycle.abandon(session)
+            return
+        try:
+            if cycle.is_late(session):
+                await self._save(session)
+        finally:
+            cycle.end(session)
+
+    async def close(self) -> None:
+        """Release what the storage opened; it is opened again when it is used again."""
+        await self._calls.close()
+
+    async def _read(self, opened: Opened | None) -> object:
+        try:
+            return await self._calls.read(opened.text if opened else None)
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
+
+    async def _save(self, session: Session) -> str | None:
+        try:
+            return await self._calls.save(session)
+        except BackendError as error:
+            self.cycle.outages.unsaved(session, error)
+            return None
+
+    async def _first_living(self, visit: Visit, candidates: list[Opened]) -> object:
+        """Return the first living session of several cookies of our name."""
+        first: object = None
+        for opened in candidates:
+            session = await self._read(opened)
+            if first is None:
+                first = session
+            if isinstance(session, Session) and is_living(session):
+                self.cycle.note_twins(len(candidates))
+                visit.opened, first = opened, session
+                break
+        visit.others = tuple(each.text for each in candidates if each is not visit.opened)
+        return first
+
+    async def _end_others(self, visit: Visit) -> None:
+        """End the sessions of further cookies of our name."""
+        for value in visit.others:
+            session = await self._calls.read(value)
+            if isinstance(session, Session):
+                session.destroy()
+                await self._calls.save(session)

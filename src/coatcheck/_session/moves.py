@@ -1,0 +1,153 @@
+"""
+Changing the id of a session: what goes along, and what the old id is still good for.
+
+A session that gets another id leaves a marker under its old one. One rule holds for all of them: a
+request with an old id can sign out, and nothing else. The exceptions depend on what changed the id.
+
+    by            a request that had read     one that comes later       a sign-out with
+                  the old id                  with the old id            the old id
+    rotate        goes on under the new id    the same                   ends the session
+    regenerate    is dropped (1)              has no session (1)         ends the session
+    confirm       is dropped (2)              has no session (2)         ends the session
+    sign_in       is dropped (2)              has no session (2)         ends it, if the user stays
+    act_as, stop_acting    is dropped (3)     has no session             ends the session
+    leave         is dropped                  has no session             ends nothing
+
+    (1) If the session was a visitor's, a second regenerate gets a session of its own.
+    (2) A sign-in or a confirm() of the same user joins.
+    (3) The same call joins.
+
+To join means to go on under the new id, with the changes of this request.
+
+Pure: values in, values out; *now* is an argument.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from coatcheck._session.ids import open_id, seal_id, tag_of
+from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who, reveal_nothing
+
+By = Literal["rotate", "regenerate", "confirm", "sign_in", "act_as", "stop_acting", "leave"]
+"""What changes an id; "leave" takes the user away and keeps the session."""
+
+HUSH = 60.0
+"""
+Seconds after a change of id in which a request with the old id keeps nothing: the browser is about
+to get the new cookie, and must not get another one.
+"""
+
+
+class Moves(msgspec.Struct, frozen=True):
+    """
+    The session gets another id.
+
+    Args:
+        by: What changes it.
+        who: Who is signed in afterwards; None: as before.
+        csrf: The new CSRF value; b"": it stays.
+        keep: Keys of another user's session that stay; None: nothing stays, whoever had it.
+    """
+
+    __repr__ = reveal_nothing
+
+    by: By
+    who: Who | None = None
+    csrf: bytes = b""
+    keep: frozenset[str] | None = frozenset()
+
+    @property
+    def purpose(self) -> str:
+        """For what the marker gives the new id away; "": for nothing."""
+        if self.by == "rotate":
+            return self.by
+        if self.who is None or self.by in ("regenerate", "leave"):
+            return ""
+        verb = {"sign_in": "in", "confirm": "in"}.get(self.by, self.by)
+        return f"{verb} {self.who.user}"
+
+
+ROTATES = Moves("rotate")
+
+
+def outdoes(move: Moves, newer: Moves) -> bool:
+    """Tell whether a move already does what a weaker one after it would do."""
+    weak = ("rotate", "regenerate")
+    return newer.by in weak and move.by not in weak
+
+
+def moved(move: Moves, body: Contents) -> Contents:
+    """Return what of a session goes along to its new id."""
+    after = body.copy()
+    after.csrf = move.csrf or body.csrf
+    if move.who is None:
+        return after
+    after.who = move.who
+    if move.keep is None:
+        after.values, after.flashes = {}, {}
+    elif not _is_same_person(move, body.who):
+        after.values = {key: value for key, value in body.values.items() if key in move.keep}
+        after.flashes = {key: value for key, value in body.flashes.items() if key in move.keep}
+    return after
+
+
+def marker_of(move: Moves, body: Contents, *, old: str, old_key: str, new: str, new_key: str,
+              now: float) -> Marker:  # fmt: skip
+    """
+    Return what is to replace the session under its old id.
+
+    Args:
+        body: Of the session before the move.
+        old_key, new_key: The keys of the ids, without a prefix.
+    """
+    before = body.who.account if body.who else None
+    after = before if move.who is None else move.who.account
+    kind: Kind = "other"
+    if move.by == "rotate":
+        kind = "rotation"
+    elif move.by == "regenerate" and before is None:
+        kind = "visitor"
+    return Marker(
+        tag=tag_of(old_key),
+        expires=now + GRACE,
+        kind=kind,
+        next_key=new_key if before == after else "",
+        sealed_id=seal_id(new, under=old, purpose=move.purpose) if move.purpose else b"",
+    )
+
+
+def closed(key: str, now: float) -> Marker:
+    """Return a marker that leads nowhere."""
+    return Marker(tag_of(key), now + GRACE, "other")
+
+
+def rotated_id(marker: Marker, id: str) -> str | None:
+    """Return the id under which any request with the old *id* goes on, or None."""
+    if marker.kind != "rotation" or not marker.sealed_id:
+        return None
+    return open_id(marker.sealed_id, under=id, purpose=ROTATES.purpose)
+
+
+def joined_id(marker: Marker, id: str, move: Moves) -> str | None:
+    """Return the id under which a request goes on that makes the same move, or None."""
+    if marker.kind != "other" or not marker.sealed_id or not move.purpose:
+        return None
+    return open_id(marker.sealed_id, under=id, purpose=move.purpose)
+
+
+def is_hushed(marker: Marker, now: float) -> bool:
+    """Tell whether the browser is about to get the cookie of the new id."""
+    return now < marker.expires - GRACE + HUSH
+
+
+def _is_same_person(move: Moves, before: Who | None) -> bool:
+    """Tell whether a session stays with its user; a visitor's goes along to any user."""
+    assert move.who is not None  # noqa: S101 - the one caller has looked
+    if move.by in ("act_as", "stop_acting"):
+        return False
+    if move.by == "leave" or before is None:
+        return True
+    if before.user is None:
+        return before.former in (None, move.who.user)
+    return (before.user, before.account) == (move.who.user, move.who.account)

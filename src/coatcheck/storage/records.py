@@ -1,0 +1,114 @@
+"""Written by scripts/twins from `records_async`: change that."""
+
+import logging
+from typing import TypeVar
+
+from coatcheck._session import lifecycle
+from coatcheck._session.ids import is_id
+from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap
+from coatcheck._session.record import Record, Refused, Stored
+from coatcheck._session.session import Session
+from coatcheck.errors import BackendError
+from coatcheck.storage.backend import Backend, Sweeps
+from coatcheck.storage.protocol import Closes
+from coatcheck.storage.sweeping import SWEPT_AT_ONCE
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("coatcheck")
+
+
+class Records:
+    """
+    Sessions over one backend.
+
+    Args:
+        space: The keys of this storage in the backend.
+        sweep_every: New sessions between two small sweeps; None: this storage makes none by itself.
+    """
+
+    def __init__(self, backend: Backend, space: Keyspace, sweep_every: int | None) -> None:
+        self.backend = backend
+        self.space = space
+        self.clock = space.clock
+        self.prefix = space.prefix
+        self._sweep_every = sweep_every
+        self._unswept = 0
+
+    def read(self, value: str | None) -> Session:
+        """
+        Return the session whose id the cookie carries, or a new one.
+
+        Raises:
+            BackendError: The backend failed, or answered with the record of another key.
+        """
+        if value is None or not is_id(value):
+            return Session()
+        space = self.space
+        key = space.key(value)
+        there = space.there(self.backend.get(key), key, value)
+        if there.kept is None or type(there.kept) is Record:
+            return lifecycle.restore(there, self.clock())
+        return self._carry_out(lifecycle.follow(there, space))
+
+    def save(self, session: Session) -> str | None:
+        """
+        Keep what a request did, and return what its cookie is to carry: None changes nothing, ""
+        removes it.
+
+        Raises:
+            BackendError: The backend failed; nothing tells whether the change was kept.
+            SessionConflict: Other requests kept winning the race.
+            UnstorableValue, RecordTooLarge: Nothing was written.
+        """
+        value = self._carry_out(lifecycle.save(session, self.space))
+        if value and self._sweep_every:
+            self._sweep_now_and_then(self._sweep_every)
+        return value
+
+    def sweep(self, limit: int = 1000) -> int:
+        """
+        Remove expired records where the backend does not do it by itself; return how many.
+
+        Args:
+            limit: About how many records to look at; the next call goes on from there.
+
+        Raises:
+            BackendError: The backend failed.
+        """
+        backend = self.backend
+        return backend.sweep(limit) if isinstance(backend, Sweeps) else 0
+
+    def close(self) -> None:
+        """Release what the backend itself opened; it is opened again when it is used again."""
+        if isinstance(self.backend, Closes):
+            self.backend.close()
+
+    def _carry_out(self, plan: Plan[T]) -> T:
+        """Ask the backend what a plan yields, and return the result of the plan."""
+        answer: Stored | Refused | None = None
+        while True:
+            try:
+                call = plan.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            answer = self._ask(call)
+
+    def _ask(self, call: Call) -> Stored | Refused | None:
+        if type(call) is Swap:
+            return self.backend.swap(call.key, call.version, call.record, call.ttl)
+        if type(call) is Get:
+            return self.backend.get(call.key)
+        self.backend.delete(call.key)
+        return None
+
+    def _sweep_now_and_then(self, every: int) -> None:
+        self._unswept += 1
+        if self._unswept < every:
+            return
+        self._unswept = 0
+        try:
+            self.sweep(SWEPT_AT_ONCE)
+        except BackendError as error:
+            _logger.warning("expired sessions stay for now: %s (%r)", error, error.__cause__)
