@@ -81,6 +81,8 @@ class SessionMiddleware:
         if kind not in SERVED:
             await self.app(scope, receive, self._closing(send) if kind == "lifespan" else send)
             return
+        if ALIAS in scope or PLACE in scope:
+            scope = self._nested(scope)
         cycle = self._cycle
         connection = Connection(self, scope, receive, send)
         if connection.cookies is None and cycle.starts_empty:
@@ -95,11 +97,18 @@ class SessionMiddleware:
         except BaseException as error:
             await self._fail(connection, error)
             raise
-        finally:
-            if connection.outer is not None:
-                scope[PLACE] = scope[ALIAS] = connection.outer
         if connection.session._draft is not cycle.late_visitor:
             await self._end(connection)
+
+    def _nested(self, scope: Scope) -> Scope:
+        """
+        Return a scope of our own, within the middleware that has attached another session.
+
+        Raises:
+            ConfigurationError: It is a session of our own cookie.
+        """
+        self._cycle.check_outer(scope.get(PLACE))
+        return dict(scope)
 
     async def _end(self, connection: Connection) -> None:
         draft = connection.session._draft
@@ -172,15 +181,13 @@ class Connection(Visit):
 
     def attach(self) -> None:
         scope = self.scope
-        if PLACE in scope:
-            self.outer = self._middleware._cycle.check_outer(scope[PLACE])
         self.apps = scope.get("app"), scope.get("root_path")
         scope[PLACE] = scope[ALIAS] = self.session
 
     def replaced(self) -> bool:
         scope = self.scope
         there = scope.get(ALIAS)
-        if there is self.session or type(there) is not dict:
+        if there is self.session or type(there) not in (dict, type(None)):
             return False
         # An application that is mounted in this one may bring sessions of its own.
         return (scope.get("app"), scope.get("root_path")) == self.apps
@@ -195,35 +202,46 @@ class Connection(Visit):
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message to the client on; the one with the headers after the session is saved."""
         if message["type"] in STARTS:
-            session = self.session
-            if session._accessed or not self._middleware._cycle.is_silent(session):
+            session, cycle = self.session, self._middleware._cycle
+            if session._accessed or session._draft is not cycle.visitor or self.replaced():
                 return self._start(message)
-            if self.scope.get(ALIAS) is not session:
-                return self._start(message)
-            if message["type"] == "http.response.start" and not _has_length(message):
-                self.held = message
-                return _nothing_yet()
-            session._draft = self._middleware._cycle.late_visitor
-            return self._send(message)
+            session._draft = cycle.late_visitor
+            if _is_whole(message):
+                return self._send(message)
+            self.held = message
+            return _nothing_yet()
         if self.held is not None:
             return self._send_after_start(message)
         if self.session._draft.shared:
             return self._send(message)
         return self._send_watched(message)
 
+    async def _start(self, message: Message) -> None:
+        """Send the message that starts the response, with what the session adds to its headers."""
+        headers = message.get("headers", ())
+        failed = message.get("status", 0) >= FAILED
+        changes = await self._middleware._shell.leave(self, failed=failed, headers=headers)
+        if changes is not NOTHING:
+            message = {**message, "headers": _amended(headers, changes)}
+        if changes.vary or _is_whole(message):
+            await self._send_watched(message)
+        else:
+            self.held = message
+
     async def flush(self, *, streams: bool = False) -> None:
         """
-        Send the start of a response that was held back.
+        Send the start of a response that was held back until its first part came.
 
-        A server waits for the first part of a body before it sends the headers (ASGI, "Response
-        Start"), so nothing is late.
+        A server waits for that, too, before it sends the headers (ASGI, "Response Start").
 
         Args:
             streams: More parts follow, and whatever makes them may still read the session.
         """
         message, self.held = self.held, None
         assert message is not None  # noqa: S101 - the callers have looked
-        await self._start(message, streams=streams)
+        if streams or self.session._accessed:
+            message = {**message, "headers": _amended(message.get("headers", ()), VARY)}
+        await self._send_watched(message)
 
     async def _send_after_start(self, message: Message) -> None:
         await self.flush(streams=message.get("more_body", False))
@@ -237,22 +255,12 @@ class Connection(Visit):
             self.left = True
             raise
 
-    async def _start(self, message: Message, *, streams: bool = False) -> None:
-        """Send the message that starts the response, with what the session adds to its headers."""
-        headers = message.get("headers", ())
-        changes = await self._middleware._shell.leave(
-            self, failed=message.get("status", 0) >= FAILED, headers=headers
-        )
-        if streams and not changes.vary:
-            changes = changes._replace(vary=True)
-        await self._send_watched(
-            message if changes is NOTHING else {**message, "headers": _amended(headers, changes)}
-        )
 
-
-def _has_length(message: Message) -> bool:
-    """Tell whether a response says how long its body is, so that the body is there already."""
-    return any(name == b"content-length" for name, _ in message.get("headers", ()))
+def _is_whole(message: Message) -> bool:
+    """Tell whether a response has a body that is made already: it says how long that is."""
+    return message["type"] != "http.response.start" or any(
+        name == b"content-length" for name, _ in message.get("headers", ())
+    )
 
 
 async def _nothing_yet() -> None:

@@ -62,6 +62,9 @@ class SessionMiddleware:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
+        if PLACE in environ:
+            self._shell.cycle.check_outer(environ[PLACE])
+            environ = dict(environ)  # an outer middleware goes on with its own session
         response = Response(self._shell, environ, start_response)
         if (answer := self._shell.read(response)) is not None:
             return _answered(start_response, answer)
@@ -105,14 +108,10 @@ class EnvironVisit(Visit):
         return str(self.environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
 
     def attach(self) -> None:
-        environ = self.environ
-        if PLACE in environ:
-            self.outer = self.shell.cycle.check_outer(environ[PLACE])
-        environ[PLACE] = self.session
+        self.environ[PLACE] = self.session
 
     def replaced(self) -> bool:
-        there = self.environ.get(PLACE)
-        return there is not self.session and not isinstance(there, type(self.session))
+        return self.environ.get(PLACE) is not self.session
 
 
 class Response(EnvironVisit):
@@ -169,11 +168,7 @@ class Response(EnvironVisit):
         if not self._sent and self._held is not None:
             status, headers, exc_info = self._held
             failed = exc_info is not None or int(status[:3]) >= FAILED
-            try:
-                changes = self.shell.leave(self, failed=failed, headers=headers)
-            except BaseException:
-                self._restore()
-                raise
+            changes = self.shell.leave(self, failed=failed, headers=headers)
             if streams and not changes.vary:
                 changes = changes._replace(vary=True)
             headers = headers if changes is NOTHING else _amended(headers, changes)
@@ -186,15 +181,7 @@ class Response(EnvironVisit):
         """Save what changed after the headers had left; a later change raises."""
         if not self._ended:
             self._ended = True
-            try:
-                self.shell.end(self, failed=failed)
-            finally:
-                self._restore()
-
-    def _restore(self) -> None:
-        """Put the session of an outer middleware back."""
-        if self.outer is not None:
-            self.environ[PLACE] = self.outer
+            self.shell.end(self, failed=failed)
 
 
 class _Body:

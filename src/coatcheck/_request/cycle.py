@@ -97,7 +97,7 @@ class Cycle:
         """Give a request that brings no cookie a session that holds nothing: no server is asked."""
         session = visit.session = Session()
         session._draft = self.visitor
-        visit.opened, visit.others, visit.outer = None, (), None
+        visit.opened, visit.others = None, ()
         visit.attach()
 
     def admit(self, visit: Visit, session: object) -> None:
@@ -115,24 +115,20 @@ class Cycle:
         admitted = visit.session = lifecycle.admit(session, self.terms, visitor=self.visitor)
         if self.schema is not None and not admitted._draft.shared:
             admitted._draft = TypedDraft.under(admitted._draft, self.schema)
-        visit.outer = None
         visit.attach()
 
-    def check_outer(self, outer: object) -> Session | None:
+    def check_outer(self, outer: object) -> None:
         """
-        Return the session that an outer middleware attached, if its cookie is another one.
+        Refuse a session that an outer middleware attached for the same cookie.
 
         Raises:
-            ConfigurationError: It is a session of our own cookie: the middleware runs twice.
+            ConfigurationError: The middleware runs twice.
         """
-        if not isinstance(outer, Session):
-            return None
-        if outer._draft.terms.owner == self.terms.owner:
+        if isinstance(outer, Session) and outer._draft.terms.owner == self.terms.owner:
             raise ConfigurationError(
                 f"this request has a session of the cookie {self.cookie.name!r} already: "
                 "session() runs twice; keep one"
             )
-        return outer
 
     def note_twins(self, count: int) -> None:
         """Log once that browsers hold several cookies of our name."""

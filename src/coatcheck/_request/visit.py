@@ -21,16 +21,14 @@ class Visit:
         session: Its session, from `read` on.
         opened: What its cookie held, or None.
         others: The values of further cookies of the same name.
-        outer: The session of another cookie, which an outer middleware attached, or None.
     """
 
-    __slots__ = ("cookies", "opened", "others", "outer", "session")
+    __slots__ = ("cookies", "opened", "others", "session")
 
     cookies: str | None
     session: Session
     opened: Opened | None
     others: tuple[str, ...]
-    outer: Session | None
 
     @property
     def method(self) -> str:
