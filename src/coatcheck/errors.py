@@ -36,7 +36,7 @@ class ConfigurationError(SessionError):
     """
     The application is set up wrongly: an argument, an option, or the order of middleware.
 
-    Most of them are raised while the application starts. The message names what to change.
+    Most are raised while the application starts. The message names what to change.
     """
 
 
@@ -108,7 +108,7 @@ class RecordTooLarge(SessionError):
 
 class CookieTooLarge(SessionError):
     """
-    The Set-Cookie header is larger than every browser keeps.
+    The Set-Cookie header is larger than what every browser keeps.
 
     Args:
         name: The name of the cookie.

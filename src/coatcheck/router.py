@@ -100,6 +100,9 @@ class Router(Starlette):
             path: "/items/{id:int}", with Starlette's types. `context.params` holds the values.
             handler: The handler; None: use the returned decorator.
             methods: The HTTP methods to answer. A request with another method gets 405.
+            options: `name`: the name for `url_for`; without it, the name of the handler.
+                `middleware`: middleware for this route alone, such as `[require_auth()]`; the first
+                is the outermost.
 
         Returns:
             A decorator that registers a handler and returns it unchanged.

@@ -28,6 +28,8 @@ class Limits:
     """
     The limits of a form. Numbers over a limit are answered with 400, sizes with 413.
 
+    KIBIBYTE is 1024 bytes, and MEBIBYTE 1024 KIBIBYTE.
+
     Args:
         max_fields: Number of fields, which are parts with text.
         max_files: Number of uploads.
