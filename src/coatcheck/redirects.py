@@ -3,9 +3,9 @@ Safe targets for a redirect: pages of this application, and no other host.
 
     RedirectResponse(safe_redirect_target(form.get("next")), 303)
 
-Browsers read "//", "/\" and a slash with a tab or a newline behind it as the start of another host.
+Browsers read `//`, `/\` and a slash with a tab or a newline behind it as the start of another host.
 So a target must be an absolute path by the grammar, with an optional query and fragment. The path
-must not hold "//", nor an encoded slash or backslash, because some proxies decode them.
+must not hold `//`, nor an encoded slash or backslash, because some proxies decode them.
 
 Source: RFC 3986, 3.3 to 3.5; WHATWG URL, 4.4; OWASP Unvalidated Redirects.
 """
