@@ -1,12 +1,16 @@
 """`session()`, as users call it: options, rotation, storages of one's own."""
 
 import asyncio
+import inspect
+import pydoc
 import warnings
 from collections.abc import Iterator
 
 import pytest
 
 from coatcheck import CoatcheckWarning, ConfigurationError, Cookie, CookieTooLarge, Session, session
+from coatcheck._request.cycle import Cycle
+from coatcheck._request.options import Options
 from coatcheck.asgi import SessionMiddleware as AsgiMiddleware
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage
 from coatcheck.testing import Clock
@@ -33,6 +37,26 @@ def test_one_call_serves_asgi_and_wsgi() -> None:
     sessions = session(COOKIE, MemoryStorage())
     assert isinstance(sessions(asgi_app), AsgiMiddleware)
     assert isinstance(sessions.wsgi(wsgi_app), WsgiMiddleware)
+
+
+def test_help_shows_every_option_with_its_default() -> None:
+    """`help(coatcheck.session)` needs no other page."""
+    shown = pydoc.plain(pydoc.render_doc(session))
+    for option in inspect.signature(session).parameters.values():
+        assert f"        {option.name}: " in shown
+        if option.kind is option.KEYWORD_ONLY:
+            assert option.default is not option.empty
+            assert f"{option.name}: {inspect.formatannotation(option.annotation)}" in shown
+
+
+def test_every_way_in_takes_the_same_options() -> None:
+    """With the same defaults: `session`, the two classes and the frameworks' adapters."""
+    explained = inspect.signature(session).parameters
+    assert set(explained) == {"cookie", "storage", *Options.__annotations__}
+    carried_out = inspect.signature(Cycle).parameters
+    assert {name: option.default for name, option in explained.items()} == {
+        name: option.default for name, option in carried_out.items()
+    }
 
 
 def test_configuration_fails_before_any_application_is_there() -> None:

@@ -49,3 +49,8 @@ __all__ = [
     "UnstorableValue",
     "session",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names: those in `__all__`, and the public modules imported so far."""
+    return sorted({*(name for name in globals() if not name.startswith("_")), "__version__"})

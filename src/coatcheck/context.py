@@ -1,10 +1,10 @@
 """
-What middleware attach to a request, found by its type.
+What middleware attaches to a request, found by type.
 
-    context.get(Session)      what session() attached
-    context.set(User, user)   for whoever comes after
+    context.get(Session)      the session that session() attached
+    context.set(User, user)   for the handlers and middleware that run later
 
-It lies in the ASGI scope or the WSGI environ, so every framework carries it along.
+The context is stored in the ASGI scope or the WSGI environ, so it works with every framework.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -13,17 +13,19 @@ from typing import Any, TypeVar, get_origin
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 
+__all__ = ["Context"]
+
 KEY = "coatcheck.context"
 
 PLACES = ("session", "coatcheck.session")
-"""Where the session of a request lies: in an ASGI scope, in a WSGI environ."""
+"""The key of the session of a request: in an ASGI scope, in a WSGI environ."""
 
 T = TypeVar("T")
 
 
 class Context:
     """
-    The attachments of one request.
+    What middleware attached to one request.
 
     Args:
         scope: An ASGI scope or a WSGI environ.
@@ -36,38 +38,39 @@ class Context:
 
     def get(self, key: type[T]) -> T:
         """
-        Return what was attached under the type *key*.
+        Return the object that was attached under the type *key*.
 
         Raises:
-            ConfigurationError: Nothing was: the middleware that does it is missing, or comes later.
+            ConfigurationError: There is none: the middleware that attaches it is missing, or runs
+                later.
         """
         found = self._find(key)
         if found is None:
             raise ConfigurationError(
                 f"this request has no {key.__name__}: put the middleware that attaches it before "
-                "what asks for it"
+                "the handler or middleware that asks for it"
             )
         attached: T = found
         return attached
 
     def set(self, key: type[T], value: T) -> None:
-        """Attach *value* under the type *key*, in place of what was there."""
+        """Attach *value* under the type *key*. It replaces an object that was there."""
         self.scope.setdefault(KEY, {})[key] = value
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """What the route found in the path, by name, where the router puts it in the ASGI scope."""
+        """The parameters of the path by name, as the router put them into the ASGI scope."""
         params: Mapping[str, Any] = self.scope.get("path_params", {})
         return params
 
     def has(self, key: type[Any]) -> bool:
-        """Tell whether anything is attached under the type *key*."""
+        """Tell whether an object is attached under the type *key*."""
         return self._find(key) is not None
 
     def _find(self, key: type[Any]) -> Any:
         found = self.scope.get(KEY, {}).get(key)
         if found is None and (key is Session or get_origin(key) is Session):
-            # The shells put it there alone: most requests are asked for it by no other name.
+            # The middleware stores the session there only: most handlers look nowhere else.
             places = (self.scope.get(place) for place in PLACES)
             found = next((each for each in places if isinstance(each, Session)), None)
         return found

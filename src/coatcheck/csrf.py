@@ -1,12 +1,12 @@
 """
-A token that proves a form came from a page of ours: it is bound to the session it was made for.
+CSRF tokens: a token proves that a form came from a page of this application.
 
-    token = csrf_token(session)            into the form, as a hidden field
-    is_csrf_token(session, form["csrf"])   else answer 403
+    token = csrf_token(session)            put it into the form, as a hidden field
+    is_csrf_token(session, form["csrf"])   if this is False, answer 403
 
-The token is an HMAC keyed with the session's id. So there is nothing to keep, pages that load at
-the same time agree on it, a new id makes a new token, and the token ends with the session. It does
-not lead back to the id.
+The token is an HMAC, keyed with the id of the session. So the session stores no token, pages that
+load at the same time get the same token, and a new id or a new session makes a new token. The id
+cannot be computed from the token.
 
 Source: OWASP Cross-Site Request Forgery Prevention, "HMAC-based token".
 """
@@ -15,18 +15,35 @@ import hmac
 
 from coatcheck._session.session import Session
 
+__all__ = ["csrf_token", "is_csrf_token"]
+
 _MARK = "_csrf"
 
 
 def csrf_token(session: Session) -> str:
-    """Return the token for the forms of a page: 64 characters. A new session is kept then."""
+    """
+    Return the token for the forms of a page.
+
+    A new session is saved for that, so the client gets a cookie.
+
+    Returns:
+        64 hexadecimal characters, the same for every form of one session until its id changes.
+
+    Raises:
+        ResponseStarted: The session is new and the headers have left.
+    """
     if session.is_new:
         session[_MARK] = True  # the id of a session that holds nothing is not kept
     return _token(session.id)
 
 
 def is_csrf_token(session: Session, given: object) -> bool:
-    """Tell whether the client that holds *session* got *given*, which may be anything, from us."""
+    """
+    Tell whether *given* is the token of *session*.
+
+    Args:
+        given: What the client sent, of any type; None if the form has no such field.
+    """
     issued = session.issued_id
     if issued is None or not isinstance(given, str):
         return False

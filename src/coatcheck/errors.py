@@ -1,40 +1,62 @@
 """
-Every error coatcheck raises. Nothing that a client sends raises any of them.
+Every error that coatcheck raises. Nothing that a client sends raises any of them.
 
-    SessionError                  catch this to catch them all
-    ├── ConfigurationError        the application is set up wrongly; most raise while it starts
-    ├── SessionDestroyed          the session was written to after destroy()
-    ├── ResponseStarted           the change came too late to reach the client
-    ├── UnstorableValue           the value is nothing a record can hold
-    ├── RecordTooLarge            the session outgrew what a record may weigh
-    ├── CookieTooLarge            the value does not fit in a cookie
-    ├── SessionConflict           other requests kept winning the race for this session
-    └── BackendError              the server that keeps the records failed; its error is the cause
+    SessionError                  the root: catch it to catch them all
+    ├── ConfigurationError        the application is set up wrongly; mostly raised while it starts
+    ├── SessionDestroyed          a handler changed the session after destroy()
+    ├── ResponseStarted           a change came too late to reach the client
+    ├── UnstorableValue           a record cannot hold the value
+    ├── RecordTooLarge            the session is larger than a record may be
+    ├── CookieTooLarge            the value does not fit into a cookie
+    ├── SessionConflict           other requests changed the session during each attempt to save
+    └── BackendError              the server with the records failed; its error is the cause
 
-The messages say what happened and what to do next. They never hold an id, a secret or session data.
+A message says what happened and what to do next. It never holds an id, a secret or session data.
 """
+
+__all__ = [
+    "BackendError",
+    "CoatcheckWarning",
+    "ConfigurationError",
+    "CookieTooLarge",
+    "RecordTooLarge",
+    "ResponseStarted",
+    "SessionConflict",
+    "SessionDestroyed",
+    "SessionError",
+    "UnstorableValue",
+]
 
 
 class SessionError(Exception):
-    """The root of every error here."""
+    """The root of every error of coatcheck."""
 
 
 class ConfigurationError(SessionError):
-    """The application is set up wrongly, and no request could make it right."""
+    """
+    The application is set up wrongly: an argument, an option, or the order of middleware.
+
+    Most are raised while the application starts. The message names what to change.
+    """
 
 
 class SessionDestroyed(SessionError):
-    """The session was written to after destroy()."""
+    """A handler changed the session after it called destroy()."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the session was destroyed in this request: write before destroy(), or let the next "
-            "request start a new session"
+            "the session was destroyed in this request: change it before destroy(), or let the "
+            "next request start a new session"
         )
 
 
 class ResponseStarted(SessionError):
-    """A change came after the headers had left, and could not reach the client any more."""
+    """
+    A handler changed the session after the headers left, when nothing could keep the change.
+
+    Args:
+        change: The name of the change: "set()", "regenerate_id()".
+    """
 
     def __init__(self, change: str) -> None:
         super().__init__(
@@ -45,12 +67,20 @@ class ResponseStarted(SessionError):
 
 
 _TAKES = (
-    "; it holds None, bool, int, float, str, bytes, aware datetime, lists, and dicts with str keys"
+    "; a value must be None, bool, int, float, str, bytes, an aware datetime, a list, or a dict "
+    "with str keys"
 )
 
 
 class UnstorableValue(SessionError):
-    """A value that no record can hold, that would come back as another, or that fits no model."""
+    """
+    A record cannot hold the value, would give it back changed, or the model does not allow it.
+
+    Args:
+        key: The key of the session that the value is for.
+        reason: What is wrong with the value.
+        takes: The end of the message: which values are allowed.
+    """
 
     def __init__(self, key: object, reason: str, *, takes: str = _TAKES) -> None:
         super().__init__(f"the session cannot hold the value of {key!r}: {reason}{takes}")
@@ -58,41 +88,69 @@ class UnstorableValue(SessionError):
 
 
 class RecordTooLarge(SessionError):
-    """The session is larger than a record may be: `limit`, or what its server says (None)."""
+    """
+    The session is larger than a record may be.
+
+    Args:
+        size: The bytes that the session needs.
+        limit: The bytes that a record may have; None: the server refused it by a limit of its own.
+    """
 
     def __init__(self, size: int, limit: int | None) -> None:
-        most = f"a record holds {limit}" if limit else "more than the server takes in one item"
-        super().__init__(
-            f"the session needs {size} bytes, {most}: keep the data elsewhere and only its key in "
-            "the session"
+        wrong = (
+            f"the session must have at most {limit} bytes, got {size}"
+            if limit
+            else f"the session needs {size} bytes, more than the server takes in one item"
         )
+        super().__init__(f"{wrong}: keep the data elsewhere and only its key in the session")
         self.size, self.limit = size, limit
 
 
 class CookieTooLarge(SessionError):
-    """The Set-Cookie header is larger than browsers promise to keep."""
+    """
+    The Set-Cookie header is larger than what every browser keeps.
+
+    Args:
+        name: The name of the cookie.
+        size: The bytes that the header value needs.
+        limit: The bytes that a browser keeps for certain.
+
+    Source: RFC 6265, 6.1.
+    """
 
     def __init__(self, name: str, size: int, limit: int) -> None:
         super().__init__(
-            f"cookie {name!r} needs {size} bytes, browsers promise to keep {limit}: store less in "
-            "the session, or keep it on the server (FileStorage, RedisStorage, MemcachedStorage)"
+            f"the header of cookie {name!r} must have at most {limit} bytes, got {size}: store "
+            "less in the session, or keep it on the server (FileStorage, RedisStorage, "
+            "MemcachedStorage)"
         )
         self.name, self.size, self.limit = name, size, limit
 
 
 class SessionConflict(SessionError):
-    """Every attempt to save lost the race against another request."""
+    """
+    Other requests changed the session during each attempt to save it.
+
+    Args:
+        attempts: How often the storage tried.
+    """
 
     def __init__(self, attempts: int) -> None:
         super().__init__(
-            f"the session could not be saved: other requests changed it {attempts} times while "
-            "this one tried; nothing of this request was kept, so it may be sent again"
+            f"the session could not be saved: other requests changed it during each of {attempts} "
+            "attempts; no change of this request was kept, so the client can send it again"
         )
         self.attempts = attempts
 
 
 class BackendError(SessionError):
-    """The server that keeps the records failed; the client's own error is the cause."""
+    """
+    The server with the records failed, or did not answer. The client's own error is the cause.
+
+    Args:
+        server: Its name: "Redis", "SQLite", "postgresql at 10.0.0.5:5432".
+        doing: What failed: "read", "write", "delete", "sweep", "reach".
+    """
 
     def __init__(self, server: str, doing: str, why: str = "") -> None:
         super().__init__(f"{server} failed to {doing} a session record{why and ': '}{why}")
@@ -100,4 +158,4 @@ class BackendError(SessionError):
 
 
 class CoatcheckWarning(UserWarning):
-    """A configuration that works, and is weaker than it should be."""
+    """The configuration works, but is weaker than it should be."""

@@ -5,45 +5,75 @@
     app.wsgi_app = session(cookie, storage).wsgi(app.wsgi_app)
 """
 
-from typing import Unpack
+from typing import Any
 
 from coatcheck import asgi, wsgi
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._model.schema import Schema
 from coatcheck._request.cycle import Cycle
-from coatcheck._request.options import Options
+from coatcheck._request.outages import OnOutage
 from coatcheck.storage.protocol import SessionStorage
+
+__all__ = ["Sessions", "session"]
 
 
 def session(
     cookie: Cookie,
     storage: SessionStorage,
-    **options: Unpack[Options],
+    *,
+    idle: float | None = None,
+    lifetime: float | None = None,
+    refresh: float = 0.1,
+    on_outage: OnOutage = "raise",
+    data: type[Any] | Schema[Any] | None = None,
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
 
     Args:
-        cookie: Signed or encrypted.
-        storage: Where sessions live.
-        idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
-        lifetime: Seconds that any session lives, used or not; None: no limit. Neither a refresh nor
-            a new id extends it.
-        refresh: The share of *idle*, from 0 to 1, after which record and cookie of a session in use
-            are renewed.
-        on_outage: What becomes of requests while the storage's server fails: "raise", they fail
-            with `BackendError`; "anonymous", those whose session cannot be read are served as if
-            nobody were signed in.
-        data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model,
-            every field with a default; or a `Schema` of one.
+        cookie: The session cookie; it must be signed or encrypted.
+        storage: Where sessions are kept. WSGI needs a plain storage; ASGI takes either kind.
+        idle: Seconds that a session lives after its last use. None: the `max_age` of the cookie, or
+            14 days if it has none.
+        lifetime: Seconds that a session lives at most, even if it is used. None: no limit. Neither
+            a refresh nor a new id extends it.
+        refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the
+            record and of the cookie. 0 renews them with each request, 1 never.
+        on_outage: What a request gets while the server of the storage fails. "raise": it fails with
+            `BackendError`. "anonymous": if its session cannot be read, it gets an empty session,
+            which is not saved and does not change the cookie; a change that cannot be saved raises
+            `BackendError`, as with "raise".
+        data: The type of `session.data`: a dataclass, `msgspec.Struct`, TypedDict or pydantic
+            model, every field with a default; or a `Schema` of one. None: `session.data` raises
+            `ConfigurationError`.
+
+    Returns:
+        `session(cookie, storage)(app)` wraps an ASGI application,
+        `session(cookie, storage).wsgi(app)` a WSGI application.
 
     Raises:
-        ConfigurationError: The cookie is not sealed, or an option makes no sense.
+        ConfigurationError: The cookie is not sealed, or an option is out of its range.
     """
-    return Sessions(Cycle(cookie, storage, **options))
+    return Sessions(
+        Cycle(
+            cookie,
+            storage,
+            idle=idle,
+            lifetime=lifetime,
+            refresh=refresh,
+            on_outage=on_outage,
+            data=data,
+        )
+    )
 
 
 class Sessions:
-    """What `session()` returns: call it with an ASGI application, or its `wsgi` with a WSGI one."""
+    """
+    The middleware that `session()` returns.
+
+    Call it with an ASGI application, or call `wsgi` with a WSGI application. Both share one cookie,
+    one storage and one set of options.
+    """
 
     def __init__(self, cycle: Cycle) -> None:
         self._cycle = cycle

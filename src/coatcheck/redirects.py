@@ -1,16 +1,18 @@
 r"""
-Where a visitor may be sent after signing in: to a page of this application, and nowhere else.
+Safe targets for a redirect: pages of this application, and no other host.
 
     RedirectResponse(safe_redirect_target(form.get("next")), 303)
 
-Browsers read much as the start of another host: "//", "/\", a tab or a newline in between. So only
-what the grammar calls an absolute path is accepted, with a query and a fragment; and in the path
-no "//" and no encoded slash or backslash, which proxies are known to decode.
+Browsers read `//`, `/\` and a slash with a tab or a newline behind it as the start of another host.
+So a target must be an absolute path by the grammar, with an optional query and fragment. The path
+must not hold `//`, nor an encoded slash or backslash, because some proxies decode them.
 
 Source: RFC 3986, 3.3 to 3.5; WHATWG URL, 4.4; OWASP Unvalidated Redirects.
 """
 
 import re
+
+__all__ = ["is_local_path", "safe_redirect_target"]
 
 _LETTER = r"[A-Za-z0-9\-._~!$&'()*+,;=:@]"
 _PATH = rf"(?:/(?!/)(?:{_LETTER}|%(?!2[Ff]|5[Cc])[0-9A-Fa-f]{{2}})*)+"
@@ -18,20 +20,27 @@ _REST = rf"(?:{_LETTER}|[/?]|%[0-9A-Fa-f]{{2}})*"
 _TARGET = re.compile(rf"{_PATH}(?:\?{_REST})?(?:#{_REST})?")
 
 LIMIT = 2048
-"""Characters that a target may have: longer ones are no page's address."""
+"""The largest number of characters of a target."""
 
 
 def is_local_path(target: object) -> bool:
-    """Tell whether *target*, which may be anything, leads to this application: "/cart?page=2"."""
+    """
+    Tell whether *target* is a page of this application, such as "/cart?page=2".
+
+    Args:
+        target: What a client sent, of any type. More than 2048 characters are refused.
+
+    Source: RFC 3986, 3.3 to 3.5.
+    """
     return isinstance(target, str) and len(target) <= LIMIT and bool(_TARGET.fullmatch(target))
 
 
 def safe_redirect_target(target: object, default: str = "/") -> str:
     """
-    Return *target* if it leads to a page of this application, else *default*.
+    Return *target* if it is a page of this application, else *default*.
 
     Args:
-        target: From a client, so it may be anything; None or an upload are no target.
-        default: From the application, taken as it is.
+        target: What a client sent, of any type; None if it sent nothing.
+        default: A page that the application chooses; it is not checked.
     """
     return target if isinstance(target, str) and is_local_path(target) else default

@@ -7,10 +7,9 @@ A small router whose handlers take the context and return a response.
     async def item(context: Context) -> Response:
         return PlainTextResponse(f"Item {context.params['id']}")
 
-It is a Starlette application, and what Starlette does, Starlette does: paths and their parameters,
-HEAD, 404 and 405, redirected slashes, `url_for`, exception handlers, `state`, the lifespan, worker
-threads for handlers that are plain functions. This module adds only what turns a context into the
-argument of a handler.
+The router is a Starlette application. Starlette does the paths and their parameters, HEAD, 404 and
+405, redirected slashes, `url_for`, exception handlers, `state` and the lifespan. This module adds
+one thing: it calls a handler with the context of the request.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,24 +29,24 @@ from coatcheck.context import Context
 __all__ = ["ANY", "Handler", "Middleware", "Router"]
 
 Handler = Callable[[Context], Awaitable[Response] | Response]
-"""Answers one request. A plain function runs in a worker thread."""
+"""A function that answers one request. A plain function runs in a worker thread."""
 
 Middleware = Callable[[ASGIApp], ASGIApp]
-"""Turns an application into one that does more: what `session()` and its like return."""
+"""A function that wraps an application: `session()`, `form_data()` and `auth()` return one."""
 
 ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-"""The methods that `map` answers unless it is told others."""
+"""The HTTP methods that `map` answers by default."""
 
 H = TypeVar("H", bound=Handler)
 
 
 class Options(TypedDict, total=False):
     """
-    What a route may be told.
+    The options of a route.
 
     Args:
-        name: For `url_for`; without it, the handler's own.
-        middleware: For this route alone, the first outermost: `[require_auth()]`.
+        name: The name for `url_for`; without it, the name of the handler.
+        middleware: Middleware for this route alone: `[require_auth()]`. The first is the outermost.
     """
 
     name: str
@@ -56,14 +55,17 @@ class Options(TypedDict, total=False):
 
 class Router(Starlette):
     """
-    An ASGI application made of routes.
+    An ASGI application that finds a handler by path and method.
+
+    The class is a `starlette.applications.Starlette`: `mount`, `host`, `url_path_for` and `state`
+    are there too.
 
     Args:
         middleware: In the order in which a request passes them: the first is the outermost.
-        routes: Starlette's own, beside those that `map`, `mount` and their like add.
-        exception_handlers: By status code or exception, as in Starlette.
-        lifespan: An async context manager around the application's life, as in Starlette.
-        debug: Show a traceback to the client when a handler raises: never in production.
+        routes: Routes of Starlette, beside those that `map`, `get` and `mount` add.
+        exception_handlers: Handlers by status code or exception class, as in Starlette.
+        lifespan: An async context manager for startup and shutdown, as in Starlette.
+        debug: Show a traceback to the client when a handler raises. Never do so in production.
     """
 
     def __init__(
@@ -95,9 +97,15 @@ class Router(Starlette):
         Answer *path* with *handler*, or with the function that this decorates.
 
         Args:
-            path: "/items/{id:int}", with Starlette's types; `context.params` holds what was found.
-            handler: None: the function that the returned decorator is put on.
-            methods: What it answers; anything else gets 405.
+            path: "/items/{id:int}", with Starlette's types. `context.params` holds the values.
+            handler: The handler; None: use the returned decorator.
+            methods: The HTTP methods to answer. A request with another method gets 405.
+            options: `name`: the name for `url_for`; without it, the name of the handler.
+                `middleware`: middleware for this route alone, such as `[require_auth()]`; the first
+                is the outermost.
+
+        Returns:
+            A decorator that registers a handler and returns it unchanged.
         """
 
         def register(handler: H) -> H:
@@ -119,36 +127,36 @@ class Router(Starlette):
     def get(
         self, path: str, handler: Handler | None = None, **options: Unpack[Options]
     ) -> Callable[[H], H]:
-        """Answer GET, and HEAD with it; otherwise as `map`."""
+        """Answer GET and HEAD; the arguments are those of `map`."""
         return self.map(path, handler, methods=["GET"], **options)
 
     def post(
         self, path: str, handler: Handler | None = None, **options: Unpack[Options]
     ) -> Callable[[H], H]:
-        """Answer POST; otherwise as `map`."""
+        """Answer POST; the arguments are those of `map`."""
         return self.map(path, handler, methods=["POST"], **options)
 
     def put(
         self, path: str, handler: Handler | None = None, **options: Unpack[Options]
     ) -> Callable[[H], H]:
-        """Answer PUT; otherwise as `map`."""
+        """Answer PUT; the arguments are those of `map`."""
         return self.map(path, handler, methods=["PUT"], **options)
 
     def patch(
         self, path: str, handler: Handler | None = None, **options: Unpack[Options]
     ) -> Callable[[H], H]:
-        """Answer PATCH; otherwise as `map`."""
+        """Answer PATCH; the arguments are those of `map`."""
         return self.map(path, handler, methods=["PATCH"], **options)
 
     def delete(
         self, path: str, handler: Handler | None = None, **options: Unpack[Options]
     ) -> Callable[[H], H]:
-        """Answer DELETE; otherwise as `map`."""
+        """Answer DELETE; the arguments are those of `map`."""
         return self.map(path, handler, methods=["DELETE"], **options)
 
 
 def _endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Return *handler* as Starlette calls it: with the request, which the context then holds."""
+    """Return *handler* in the form that Starlette calls: with the request, not the context."""
 
     @wraps(handler)
     async def endpoint(request: Request) -> Response:

@@ -397,8 +397,8 @@ def test_a_value_that_no_record_holds_is_refused_by_name(store: Any) -> None:
     ("storage", "says"),
     [
         (None, "COATCHECK_STORAGE is missing"),
-        ("nowhere:", "a storage's URL begins with one of"),
-        ("memory:?size=3", "'size' is no option"),
+        ("nowhere:", "the URL of a storage must begin with one of"),
+        ("memory:?size=3", "got 'size'"),
         ("cookie:", "cannot be a CookieStorage"),
         (CookieStorage(), "cannot be a CookieStorage"),
         (3, "is a int"),

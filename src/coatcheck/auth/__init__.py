@@ -1,5 +1,5 @@
 """
-Who makes a request, told by schemes of your choice.
+Authentication: schemes recognise the user of a request.
 
     router = Router(middleware=[
         session(cookie, storage),
@@ -10,11 +10,11 @@ Who makes a request, told by schemes of your choice.
     ])
 
     context.get(Auth).ok          whether a scheme recognised the request
-    context.get(Auth).identity    whom it recognised
-    require_auth()                middleware that answers all others with 401
+    context.get(Auth).identity    the identity that verify returned
+    require_auth()                middleware that answers 401 if no scheme recognised the request
 
-Signing in is the application's own: check the password, keep an id in the session, call
-`session.regenerate_id()`.
+To sign in is a task of the application: check the password, keep the id of the user in the session,
+call `session.regenerate_id()`.
 """
 
 from coatcheck.auth.middleware import (

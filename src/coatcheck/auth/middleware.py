@@ -1,8 +1,8 @@
 """
-The two middleware: `auth()` tells who makes a request, `require_auth()` turns strangers away.
+Two middleware: `auth()` recognises the user of a request, `require_auth()` refuses the others.
 
-They are two, so that one state serves pages open to everybody, pages that redirect to the sign-in,
-and interfaces that answer 401.
+They are separate, so that one application can have public pages, pages that redirect to the sign-in
+page, and interfaces that answer 401.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,40 +19,51 @@ from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
 
 OnFailure = Callable[[Context], Response | Awaitable[Response]]
-"""Answers a stranger's request, for example with a redirect to the sign-in."""
+"""A function that answers a request without a user, for example with a redirect to sign in."""
 
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
 
 def auth(*, schemes: Sequence[Scheme]) -> Callable[[ASGIApp], ASGIApp]:
     """
-    Return a middleware that tells who makes a request: `context.get(Auth)`.
+    Return a middleware that recognises the user of a request: `context.get(Auth)`.
 
     Args:
-        schemes: Tried in order; the first that recognises or refuses the request decides.
+        schemes: Tried in order. The first that recognises or refuses the request decides.
 
     Raises:
-        ConfigurationError: There is no scheme.
+        ConfigurationError: *schemes* is empty.
     """
     return partial(AuthMiddleware, schemes=_checked(schemes))
 
 
 def require_auth(on_failure: OnFailure | None = None) -> Callable[[ASGIApp], ASGIApp]:
     """
-    Return a middleware that lets only recognised requests through; `auth()` comes before it.
+    Return a middleware that refuses requests without a user. `auth()` must run before it.
 
         router.get("/account", account, middleware=[require_auth()])
         router.mount("/admin", require_auth(to_sign_in)(admin))
 
     Args:
-        on_failure: Makes the answer to all others; None: 401. A 401 of either gets a
-            WWW-Authenticate header. A WebSocket is always refused.
+        on_failure: Returns the response to a request without a user; None: a plain 401. A 401
+            gets a WWW-Authenticate header. A WebSocket without a user is closed with code 1008.
+
+    Source: RFC 9110, 11.6.1 (WWW-Authenticate); RFC 6455, 7.4.1 (1008).
     """
     return partial(RequireAuthMiddleware, on_failure=on_failure)
 
 
 class AuthMiddleware:
-    """An ASGI application whose HTTP requests and WebSockets have an `Auth`; see `auth`."""
+    """
+    An ASGI application whose HTTP requests and WebSockets have an `Auth`: for `add_middleware`.
+
+    Args:
+        app: The application.
+        schemes: As in `auth`.
+
+    Raises:
+        ConfigurationError: *schemes* is empty.
+    """
 
     def __init__(self, app: ASGIApp, *, schemes: Sequence[Scheme]) -> None:
         self.app = app
@@ -83,7 +94,7 @@ class AuthMiddleware:
     def _challenges(
         self, refusing: Scheme | None = None, own: str | None = None
     ) -> tuple[str, ...]:
-        """Return every scheme's challenge, with the refusing scheme's *own* in its place."""
+        """Return the challenge of every scheme; *own* replaces that of the refusing scheme."""
         return tuple(
             own if own is not None and scheme is refusing else scheme.challenge
             for scheme in self.schemes
@@ -91,7 +102,13 @@ class AuthMiddleware:
 
 
 class RequireAuthMiddleware:
-    """An ASGI application for recognised requests only; see `require_auth`."""
+    """
+    An ASGI application that refuses requests without a user: for `add_middleware`.
+
+    Args:
+        app: The application.
+        on_failure: As in `require_auth`.
+    """
 
     def __init__(self, app: ASGIApp, *, on_failure: OnFailure | None = None) -> None:
         self.app = app
@@ -102,7 +119,7 @@ class RequireAuthMiddleware:
         Serve one request, connection or lifespan.
 
         Raises:
-            ConfigurationError: No `auth()` came before.
+            ConfigurationError: `auth()` did not run before.
         """
         app = self.app
         if scope["type"] in ("http", "websocket") and not _state_of(Context(scope)).ok:
@@ -126,7 +143,7 @@ class RequireAuthMiddleware:
 def _state_of(context: Context) -> Auth:
     if not context.has(Auth):
         raise ConfigurationError(
-            "require_auth() came before auth(): the right order is "
+            "require_auth() must run after auth(): write "
             "middleware=[auth(schemes=[scheme]), require_auth()]"
         )
     return context.get(Auth)
@@ -134,5 +151,7 @@ def _state_of(context: Context) -> Auth:
 
 def _checked(schemes: Sequence[Scheme]) -> tuple[Scheme, ...]:
     if not schemes:
-        raise ConfigurationError("auth() needs at least one scheme")
+        raise ConfigurationError(
+            "auth() must have at least one scheme, got none: write auth(schemes=[scheme])"
+        )
     return tuple(schemes)

@@ -1,11 +1,11 @@
 """
-The three ways to prove who makes a request: a session, a bearer token, an API key.
+Three ways to recognise the user of a request: a session, a bearer token, an API key.
 
-Each takes a `verify` of the application, plain or `async def`, that returns an identity or None. A
-plain one runs in a worker thread, since it may ask a database. It gets text only of the form that
-such a credential can have, so no byte that a client sends makes it raise.
+Each calls a function of the application, `verify`, which returns an identity or None. It may be
+plain or `async def`; a plain one runs in a worker thread, because it may ask a database. It gets
+only text with the form of such a credential, so unexpected bytes from a client never reach it.
 
-Compare credentials in constant time, best by looking up a digest of what came:
+Compare credentials in constant time. The simplest way is to look up a digest of the credential:
 
     ApiKeyScheme(verify=lambda key: users_by_key.get(sha256(key.encode()).hexdigest()))
 """
@@ -22,7 +22,7 @@ from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
 
 Verify = Callable[[str], Identity | None | Awaitable[Identity | None]]
-"""Tells whose credential a text is; None: nobody's."""
+"""A function that returns the identity for a credential, or None if there is none."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, 2.1: b64token
 _VISIBLE = re.compile(r"[!-~]+")
@@ -32,13 +32,13 @@ _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")  # what stands in quotes unescaped: RFC
 
 class SessionScheme:
     """
-    Recognise who signed in earlier by what the session remembers.
+    Recognise a user by the value that the sign-in kept in the session.
 
     Args:
-        read: Returns what the sign-in kept, or None for a visitor: `lambda s: s.get("user_id")`.
-        verify: Returns whom that stands for, or None: the user is gone, or was locked out.
-        invalidate: Takes a refused sign-in out of the session; None: `Session.clear`, so that
-            nothing of a refused user is left to whoever comes next.
+        read: Returns that value, or None for a visitor: `lambda session: session.get("user_id")`.
+        verify: Returns the identity for that value, or None if the user was deleted or locked out.
+        invalidate: Called with the session when `verify` returned None; None: `Session.clear`, so
+            that the next user of this browser finds nothing of the refused user.
     """
 
     name = "session"
@@ -57,15 +57,15 @@ class SessionScheme:
 
     async def authenticate(self, context: Context) -> Answer:
         """
-        Answer by the session.
+        Return the answer of this scheme for a request.
 
         Raises:
-            ConfigurationError: The request has no session yet.
+            ConfigurationError: The request has no session: `session()` must run before.
         """
         if not context.has(Session):
             raise ConfigurationError(
-                "auth() came before session(), and its SessionScheme found no session: the right "
-                "order is middleware=[session(cookie, storage), auth(schemes=[scheme])]"
+                "auth() with a SessionScheme must run after session(): write "
+                "middleware=[session(cookie, storage), auth(schemes=[scheme])]"
             )
         session = context.get(Session)
         value = self._read(session)
@@ -81,10 +81,14 @@ class SessionScheme:
 
 class BearerScheme:
     """
-    Recognise a bearer token: `Authorization: Bearer mF_9.B5f-4.1JqM`.
+    Recognise a user by a bearer token: `Authorization: Bearer mF_9.B5f-4.1JqM`.
 
     Args:
-        realm: What the token is for, told to clients that send none.
+        verify: Returns the identity for a token, or None if the token is not valid.
+        realm: The name of the protected area, which a 401 tells the client.
+
+    Raises:
+        ConfigurationError: *realm* holds a character that cannot be in a header.
 
     Source: RFC 6750, 2.1 (the header) and 3 (the challenge).
     """
@@ -96,7 +100,7 @@ class BearerScheme:
         self.challenge = f'Bearer realm="{_checked(_QUOTABLE, realm, "realm")}"'
 
     async def authenticate(self, context: Context) -> Answer:
-        """Answer by the Authorization header; another scheme's credentials are left to it."""
+        """Return the answer of this scheme; None if the header is missing or of another scheme."""
         given = Headers(scope=context.scope).getlist("authorization")
         if not any(_is_bearer(credentials) for credentials in given):
             return None
@@ -113,10 +117,14 @@ class BearerScheme:
 
 class ApiKeyScheme:
     """
-    Recognise an API key in a header of its own: `X-API-Key: 5f2c…`.
+    Recognise a user by an API key in a header: `X-API-Key: 5f2c…`.
 
     Args:
-        header: The header's name.
+        verify: Returns the identity for a key, or None if the key is not valid.
+        header: The name of the header.
+
+    Raises:
+        ConfigurationError: *header* is not the name of a header.
     """
 
     name = "api-key"
@@ -127,7 +135,7 @@ class ApiKeyScheme:
         self.challenge = f'ApiKey header="{header}"'
 
     async def authenticate(self, context: Context) -> Answer:
-        """Answer by the header, if it is there."""
+        """Return the answer of this scheme; None if the header is missing."""
         given = Headers(scope=context.scope).getlist(self._header)
         if not given:
             return None
@@ -138,11 +146,14 @@ class ApiKeyScheme:
 
 
 def _is_bearer(credentials: str) -> bool:
-    """Tell whose scheme it is: its name is compared without case (RFC 9110, 11.1)."""
+    """Tell whether the scheme is Bearer, in upper or lower case (RFC 9110, 11.1)."""
     return credentials.partition(" ")[0].lower() == "bearer"
 
 
 def _checked(grammar: re.Pattern[str], text: str, name: str) -> str:
     if not grammar.fullmatch(text):
-        raise ConfigurationError(f"{name}={text!r} cannot stand in a header")
+        raise ConfigurationError(
+            f"{name} must be text that a header can hold, got {text!r}: use ASCII letters, digits "
+            "and '-'"
+        )
     return text

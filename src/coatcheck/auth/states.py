@@ -1,4 +1,4 @@
-"""What authentication comes to: what a scheme answers, and the state that a handler reads."""
+"""The results of authentication: the answer of a scheme, and the state that a handler reads."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -7,12 +7,17 @@ from typing import Any, Protocol
 from coatcheck.context import Context
 
 Identity = Any
-"""Whom a scheme recognised: whatever the application's own `verify` returned."""
+"""The user that a scheme recognised: the object that `verify` returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """The request proves who makes it."""
+    """
+    The answer of a scheme that recognised the user of the request.
+
+    Args:
+        identity: The user: the object that `verify` returned.
+    """
 
     identity: Identity = field(repr=False)
 
@@ -20,11 +25,11 @@ class Success:
 @dataclass(frozen=True, slots=True)
 class Failure:
     """
-    The request claims to be somebody's, and the claim does not hold.
+    The answer of a scheme that refuses the request, because its credential is not valid.
 
     Args:
-        message: What is wrong, in words that may go to the client.
-        challenge: For WWW-Authenticate; None: the scheme's own.
+        message: What is wrong, in words that the client may read.
+        challenge: The challenge for WWW-Authenticate; None: the scheme's own.
     """
 
     message: str
@@ -32,39 +37,47 @@ class Failure:
 
 
 Answer = Success | Failure | None
-"""What a scheme says of a request; None: there is nothing in it for this scheme, try the next."""
+"""The answer of a scheme; None: the request has no credential for it, so the next one is tried."""
 
 
 class Scheme(Protocol):
     """
-    One way to tell who makes a request.
+    One way to recognise the user of a request: the members that a scheme of your own needs.
 
-    What it reads comes from a client and may be anything: that is a failure, never an exception.
+    A scheme reads what a client sent. Malformed input is a `Failure`, never an exception.
     """
 
     @property
     def name(self) -> str:
-        """What `Auth.method` says when this scheme decided."""
+        """The value of `Auth.method` if this scheme decided: "bearer"."""
 
     @property
     def challenge(self) -> str:
-        """What a client without credentials is told in WWW-Authenticate (RFC 9110, 11.6.1)."""
+        """The challenge for WWW-Authenticate in a 401 (RFC 9110, 11.6.1): `Bearer realm="api"`."""
 
     def authenticate(self, context: Context, /) -> Awaitable[Answer]:
-        """Recognise the request, refuse it, or leave it to the next scheme."""
+        """
+        Return the answer of this scheme for a request.
+
+        Returns:
+            `Success` if it recognised the user, `Failure` to refuse the request, None to leave the
+            request to the next scheme.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
     """
-    Who makes this request: `context.get(Auth)`.
+    The user of this request: `context.get(Auth)`.
 
     Args:
-        ok: Whether a scheme recognised the request.
-        identity: Whom it recognised; None unless `ok`.
-        method: The name of the scheme that recognised or refused the request; None: none did.
-        error: Why it was refused; None: it was not, or it is anonymous.
-        challenges: What a 401 says in WWW-Authenticate.
+        ok: Whether a scheme recognised the user.
+        identity: The user: the object that `verify` returned. None unless `ok`.
+        method: The name of the scheme that recognised or refused the request: "session", "bearer",
+            "api-key". None: no scheme found a credential.
+        error: Why a scheme refused the request, in words that the client may read. None: no scheme
+            refused it.
+        challenges: The challenges for WWW-Authenticate in a 401.
     """
 
     ok: bool

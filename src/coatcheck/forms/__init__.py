@@ -1,13 +1,13 @@
 """
-Forms, read while they stream, within limits.
+Forms, read while the body arrives, within limits.
 
     router = Router(middleware=[form_data(max_files=3, max_file_size=5_000_000)])
 
     form = context.get(FormData)
     form["name"], form.getlist("tag"), form["photo"].filename
 
-Too many fields, files or parts are answered with 400, too many bytes with 413. Starlette's parsers
-do the parsing, on `python-multipart`. The application behind can still read the body.
+A form with too many fields, files or parts is answered with 400, one with too many bytes with 413.
+Starlette and `python-multipart` parse the form. The application can still read the body itself.
 """
 
 from starlette.datastructures import FormData, UploadFile

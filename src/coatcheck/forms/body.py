@@ -1,4 +1,4 @@
-"""The body of a request: read while it streams, kept, and read again by whoever comes next."""
+"""The body of a request: read while it arrives, kept, and replayed for the application."""
 
 from collections.abc import AsyncGenerator
 from tempfile import SpooledTemporaryFile
@@ -10,15 +10,15 @@ from starlette.types import Message, Receive
 from coatcheck.forms.limits import KIBIBYTE, Limits, check_total
 
 IN_MEMORY = 64 * KIBIBYTE
-"""Bytes of a body or an upload that stay in memory; what is larger lies on disk."""
+"""Bytes of a body or an upload that stay in memory; a larger one is kept on disk."""
 
 
 class Body:
     """
-    A body within its limit.
+    A request body within its limit.
 
     Args:
-        receive: The server's; after the body it goes on telling of a client that leaves.
+        receive: The server's; after the body it tells when the client disconnects.
     """
 
     def __init__(self, receive: Receive, limits: Limits) -> None:
@@ -31,13 +31,13 @@ class Body:
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """
-        Yield what has not been read yet, as it comes, and at its end one empty chunk.
+        Yield the chunks that were not read yet, as they arrive, and at the end an empty chunk.
 
-        Starlette's own stream ends so, and some versions of its parsers go by it.
+        Starlette's own stream ends with an empty chunk, and some versions of its parsers need it.
 
         Raises:
-            OverLimit: More came than a body may have.
-            ClientDisconnect: The client left in the middle.
+            OverLimit: The body has more bytes than its limit.
+            ClientDisconnect: The client disconnected before the end.
         """
         while not self._ended:
             message = await self._receive()
@@ -53,14 +53,14 @@ class Body:
         yield b""
 
     async def rewind(self) -> None:
-        """Read what nobody has read, and let `replay` begin."""
+        """Read the rest of the body, so that `replay` can begin."""
         async for _ in self.stream():
             pass
         self._left = self._size
         await self._kept.seek(0)
 
     async def replay(self) -> Message:
-        """Receive the body once more: this is the receive of the application behind."""
+        """Receive the body once more: the `receive` that the application gets."""
         if self._replayed:
             return await self._receive()
         chunk = await self._kept.read(IN_MEMORY)
@@ -69,11 +69,11 @@ class Body:
         return {"type": "http.request", "body": chunk, "more_body": not self._replayed}
 
     def close(self) -> None:
-        """Free what was kept; at once, so that a cancelled request frees it too."""
+        """Free the kept body, without awaiting, so that a cancelled request frees it too."""
         self._kept.file.close()
 
 
 def announced_size(headers: Headers) -> int:
-    """Return the bytes that Content-Length announces; 0 if it announces none that can be read."""
+    """Return the number in Content-Length, or 0 if the header is missing or is no number."""
     length = headers.get("content-length", "")
     return int(length) if length.isdecimal() and len(length) < 20 else 0

@@ -1,8 +1,8 @@
 """
-What a form may hold, and the count of what it does hold.
+The limits of a form, and the counts that are compared with them.
 
-Too many of something answers 400, too many bytes of something 413 (RFC 9110, 15.5.14). Every count
-is taken before what is counted is kept, so that a form costs no more memory and disk than it may.
+Too many parts are answered with 400, too many bytes with 413 (RFC 9110, 15.5.14). Each part and
+chunk is counted before it is kept, so that a form never takes more memory and disk than its limits.
 """
 
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ MEBIBYTE = 1024 * KIBIBYTE
 
 
 class OverLimit(MultiPartException):
-    """A form holds more than it may."""
+    """A form is over one of its limits."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -26,21 +26,23 @@ class OverLimit(MultiPartException):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    What a form may hold. Sizes are in bytes.
+    The limits of a form. Numbers over a limit are answered with 400, sizes with 413.
+
+    KIBIBYTE is 1024 bytes, and MEBIBYTE 1024 KIBIBYTE.
 
     Args:
-        max_fields: Values that are text.
-        max_files: Uploads.
-        max_parts: Both together.
-        max_part_size: One field, and its name.
-        max_text_size: All fields together: they are held in memory.
-        max_file_size: One upload; beyond 64 KiB it is held on disk.
-        max_total_size: The whole body; beyond 64 KiB it is held on disk.
-        max_header_size: The headers of one part. `python-multipart` itself refuses a line of more
-            than about 4 KiB.
+        max_fields: Number of fields, which are parts with text.
+        max_files: Number of uploads.
+        max_parts: Number of fields and uploads together.
+        max_part_size: Bytes of one field with its name.
+        max_text_size: Bytes of all fields together. They are kept in memory.
+        max_file_size: Bytes of one upload. One of more than 64 KiB is kept on disk.
+        max_total_size: Bytes of the whole body. One of more than 64 KiB is kept on disk.
+        max_header_size: Bytes of the headers of one part. `python-multipart` refuses a header line
+            of more than about 4 KiB in any case.
 
     Raises:
-        ConfigurationError: A limit is no number, or below 0.
+        ConfigurationError: A limit is not an integer from 0 up.
     """
 
     max_fields: int = 1000
@@ -56,11 +58,13 @@ class Limits:
         for limit in fields(self):
             value = getattr(self, limit.name)
             if type(value) is not int or value < 0:
-                raise ConfigurationError(f"{limit.name}={value!r} is no number from 0 up")
+                raise ConfigurationError(
+                    f"{limit.name} must be an integer from 0 up, got {value!r}"
+                )
 
 
 class Count:
-    """What one form holds so far. Each method raises `OverLimit` at one too many."""
+    """The counts of one form. Each method raises `OverLimit` if a limit is exceeded."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -68,16 +72,16 @@ class Count:
         self._text = self._part = self._header = 0
 
     def part(self) -> None:
-        """Count a part, whose bytes come next."""
+        """Count a part, and begin to count its bytes."""
         self._parts = _within(self._parts + 1, self.limits.max_parts, "parts")
         self._part = self._header = 0
 
     def field(self) -> None:
-        """Count a part as a field."""
+        """Count the part as a field."""
         self._fields = _within(self._fields + 1, self.limits.max_fields, "fields")
 
     def file(self) -> None:
-        """Count a part as an upload."""
+        """Count the part as an upload."""
         self._files = _within(self._files + 1, self.limits.max_files, "files")
 
     def header(self, size: int) -> None:
@@ -95,7 +99,7 @@ class Count:
 
 
 def check_total(size: int, limits: Limits) -> None:
-    """Refuse a body of *size* bytes that is too large as a whole."""
+    """Raise `OverLimit` if a body of *size* bytes is too large."""
     _fits(size, limits.max_total_size, "the body")
 
 

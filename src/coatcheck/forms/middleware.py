@@ -1,4 +1,4 @@
-"""The middleware: reads a form, refuses one that is too much, keeps the body for others."""
+"""The middleware that reads a form, refuses one over its limits, and replays the body."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -17,11 +17,16 @@ from coatcheck.forms.limits import Limits, OverLimit, check_total
 from coatcheck.forms.parsers import PARSERS, MakeParser
 
 UploadHandler = Callable[[UploadFile], object | Awaitable[object]]
-"""Turns an upload into what the form holds in its place. Its `filename` may be anything."""
+"""
+A function that is called with each upload; the form then holds what it returns.
+
+The `filename` of an upload comes from the client and may be any text, such as "../../etc/passwd". A
+plain function runs in a worker thread.
+"""
 
 
 class FormLimits(TypedDict, total=False):
-    """The limits of `coatcheck.forms.limits.Limits`, as keywords."""
+    """The fields of `Limits`, as keywords."""
 
     max_fields: int
     max_files: int
@@ -42,18 +47,18 @@ def form_data(
     """
     Return a middleware that reads forms: `context.get(FormData)`.
 
-    A request without a form, and any GET or HEAD, has an empty one. What is over a limit is
-    answered with 413 or 400 while it streams. Uploads are closed when the request ends.
+    A request without a form has an empty `FormData`, and so has a GET or HEAD. A form over a limit
+    is answered with 413 or 400 while it arrives. Uploads are closed when the request ends.
 
     Args:
-        upload_handler: Called with each upload once the whole form has come, and is within its
-            limits; None: the form holds the uploads. A plain one runs in a worker thread.
-        suppress_errors: Give a malformed form as an empty one, instead of answering 400. What is
-            over a limit is refused even so.
-        limits: See `Limits` for their meaning and what they are by default.
+        upload_handler: Called with each upload after the whole form was read within its limits.
+            None: the form holds the uploads.
+        suppress_errors: Attach an empty form if the form is malformed, instead of answering 400. A
+            form over a limit is refused in any case.
+        limits: The fields of `Limits`, with its defaults: `form_data(max_files=3)`.
 
     Raises:
-        ConfigurationError: A limit is no number.
+        ConfigurationError: A limit is not an integer from 0 up.
     """
     return partial(
         FormDataMiddleware,
@@ -64,7 +69,15 @@ def form_data(
 
 
 class FormDataMiddleware:
-    """An ASGI application whose HTTP requests have a `FormData`; see `form_data`."""
+    """
+    An ASGI application whose HTTP requests have a `FormData`: for `add_middleware`.
+
+    Args:
+        app: The application.
+        limits: The limits of a form; None: the defaults of `Limits`.
+        upload_handler: As in `form_data`.
+        suppress_errors: As in `form_data`.
+    """
 
     def __init__(
         self,
@@ -115,10 +128,10 @@ class FormDataMiddleware:
 
     async def _read(self, headers: Headers, body: Body, make_parser: MakeParser) -> FormData:
         """
-        Return the form, once its body has come to the end.
+        Return the form after the end of its body.
 
         Raises:
-            MultiPartException: It is malformed, or over a limit.
+            MultiPartException: The form is malformed, or over a limit.
         """
         check_total(announced_size(headers), self.limits)
         async with aclosing(body.stream()) as stream:
@@ -134,7 +147,7 @@ class FormDataMiddleware:
         return form
 
     async def _handled(self, form: FormData) -> FormData:
-        """Return the form with what the handler makes of each upload."""
+        """Return the form, each upload replaced by what the upload handler returns."""
         handler = self.upload_handler
         if handler is None:
             return form
@@ -150,7 +163,7 @@ def _uploads(form: FormData) -> list[UploadFile]:
 
 
 def _parser_of(scope: Scope) -> MakeParser | None:
-    """Return what parses the request's body, or None if it carries no form."""
+    """Return the parser of the request's body, or None if the request has no form."""
     if scope["method"] in ("GET", "HEAD"):
         return None
     media_type = Headers(scope=scope).get("content-type", "").partition(";")[0]

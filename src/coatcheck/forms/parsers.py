@@ -1,5 +1,5 @@
 """
-The two encodings of a form, parsed by Starlette's parsers, counted here.
+Starlette's parsers for the two encodings of a form, with every part and chunk counted.
 
 A multipart body is read as UTF-8, whatever charset it claims (RFC 7578, 5.1.2): some of the codecs
 that Python knows raise or take a long time on bytes made for it.
@@ -27,7 +27,7 @@ _BOUNDARY = re.compile(
 
 
 class Parser(Protocol):
-    """Parses one form. `MultiPartException` says that it is malformed, or over a limit."""
+    """Parses one form. Raises `MultiPartException` if it is malformed or over a limit."""
 
     async def parse(self) -> FormData: ...
 

@@ -1,15 +1,16 @@
 """
-What a test of your own needs.
+Helpers for your own tests.
 
-    class TestMyBackend(BackendContract): ...    every rule of a backend, run against yours
-    class TestMyStorage(StorageContract): ...    the same for a storage
-    MemoryStorage(clock=clock)                   with a Clock, time passes when the test says so
-    kit = SessionKit(cookie, storage)            signs the clients of an application in: see `kit`
-    with failing(storage): ...                   its server is down; later(storage, 3600) likewise
+    class TestMyBackend(BackendContract): ...    every rule of a backend, as tests for yours
+    class TestMyStorage(StorageContract): ...    every rule of a storage
+    MemoryStorage(clock=Clock())                 a clock that the test moves
+    kit = SessionKit(cookie, storage)            reads and changes the sessions of test clients
+    with failing(storage): ...                   the server of the storage fails
+    with later(storage, 3600): ...               an hour later
 
-`pytest_plugins = ["coatcheck.testing.plugin"]` has it all as fixtures.
+`pytest_plugins = ["coatcheck.testing.plugin"]` gives the same as fixtures.
 
-It needs pytest. Nothing else in the package does.
+This package needs pytest; the rest of coatcheck does not.
 """
 
 from coatcheck.testing.backend_contract import BackendContract

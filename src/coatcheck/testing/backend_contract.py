@@ -1,13 +1,13 @@
 """
-Every rule of a backend, as tests that you run over yours.
+Every rule of a backend, as tests for your own backend.
 
     class TestMyBackend(BackendContract):
         @pytest.fixture
         def make(self):
             return lambda: MyBackend()
 
-`make` returns a backend, plain or asynchronous, or an asynchronous context manager that yields one.
-All backends that it makes keep their records in the same place.
+`make` is a function that returns a backend, plain or asynchronous, or an asynchronous context
+manager that yields one. All backends that it returns use the same records.
 """
 
 import asyncio
@@ -30,7 +30,17 @@ def new_key() -> str:
 
 
 class BackendContract:
-    """The contract of `Backend` and `AsyncBackend`; see the top of this module."""
+    """
+    Every rule of `Backend` and `AsyncBackend`, as tests.
+
+        class TestMyBackend(BackendContract):
+            @pytest.fixture
+            def make(self):
+                return lambda: MyBackend()
+
+    The fixture `make` returns a function that returns a backend, plain or asynchronous, or an
+    asynchronous context manager that yields one. All backends that it returns use the same records.
+    """
 
     @rule
     async def test_a_key_that_was_never_stored_has_nothing(self, backend: Driven) -> None:
@@ -47,7 +57,7 @@ class BackendContract:
 
     @rule
     async def test_a_taken_key_cannot_be_claimed(self, backend: Driven) -> None:
-        """A claim never overwrites, and tells what is there."""
+        """A claim never overwrites a record, and returns the record that is there."""
         key = new_key()
         await backend.swap(key, None, b"first", HOUR)
         refused = await backend.swap(key, None, b"second", HOUR)
@@ -55,7 +65,7 @@ class BackendContract:
 
     @rule
     async def test_the_version_that_was_read_is_replaced(self, backend: Driven) -> None:
-        """A swap of what is there succeeds."""
+        """A swap with the version that `get` returned succeeds."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
         stored = await backend.get(key)
@@ -66,7 +76,7 @@ class BackendContract:
 
     @rule
     async def test_a_stale_version_is_refused(self, backend: Driven) -> None:
-        """A swap of what was there before changes nothing and tells what is there now."""
+        """A swap with an older version changes nothing, and returns the current record."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
         stale = await backend.get(key)
@@ -79,7 +89,7 @@ class BackendContract:
 
     @rule
     async def test_a_refusal_carries_a_version_that_works(self, backend: Driven) -> None:
-        """What a refused swap tells can be swapped without another read."""
+        """The version in `Refused` can be swapped without another `get`."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
         refused = await backend.swap(key, None, b"two", HOUR)
@@ -88,7 +98,7 @@ class BackendContract:
 
     @rule
     async def test_an_unchanged_record_keeps_its_version(self, backend: Driven) -> None:
-        """Two reads of the same state tell of the same version."""
+        """Two reads of one state return the same version."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
         first, second = await backend.get(key), await backend.get(key)
@@ -97,7 +107,7 @@ class BackendContract:
 
     @rule
     async def test_a_deleted_record_stays_gone(self, backend: Driven) -> None:
-        """A swap of a deleted record is refused, and finds nothing."""
+        """A swap of a deleted record is refused, and returns no record."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
         stored = await backend.get(key)
@@ -109,14 +119,14 @@ class BackendContract:
 
     @rule
     async def test_deleting_nothing_is_no_error(self, backend: Driven) -> None:
-        """A delete of what is not there does nothing."""
+        """A delete of a key without a record does nothing."""
         key = new_key()
         await backend.delete(key)
         assert await backend.get(key) is None
 
     @rule
     async def test_a_deleted_key_can_be_claimed(self, backend: Driven) -> None:
-        """Nothing of a deleted record is left."""
+        """A new record can be stored under the key of a deleted one."""
         key = new_key()
         await backend.swap(key, None, b"one", HOUR)
         await backend.delete(key)
@@ -124,7 +134,7 @@ class BackendContract:
 
     @rule
     async def test_a_record_goes_after_its_ttl(self, backend: Driven) -> None:
-        """What outlived its ttl is absent, and its key is free."""
+        """A record is absent after its ttl, and its key can be claimed."""
         key = new_key()
         await backend.swap(key, None, b"one", 0.05)
         deadline = time.monotonic() + 10
@@ -135,14 +145,14 @@ class BackendContract:
 
     @rule
     async def test_a_long_ttl_keeps_the_record(self, backend: Driven) -> None:
-        """A ttl beyond a month is a duration like any other."""
+        """A ttl of more than a month works like a shorter one."""
         key = new_key()
         await backend.swap(key, None, b"one", 400 * 24 * HOUR)
         assert await backend.get(key) is not None
 
     @rule
     async def test_every_byte_comes_back(self, backend: Driven) -> None:
-        """A record is bytes, and nothing about them matters."""
+        """A record may hold any bytes."""
         for record in (bytes(range(256)), b"\r\nEND\r\n", b"\x00", b"x" * LIMIT):
             key = new_key()
             assert await backend.swap(key, None, record, HOUR) is None
@@ -152,7 +162,7 @@ class BackendContract:
 
     @rule
     async def test_one_of_many_claims_wins(self, backend: Driven) -> None:
-        """Of claims that race, exactly one succeeds, and the others see its record."""
+        """If many requests claim a key at once, one succeeds, and the others get its record."""
         key, start = new_key(), asyncio.Barrier(RACERS)
 
         async def claim(racer: int) -> Refused | None:
@@ -169,7 +179,7 @@ class BackendContract:
 
     @rule
     async def test_no_swap_of_a_race_is_lost(self, backend: Driven) -> None:
-        """Racers that each add one, and try again when refused, count exactly."""
+        """If many requests add one at once, and retry when refused, the sum is exact."""
         key, start = new_key(), asyncio.Barrier(RACERS)
         await backend.swap(key, None, b"0", HOUR)
 
@@ -187,7 +197,7 @@ class BackendContract:
 
     @rule
     async def test_a_delete_wins_against_writers(self, backend: Driven) -> None:
-        """Once a delete is done, no swap that began before brings the record back."""
+        """After a delete, no swap that began before stores the record again."""
         key, start = new_key(), asyncio.Barrier(RACERS)
         await backend.swap(key, None, b"0", HOUR)
 

@@ -1,5 +1,5 @@
 """
-The cookies of a test's client, whichever it is.
+The cookies of a test client.
 
     httpx, Starlette, Litestar   client.cookies.jar      a CookieJar of the standard library
     Quart                        client.cookie_jar       likewise
@@ -8,7 +8,7 @@ The cookies of a test's client, whichever it is.
     Django                       client.cookies          a dict of morsels
     any other                    a dict of names and values, to send with `cookies=`
 
-A client is known by what it has, so that no framework is imported.
+A client is recognised by its attributes, so that no framework is imported.
 """
 
 from collections.abc import MutableMapping
@@ -23,7 +23,7 @@ from coatcheck._cookie.cookie import Cookie
 from coatcheck.errors import ConfigurationError
 
 LOCAL = "http://localhost/"
-"""Where clients without a `base_url` send their requests."""
+"""The URL to which clients without a `base_url` send their requests."""
 
 
 class Jar(Protocol):
@@ -33,7 +33,7 @@ class Jar(Protocol):
         """Return the Cookie header that the client would send, or None if it has no cookie."""
 
     def take(self, cookie: Cookie, line: str, /) -> None:
-        """Do with a Set-Cookie header value what the client does with one from a response."""
+        """Store the cookie of a Set-Cookie header value, as the client does with a response."""
 
 
 def jar_of(client: object, url: str | None) -> Jar:
@@ -41,10 +41,10 @@ def jar_of(client: object, url: str | None) -> Jar:
     Return the cookies of *client*.
 
     Args:
-        url: Where it sends its requests; None: to its own base URL, else to `LOCAL`.
+        url: The URL to which it sends requests; None: its own base URL, or else `LOCAL`.
 
     Raises:
-        ConfigurationError: It is no client that is known here.
+        ConfigurationError: The client is none of those above.
     """
     if isinstance(client, MutableMapping):
         return Named(client)
@@ -62,13 +62,13 @@ def jar_of(client: object, url: str | None) -> Jar:
     if isinstance(jar := getattr(found, "cookie_jar", None), CookieJar):
         return Standard(jar, url or LOCAL, strict=False)
     raise ConfigurationError(
-        f"{type(client).__name__} is no client whose cookies are known: keep them in a dict, give "
-        "that to the kit, and send it with the requests"
+        "the client must be a known test client or a dict of cookies, got "
+        f"{type(client).__name__}: give a dict to the kit, and send it with the requests"
     )
 
 
 class Named:
-    """Cookies by name: a dict, or what Django's client has."""
+    """Cookies by name: a dict, or the cookies of Django's test client."""
 
     def __init__(self, cookies: MutableMapping[str, Any]) -> None:
         self._cookies = cookies
@@ -92,13 +92,15 @@ class Standard:
         strict: The client keeps Secure cookies from http, as browsers do.
 
     Raises:
-        ConfigurationError: The URL is none.
+        ConfigurationError: The URL has no host.
     """
 
     def __init__(self, jar: CookieJar, url: str, *, strict: bool) -> None:
         parts = urlsplit(url)
         if not parts.hostname:
-            raise ConfigurationError("this client has no base_url: give it one, or the kit a url")
+            raise ConfigurationError(
+                "this client must have a URL, got none: give it a base_url, or SessionKit a url"
+            )
         self._jar = jar
         self._strict = strict
         self._url = url if strict else parts._replace(scheme="https").geturl()
@@ -159,7 +161,7 @@ class Aiohttp:
 
 
 class _Response:
-    """What a CookieJar reads of a response."""
+    """The part of a response that a CookieJar reads."""
 
     def __init__(self, line: str) -> None:
         self._headers = Message()
@@ -170,13 +172,13 @@ class _Response:
 
 
 def _value(line: str) -> str:
-    """Return the value in a Set-Cookie header value; "" in one that removes the cookie."""
+    """Return the value in a Set-Cookie header value, or "" if it removes the cookie."""
     return line.partition(";")[0].partition("=")[2]
 
 
 def _check_scheme(cookie: Cookie, url: str) -> None:
     if cookie.secure and urlsplit(url).scheme == "http":
         raise ConfigurationError(
-            f"cookie {cookie.name!r} is Secure, and this client speaks http, so it would never be "
-            "sent: give the client an https base_url, or the cookie secure=False in tests"
+            f"cookie {cookie.name!r} is Secure, so a client over http never sends it: give the "
+            "client an https base_url, or the cookie secure=False in tests"
         )

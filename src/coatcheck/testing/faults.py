@@ -1,10 +1,10 @@
 """
-What a storage has to stand in a test: time that passes, a server that fails.
+Faults for a test: time passes, or the server of a storage fails.
 
-    with later(storage, 3600): ...     in there, an hour has passed
-    with failing(storage): ...         in there, its server is down
+    with later(storage, 3600): ...     inside the block it is an hour later
+    with failing(storage): ...         inside the block the server fails
 
-The storage is the one that the application has, in both its forms.
+Both change the storage object of the application, and its asynchronous form (`aio`).
 """
 
 from collections.abc import Iterator
@@ -20,20 +20,27 @@ from coatcheck.storage.records import Records
 from coatcheck.storage.records_async import AsyncRecords
 
 READS, WRITES = ("get", "read"), ("swap", "delete", "save")
-"""What a backend, or a storage without one, does with its server."""
+"""The methods of a backend, or of a storage without one, that call a server."""
 
 
 @contextmanager
 def later(storage: SessionStorage, seconds: float) -> Iterator[None]:
     """
-    Let *seconds* pass for a storage, while the block runs.
+    Return a context manager that moves the clock of a storage on while its block runs.
+
+    Args:
+        storage: A storage with a `clock`, such as those of `coatcheck.storage`.
+        seconds: How far to move the clock.
 
     Raises:
-        ConfigurationError: It has no `clock`.
+        ConfigurationError: The storage has no `clock`.
     """
     forms = [form for form in _forms(storage) if hasattr(form, "clock")]
     if not forms:
-        raise ConfigurationError(f"{type(storage).__name__} has no clock that could be moved")
+        raise ConfigurationError(
+            f"the storage must have a clock, got {type(storage).__name__} without one: give it the "
+            "attribute `clock`, a function that returns seconds since 1970"
+        )
     with ExitStack() as moved:
         for form in forms:
             clock = partial(_ahead, form.clock, seconds)
@@ -47,9 +54,14 @@ def later(storage: SessionStorage, seconds: float) -> Iterator[None]:
 @contextmanager
 def failing(storage: SessionStorage, *, reads: bool = True, writes: bool = True) -> Iterator[None]:
     """
-    Let a storage's server fail with `BackendError`, while the block runs.
+    Return a context manager that lets the server of a storage fail with `BackendError`.
 
-    Sessions in the cookie need no server, and go on.
+    A `CookieStorage` has no server, so it still works.
+
+    Args:
+        storage: The storage of the application.
+        reads: Let the calls fail that read sessions.
+        writes: Let the calls fail that write or delete sessions.
     """
     methods = [*(READS if reads else ()), *(WRITES if writes else ())]
     with ExitStack() as broken:
@@ -83,7 +95,7 @@ def _fails_to(method: str) -> Any:
 
 @contextmanager
 def _replaced(owner: object, **attributes: object) -> Iterator[None]:
-    """Give an object other attributes of its own, while the block runs."""
+    """Replace attributes of an object while the block runs."""
     before = {name: vars(owner)[name] for name in attributes if name in vars(owner)}
     for name, attribute in attributes.items():
         setattr(owner, name, attribute)

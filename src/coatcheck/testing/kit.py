@@ -3,18 +3,18 @@ Sessions in the tests of an application.
 
     kit = SessionKit(cookie, storage)
     kit.put(client, user="ada")                  sign a client in
-    assert kit.read(client)["visits"] == 3       what it holds now
+    assert kit.read(client)["visits"] == 3       read its session
     kit.clear(client)                            sign it out
 
-    with kit.session(client) as session:         all that a handler can do
+    with kit.session(client) as session:         do anything that a handler can do
         session.flash("notice", "Saved.")
 
-    with kit.later(3600): ...                    in there, an hour has passed
-    with kit.failing(): ...                      in there, the storage's server is down
+    with kit.later(3600): ...                    inside the block it is an hour later
+    with kit.failing(): ...                      inside the block the server fails
 
-The client is the one that your test asks with: see `clients`. An asynchronous storage is read and
-saved in the client's own event loop: in a plain test that is `with TestClient(app) as client`, in
-an asynchronous one `async with kit.session(client) as session`.
+The client is the test client that sends the requests: see `client_cookies`. An asynchronous storage
+is called in the event loop of the client: in a plain test write `with TestClient(app) as client`,
+in an asynchronous test `async with kit.session(client) as session`.
 """
 
 from collections.abc import Coroutine
@@ -37,14 +37,24 @@ T = TypeVar("T")
 
 class SessionKit:
     """
-    What a test does with the sessions of an application.
+    Reads and changes the sessions of test clients.
+
+    A client is a test client of Starlette, FastAPI, httpx, Litestar, Quart, Flask, aiohttp or
+    Django, or a dict of cookies that the test sends itself.
 
     Args:
-        cookie: The application's own, as are the storage, the terms and the *data*.
-        url: Where clients without a `base_url` send their requests, if not to http://localhost.
+        cookie: The cookie of the application.
+        storage: The storage of the application.
+        idle: As the application gives it to `coatcheck.session`.
+        lifetime: As the application gives it to `coatcheck.session`.
+        data: As the application gives it to `coatcheck.session`.
+        url: The URL to which clients without a `base_url` send their requests; None:
+            http://localhost.
 
     Raises:
-        ConfigurationError: See `coatcheck.session`.
+        ConfigurationError: The cookie is not sealed, or an option is out of its range. The methods
+            raise it too: if the cookie is Secure and the client speaks http, if the client has no
+            URL, or if the storage is asynchronous and the client has no event loop.
     """
 
     def __init__(
@@ -62,38 +72,38 @@ class SessionKit:
 
     def session(self, client: object) -> "Visit":
         """
-        Return a context manager, plain and asynchronous, that yields the client's session.
+        Return a context manager, for `with` and `async with`, that yields the client's session.
 
-        What the block does to it is saved at its end, unless it raises; the client then holds the
-        cookie that a response would have set.
+        The session is saved at the end of the block, unless the block raises. The client then gets
+        the cookie that a response would have set.
         """
         return Visit(self._cycle, client, self._url)
 
     def put(self, client: object, /, **values: Value) -> None:
-        """Keep *values* in the client's session, a new one if it has none."""
+        """Set *values* in the client's session. A client without a session gets one."""
         with self.session(client) as session:
             session.update(values)
 
     def read(self, client: object) -> Session:
-        """Return the client's session, an empty one if it has none. Changes to it are not kept."""
+        """Return the client's session, or an empty one. Changes to it are not saved."""
         return self.session(client).read()
 
     def clear(self, client: object) -> None:
-        """End the client's session, and take its cookie away."""
+        """Destroy the client's session, and remove its cookie."""
         with self.session(client) as session:
             session.destroy()
 
     def later(self, seconds: float) -> AbstractContextManager[None]:
-        """Let *seconds* pass for the storage, while the block runs: see `faults.later`."""
+        """Return a context manager that moves the clock of the storage on: see `later`."""
         return faults.later(self._cycle.storage, seconds)
 
     def failing(self, *, reads: bool = True, writes: bool = True) -> AbstractContextManager[None]:
-        """Let the storage's server fail, while the block runs: see `faults.failing`."""
+        """Return a context manager that lets the server of the storage fail: see `failing`."""
         return faults.failing(self._cycle.storage, reads=reads, writes=writes)
 
 
 class Visit:
-    """One look into a client's session, or one change of it: see `SessionKit.session`."""
+    """One read or one change of a client's session: see `SessionKit.session`."""
 
     def __init__(self, cycle: Cycle, client: object, url: str | None) -> None:
         self._cycle = cycle
@@ -138,7 +148,7 @@ class Visit:
             self._jar.take(cycle.cookie, line)
 
     def _wait(self, step: Coroutine[Any, Any, T]) -> T:
-        """Carry one step out: here if nothing of it waits, else in the client's event loop."""
+        """Run one step: at once if the storage is plain, else in the event loop of the client."""
         if not is_async(self._cycle.storage):
             try:
                 step.send(None)
@@ -150,8 +160,9 @@ class Visit:
                 return cast("T", call(lambda: step))
         step.close()
         raise ConfigurationError(
-            "this storage is asynchronous: write `async with kit.session(client)`, or open the "
-            "client before, as in `with TestClient(app) as client`"
+            "the storage is asynchronous, and this client has no event loop: write "
+            "`async with kit.session(client)`, or open the client before, as in "
+            "`with TestClient(app) as client`"
         )
 
 

@@ -1,8 +1,8 @@
 """
-Drive what may be plain or asynchronous with one text.
+Tests for a subject that may be plain or asynchronous, written once.
 
-A contract's rules are coroutines. Each becomes a plain test, so that pytest needs no plugin, and
-calls its subject through `Driven`, which awaits what is to be awaited.
+The rules of a contract are coroutines. Each becomes a plain test, so that pytest needs no plugin.
+The test calls the subject through `Driven`, which awaits the methods of an asynchronous subject.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 Make = Callable[[], Any]
-"""Makes the subject of a contract, or an asynchronous context manager that yields it."""
+"""A function that returns the subject, or an asynchronous context manager that yields it."""
 
 
 class Driven:
-    """A subject whose methods are awaited; plain ones run in a worker thread, so that they race."""
+    """A subject with awaited methods. Plain methods run in worker threads, so calls can race."""
 
     def __init__(self, subject: Any) -> None:
         self._subject = subject
@@ -34,7 +34,7 @@ class Driven:
 
 @asynccontextmanager
 async def opened(make: Make) -> AsyncIterator[Any]:
-    """Yield what *make* makes, opened and closed if it can be."""
+    """Yield what *make* returns, entered and closed if it is a context manager."""
     made = make()
     if hasattr(made, "__aenter__"):
         async with made as yielded:

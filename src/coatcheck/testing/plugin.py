@@ -11,8 +11,8 @@ Fixtures of pytest for an application's tests: `pytest_plugins = ["coatcheck.tes
         session_kit.put(client, user="ada")
         assert client.get("/").text == "Hello, ada."
 
-Each may be overridden by a fixture of the same name: an application that makes its own cookie and
-storage returns those.
+A fixture of the same name in your tests replaces one of these: return the cookie and the storage of
+your application there.
 """
 
 import secrets
@@ -25,26 +25,28 @@ from coatcheck.storage.protocol import SessionStorage
 from coatcheck.testing.clock import Clock
 from coatcheck.testing.kit import SessionKit
 
+__all__ = ["coatcheck_clock", "session_cookie", "session_kit", "session_storage"]
+
 
 @pytest.fixture
 def coatcheck_clock() -> Clock:
-    """A clock that stands still until the test moves it; `session_storage` goes by it."""
+    """A `Clock`, which stands still until the test moves it. `session_storage` uses it."""
     return Clock()
 
 
 @pytest.fixture
 def session_cookie() -> Cookie:
-    """A session cookie, with a secret that only this test knows."""
+    """A `Cookie` with a random secret, a new one for each test."""
     return Cookie("__session", secrets=[secrets.token_urlsafe(32)])
 
 
 @pytest.fixture
 def session_storage(coatcheck_clock: Clock) -> SessionStorage:
-    """A storage in memory, with nothing in it."""
+    """An empty `MemoryStorage`."""
     return MemoryStorage(clock=coatcheck_clock)
 
 
 @pytest.fixture
 def session_kit(session_cookie: Cookie, session_storage: SessionStorage) -> SessionKit:
-    """What puts values into clients' sessions, and reads them."""
+    """A `SessionKit` over `session_cookie` and `session_storage`."""
     return SessionKit(session_cookie, session_storage)

@@ -1,15 +1,16 @@
 """
-Every rule of a storage, as tests that you run over yours.
+Every rule of a storage, as tests for your own storage.
 
     class TestMyStorage(StorageContract):
-        keeps_every_update = False      # of two requests at once, the later wins
+        keeps_every_update = False      # if two requests save at once, the later one wins
 
         @pytest.fixture
         def make(self):
             return MyStorage
 
-`make` returns a storage, plain or asynchronous, or an asynchronous context manager that yields one.
-A storage that cannot promise something says so, and the rules for it are skipped.
+`make` is a function that returns a storage, plain or asynchronous, or an asynchronous context
+manager that yields one. If the storage cannot keep a promise, set its attribute to False; the rules
+for that promise are then skipped.
 """
 
 import asyncio
@@ -27,27 +28,39 @@ RACERS = 20
 
 class StorageContract:
     """
-    The contract of `SessionStorage`.
+    Every rule of `SessionStorage`, as tests.
 
-    `keeps_flashes`: what a request flashed is there for the next one.
-    `keeps_every_update`: requests that race lose nothing of each other.
-    `revocable`: a value leads nowhere once its session was destroyed or got a new id.
+        class TestMyStorage(StorageContract):
+            keeps_every_update = False
+
+            @pytest.fixture
+            def make(self):
+                return MyStorage
+
+    The fixture `make` returns a function that returns a storage, plain or asynchronous, or an
+    asynchronous context manager that yields one. If the storage cannot keep a promise, set the
+    attribute of that promise to False; its rules are then skipped.
     """
 
     keeps_flashes = True
+    """The next request finds a value that a request flashed."""
+
     keeps_every_update = True
+    """If requests save one session at once, no change is lost."""
+
     revocable = True
+    """A value leads to no session after its session was destroyed or got a new id."""
 
     @rule
     async def test_without_a_value_there_is_a_new_session(self, storage: Driven) -> None:
-        """None reads as a session that is new and empty."""
+        """`read(None)` returns a new, empty session."""
         session = await storage.read(None)
         assert isinstance(session, Session)
         assert session.is_new and not session and not session.modified
 
     @rule
     async def test_a_value_that_leads_nowhere_is_a_new_session(self, storage: Driven) -> None:
-        """What was never issued is not adopted, however it looks."""
+        """A value that the storage never issued reads as a new session with another id."""
         for value in ("", "x", "A" * 43, "../../etc/passwd", "é\0\n", "-" * 4000):
             session = await storage.read(value)
             assert session.is_new and not session
@@ -55,7 +68,7 @@ class StorageContract:
 
     @rule
     async def test_a_session_nobody_changed_is_not_kept(self, storage: Driven) -> None:
-        """A visitor who only looks gets no cookie."""
+        """An unchanged new session is not saved, so its visitor gets no cookie."""
         session = await storage.read(None)
         session.get("user")
         assert not session.modified
@@ -63,7 +76,7 @@ class StorageContract:
 
     @rule
     async def test_what_was_set_is_there_for_the_next_request(self, storage: Driven) -> None:
-        """A new session gets a value, which leads to what it held."""
+        """A changed new session gets a value, and `read` of it returns the same data."""
         held = {
             "n": 1,
             "text": "é",
@@ -77,7 +90,7 @@ class StorageContract:
 
     @rule
     async def test_what_was_changed_is_changed(self, storage: Driven) -> None:
-        """Set anew, taken away, changed in place."""
+        """A value that was set, unset, or changed in place is saved."""
         value = await _kept(storage, await storage.read(None), a=1, b=2, cart=[1])
         session = await storage.read(value)
         session["a"] = 9
@@ -88,7 +101,7 @@ class StorageContract:
 
     @rule
     async def test_a_flash_is_there_once(self, storage: Driven) -> None:
-        """For the next request that reads it, and for none after."""
+        """The next request that reads a flash finds it, and later requests do not."""
         if not self.keeps_flashes:
             pytest.skip("this storage keeps no flashes")
         session = await storage.read(None)
@@ -101,7 +114,7 @@ class StorageContract:
 
     @rule
     async def test_a_destroyed_session_is_removed(self, storage: Driven) -> None:
-        """The cookie is removed, and the value leads nowhere."""
+        """After destroy(), the cookie is removed, and the value reads as a new session."""
         value = await _kept(storage, await storage.read(None), user=1)
         session = await storage.read(value)
         session.destroy()
@@ -111,7 +124,7 @@ class StorageContract:
 
     @rule
     async def test_a_new_id_leads_to_the_same_data(self, storage: Driven) -> None:
-        """The old one leads nowhere."""
+        """After regenerate_id(), the new value leads to the data, and the old one does not."""
         value = await _kept(storage, await storage.read(None), user=1)
         session = await storage.read(value)
         before = session.id
@@ -125,7 +138,7 @@ class StorageContract:
 
     @rule
     async def test_two_requests_lose_nothing_of_each_other(self, storage: Driven) -> None:
-        """Both read, both change, both save."""
+        """If two requests read, change and save one session at once, both changes are kept."""
         if not self.keeps_every_update:
             pytest.skip("of two requests at once, the later wins")
         value = await _kept(storage, await storage.read(None), n=0)
@@ -138,7 +151,7 @@ class StorageContract:
 
     @rule
     async def test_many_requests_lose_nothing_of_each_other(self, storage: Driven) -> None:
-        """All at once, each with a key of its own and a count that they share."""
+        """If many requests save at once, each key is kept, and a shared count is exact."""
         if not self.keeps_every_update:
             pytest.skip("of two requests at once, the later wins")
         value = await _kept(storage, await storage.read(None), n=0)
@@ -157,7 +170,7 @@ class StorageContract:
 
     @rule
     async def test_a_destroyed_session_stays_gone(self, storage: Driven) -> None:
-        """A request that was under way brings nothing back."""
+        """A request that had read the session before destroy() cannot store it again."""
         if not (self.revocable and self.keeps_every_update):
             pytest.skip("this storage cannot tell that a session is over")
         value = await _kept(storage, await storage.read(None), user=1)
@@ -170,7 +183,7 @@ class StorageContract:
 
 
 async def _kept(storage: Driven, session: Session, **values: object) -> str:
-    """Put *values* into a session, save it, and return the value for its cookie."""
+    """Set *values* in a session, save it, and return the value for its cookie."""
     session.update(values)
     value: str | None = await storage.save(session)
     assert value, "a new session with data must get a value"

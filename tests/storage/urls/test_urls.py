@@ -191,12 +191,29 @@ def test_what_makes_no_sense_is_refused(url: str) -> None:
 
 def test_an_unknown_option_is_answered_with_those_that_are_known() -> None:
     """And so is an unknown scheme."""
-    with pytest.raises(ConfigurationError, match="'colour' is no option of redis: it has prefix"):
+    with pytest.raises(ConfigurationError, match=r"prefix, timeout, db.*; got 'colour'"):
         storage_from_url("redis://host?colour=red")
+    with pytest.raises(ConfigurationError, match=r"each once.*; got 'db' twice"):
+        storage_from_url("redis://host?db=1&db=2")
     with pytest.raises(ConfigurationError, match="memory:, cookie:, file:") as raised:
         storage_from_url("mongodb://user:secret@host")
     assert "secret" not in str(raised.value)
     assert all(f"{scheme}:" in str(raised.value) for scheme in SCHEMES)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://host?timeout=0", "timeout in a redis: URL must be a number of seconds above 0"),
+        ("redis://host?db=-1", "db in a redis: URL must be an integer from 0 up, got '-1'"),
+        ("sqlite:db?sweep_every=0", "sweep_every in a sqlite: URL must be an integer above 0"),
+        ("rediss://host?ssl_check_hostname=1", "ssl_check_hostname .* must be yes or no, got '1'"),
+    ],
+)
+def test_an_option_of_another_form_is_answered_with_its_form(url: str, says: str) -> None:
+    """The message says which text the option takes."""
+    with pytest.raises(ConfigurationError, match=says):
+        storage_from_url(url)
 
 
 def test_a_relative_path_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

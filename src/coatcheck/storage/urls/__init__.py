@@ -1,5 +1,5 @@
 """
-A storage from a URL: what an application's settings say about its sessions, on one line.
+A storage from a URL, so that one setting of an application says where its sessions are.
 
     memory:                                        cookie:
     file:sessions                                  sqlite:sessions/db
@@ -8,9 +8,9 @@ A storage from a URL: what an application's settings say about its sessions, on 
     memcached://host,host:11212                    memcached:///run/memcached.sock
     postgresql://user:password@host/database       mysql://user:password@host/database
 
-Options stand in the query. A storage that is made so serves ASGI and WSGI alike, has a timeout for
-every call, opens what it needs with the first request, and closes it with `close()`, which an ASGI
-application does by itself when it shuts down.
+Options are in the query. The storage serves ASGI and WSGI applications, has a timeout for each
+call, and opens its connections with the first request. `close()` closes them; an ASGI application
+calls it at shutdown.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,26 +41,29 @@ Readers = Mapping[str, Callable[[str], Any]]
 
 def storage_from_url(url: str, *, clock: Clock | None = None) -> Storage:
     """
-    Return the storage that *url* describes; no server is asked yet.
+    Return the storage that *url* describes. No server is asked before the first request.
 
     Args:
-        url: In one of the forms above; what is special in a URL is percent-encoded.
-        clock: Seconds since 1970; None: the system's clock.
+        url: `SCHEME:…?option=value`, such as "sqlite:sessions/db" or "redis://host?prefix=shop:".
+            Characters with a meaning in a URL are percent-encoded: the password "p@ss" is "p%40ss".
+        clock: A function that returns seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: The URL is in none of the forms, has an option that is not known there,
-            or needs a package that is not installed. The message holds no password.
+        ConfigurationError: The scheme or an option is not known, or a package is not installed. The
+            message holds no password.
         BackendError: A file or a folder cannot be used.
+
+    Source: RFC 3986, 3 (the parts of a URL) and 2.1 (percent-encoding).
     """
     scheme = url.partition(":")[0]
     if ":" not in url or scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in SCHEMES)
-        raise ConfigurationError(f"a storage's URL begins with one of {known}")
+        raise ConfigurationError(f"the URL of a storage must begin with one of {known}")
     try:
         parts = urlsplit(url)
         _ = parts.port if "," not in parts.netloc else None
     except ValueError as nonsense:
-        raise ConfigurationError(f"this {scheme}: URL makes no sense: {nonsense}") from None
+        raise ConfigurationError(f"the {scheme}: URL must be a valid URL: {nonsense}") from None
     form = SCHEMES[scheme]
     return form.make(parts, _options(parts, form.options), clock or system_clock)
 
@@ -69,13 +72,19 @@ def _options(url: SplitResult, known: Readers) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in parse_qsl(url.query, keep_blank_values=True):
         if name not in known or name in options:
-            what = "no option" if name not in known else "given twice, an option"
+            got = repr(name) if name not in known else f"{name!r} twice"
             names = ", ".join(known) or "none"
-            raise ConfigurationError(f"{name!r} is {what} of {url.scheme}: it has {names}")
+            raise ConfigurationError(
+                f"the options of a {url.scheme}: URL must be among these, each once: {names}; "
+                f"got {got}"
+            )
         try:
             options[name] = known[name](text)
         except ValueError:
-            raise ConfigurationError(f"{name}={text!r}: {url.scheme}: cannot use that") from None
+            must = MUST[known[name]]
+            raise ConfigurationError(
+                f"{name} in a {url.scheme}: URL must be {must}, got {text!r}"
+            ) from None
     return options
 
 
@@ -106,7 +115,9 @@ def _truth(text: str) -> bool:
 def _path(url: SplitResult) -> Path:
     path = unquote(url.path)
     if url.netloc or not path.strip("/"):
-        raise ConfigurationError(f"{url.scheme}: names a path: {url.scheme}:sessions")
+        raise ConfigurationError(
+            f"a {url.scheme}: URL must have a path and no host: {url.scheme}:sessions"
+        )
     return Path(f"/{path.lstrip('/')}" if path.startswith("/") else path)
 
 
@@ -122,7 +133,9 @@ def _cookie(url: SplitResult, _: Options, clock: Clock) -> CookieStorage:
 
 def _nothing_more(url: SplitResult) -> None:
     if url.netloc or url.path:
-        raise ConfigurationError(f"nothing but options may follow {url.scheme}:")
+        raise ConfigurationError(
+            f"a {url.scheme}: URL must have no host and no path: write {url.scheme}: and options"
+        )
 
 
 def _file(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
@@ -167,11 +180,19 @@ def _both(
 
 
 class Form(NamedTuple):
-    """One form of URL: what makes its storage, and what reads each of its options."""
+    """One form of URL: the function that makes its storage, and one that reads each option."""
 
     make: Make
     options: Readers
 
+
+MUST: dict[Callable[[str], Any], str] = {
+    _seconds: "a number of seconds above 0",
+    _count: "an integer above 0",
+    _index: "an integer from 0 up",
+    _truth: "yes or no",
+}
+"""For messages: the form of the text that each function reads."""
 
 _HERE: Readers = {"timeout": _seconds, "sweep_every": _count}
 _SHARED: Readers = {"prefix": str, "timeout": _seconds}

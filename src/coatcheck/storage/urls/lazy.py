@@ -1,9 +1,8 @@
 """
-Backends that are opened when they are first used, and closed by whoever is done with them.
+Lazy backends: opened by the first call, and again by the first call after `close()`.
 
-The storages that `storage_from_url` returns are made when a program starts, often in a process that
-serves nothing itself. So no server is asked before the first request; after `close()` the next use
-opens again.
+The storages of `storage_from_url` are made when a program starts, often in a process that serves no
+requests itself, such as the parent of workers. So no server is asked before the first request.
 """
 
 import asyncio
@@ -23,14 +22,14 @@ from coatcheck.storage.backend import (
 
 
 class Opened(NamedTuple):
-    """A backend, and what releases what it uses."""
+    """A backend, and the function that closes its connections."""
 
     backend: Backend
     close: Callable[[], None]
 
 
 class AsyncOpened(NamedTuple):
-    """An asynchronous backend, and what releases what it uses."""
+    """An asynchronous backend, and the function that closes its connections."""
 
     backend: AsyncBackend
     close: Callable[[], Awaitable[object]]
@@ -41,7 +40,7 @@ class OpenedBackend:
     The backend that *open* returns.
 
     Args:
-        open: Called by the first that needs it; may raise `BackendError`, and is called again then.
+        open: Called by the first call. If it raises `BackendError`, the next call tries again.
     """
 
     def __init__(self, open: Callable[[], Opened]) -> None:
@@ -64,12 +63,12 @@ class OpenedBackend:
 
     @property
     def swept(self) -> float:
-        """The share of the round of sweeps that is done; 0 when it has come round."""
+        """The share of a round of sweeps that is done; 0 at the end of a round."""
         opened = self._opened and self._opened.backend
         return opened.swept if isinstance(opened, Sweeps) else 0.0
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the connections, if there are any."""
         with self._lock:
             opened, self._opened = self._opened, None
         if opened:
@@ -85,7 +84,7 @@ class OpenedBackend:
 
 
 class AsyncOpenedBackend:
-    """The asynchronous backend that *open* returns; each event loop has one of its own."""
+    """The asynchronous backend that *open* returns, one for each event loop."""
 
     def __init__(self, open: Callable[[], Awaitable[AsyncOpened]]) -> None:
         self._open = open
@@ -113,11 +112,11 @@ class AsyncOpenedBackend:
 
     @property
     def swept(self) -> float:
-        """The share of the round of sweeps that is done; 0 when it has come round."""
+        """The share of a round of sweeps that is done; 0 at the end of a round."""
         return self._swept
 
     async def close(self) -> None:
-        """Close what the running event loop opened."""
+        """Close the connections of the running event loop."""
         opening = self._opened.pop(asyncio.get_running_loop(), None)
         if opening:
             await (await opening).close()
@@ -128,7 +127,7 @@ class AsyncOpenedBackend:
         if opening is None:
             opening = self._opened[loop] = asyncio.ensure_future(self._open())
         try:
-            # Shielded: a request that is cancelled leaves the others that wait for it alone.
+            # Shielded: other requests wait for the same opening, also if this one is cancelled.
             return (await asyncio.shield(opening)).backend
         except BaseException:
             if opening.done() and (opening.cancelled() or opening.exception()):

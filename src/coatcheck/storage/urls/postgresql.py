@@ -1,8 +1,8 @@
 """
-Connections of psycopg that do not wait for ever.
+Connections of psycopg with a timeout for each answer.
 
-A server that is paused, or behind a cable that was pulled, answers nothing, and libpq has no
-timeout for that. psycopg has one in the method through which it waits for every answer.
+libpq has no timeout for a server that stops to answer: one that is paused, or whose network failed.
+psycopg waits for each answer in one method, which takes a timeout.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 INTERVAL = 0.1
-"""Seconds after which psycopg looks for signals while it waits; its own default."""
+"""Seconds after which psycopg checks for signals while it waits; its own default."""
 
 
 def patient(seconds: float) -> type[psycopg.Connection[Any]]:
-    """Return a kind of connection that waits so long for an answer, and is closed then."""
+    """Return a class of connections that are closed if an answer takes more than *seconds*."""
 
     class Patient(psycopg.Connection[Any]):
         def wait(
@@ -34,7 +34,7 @@ def patient(seconds: float) -> type[psycopg.Connection[Any]]:
 
 
 def async_patient(seconds: float) -> type[psycopg.AsyncConnection[Any]]:
-    """Return the same kind of connection, awaited."""
+    """Return the same as `patient`, for asynchronous connections."""
 
     class AsyncPatient(psycopg.AsyncConnection[Any]):
         async def wait(

@@ -1,8 +1,8 @@
 """
-Clients of Redis and Valkey from a URL: one server, a Sentinel's master, or a cluster.
+Clients of Redis and Valkey from a URL: one server, the master of a Sentinel, or a cluster.
 
-Each has a timeout for every call. A connection that turns out to be dead is opened again, once; a
-timeout is not waited for a second time.
+Each call has a timeout. If a connection was closed by the server, the client opens it again and
+retries once; after a timeout it does not retry.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ from coatcheck.storage.urls.lazy import AsyncOpened, Opened
 PORT, SENTINEL_PORT = 6379, 26379
 
 CLUSTER_TRIES = 5
-"""How often a cluster's client asks again, a little later each time, while a master is elected."""
+"""How often the client of a cluster retries, with a growing delay, during an election."""
 
 
 class Clients(NamedTuple):
-    """How the plain and the asyncio client are made."""
+    """The functions that make the plain and the asyncio client."""
 
     plain: Callable[[], Any]
     waiting: Callable[[], Any]
@@ -28,10 +28,10 @@ class Clients(NamedTuple):
 
 def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
     """
-    Return what makes the clients that *url* asks for.
+    Return the functions that make the clients for *url*.
 
     Raises:
-        ConfigurationError: The URL is not whole, or redis-py is not installed.
+        ConfigurationError: A part of the URL is missing, or redis-py is not installed.
     """
     try:
         import redis
@@ -56,7 +56,7 @@ def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
 
 
 def open_client(make: Callable[[], Any]) -> Opened:
-    """Open a plain client; a cluster's connects at once."""
+    """Open a plain client. That of a cluster connects at once."""
     from redis.exceptions import RedisClusterException, RedisError
 
     try:
@@ -77,7 +77,7 @@ def hosts_of(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
     Return the hosts and ports of "user:password@host:port,host:port".
 
     Raises:
-        ConfigurationError: There is none, or a port is no number.
+        ConfigurationError: There is no host, or a port is no number.
     """
     hosts = []
     for place in filter(None, url.netloc.rpartition("@")[2].split(",")):
@@ -85,10 +85,14 @@ def hosts_of(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
         if not colon:
             host, port = place, str(default_port)
         if not (host and port.isdecimal()):
-            raise ConfigurationError(f"{place!r} is no HOST:PORT")
+            raise ConfigurationError(
+                f"a host in a {url.scheme}: URL must be HOST or HOST:PORT, got {place!r}"
+            )
         hosts.append((host.strip("[]"), int(port)))
     if not hosts:
-        raise ConfigurationError(f"a {url.scheme}: URL names a host: {url.scheme}://HOST:PORT")
+        raise ConfigurationError(
+            f"a {url.scheme}: URL must have a host, got none: {url.scheme}://HOST:PORT"
+        )
     return hosts
 
 
@@ -98,7 +102,9 @@ def _single(url: SplitResult, shared: dict[str, Any]) -> Clients:
     place: dict[str, Any]
     if url.scheme == "unix":
         if not url.path:
-            raise ConfigurationError("a unix: URL names a socket: unix:///run/redis.sock")
+            raise ConfigurationError(
+                "a unix: URL must have the path of a socket, got none: unix:///run/redis.sock"
+            )
         place = {"unix_socket_path": unquote(url.path)}
     else:
         place = dict(zip(("host", "port"), hosts_of(url, PORT)[0], strict=True))
@@ -115,7 +121,9 @@ def _sentinel(url: SplitResult, shared: dict[str, Any], options: Mapping[str, An
 
     master, _, database = url.path.strip("/").partition("/")
     if not master:
-        raise ConfigurationError(f"{url.scheme}: names a master: {url.scheme}://HOST:PORT/MASTER")
+        raise ConfigurationError(
+            f"a {url.scheme}: URL must name a master, got none: {url.scheme}://HOST:PORT/MASTER"
+        )
     if database:
         shared["db"] = _number(database)
     hosts = hosts_of(url, SENTINEL_PORT)
@@ -178,5 +186,7 @@ def _retry(*, waiting: bool = False) -> Any:
 
 def _number(text: str) -> int:
     if not text.isdecimal():
-        raise ConfigurationError(f"{text!r} is no number of a Redis database")
+        raise ConfigurationError(
+            f"the database of a Redis URL must be a number, got {text!r}: redis://HOST:PORT/0"
+        )
     return int(text)

@@ -1,7 +1,7 @@
 """
-Engines of SQLAlchemy from a URL, for sessions alone: in autocommit, with a timeout for every call.
+Engines of SQLAlchemy from a URL, for sessions alone: in autocommit, with a timeout for each call.
 
-PostgreSQL is spoken to by psycopg, MySQL and MariaDB by PyMySQL and asyncmy.
+The drivers are psycopg for PostgreSQL, PyMySQL and asyncmy for MySQL and MariaDB.
 """
 
 import math
@@ -22,18 +22,18 @@ EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
 class Drivers(NamedTuple):
-    """SQLAlchemy's names of the drivers of one database, and what they are told."""
+    """The drivers of one database, by SQLAlchemy's names, and their arguments."""
 
     plain: str
     waiting: str
     plain_arguments: dict[str, Any]
     waiting_arguments: dict[str, Any]
     connect: Callable[..., Any] | None = None
-    """What makes a plain connection, if the driver's own function will not do."""
+    """The function that makes a plain connection; None: the driver's own."""
 
 
 class Place(NamedTuple):
-    """Where the table is, and how it is used."""
+    """The database and the options of a URL."""
 
     url: SplitResult
     options: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 def open_engine(place: Place) -> Opened:
-    """Open a plain engine, and make its table if that is asked for."""
+    """Open a plain engine, and make its table if the option create_table is yes."""
     from sqlalchemy import create_engine, event
 
     drivers = _drivers(place)
@@ -56,7 +56,7 @@ def open_engine(place: Place) -> Opened:
 
 
 async def open_async_engine(place: Place) -> AsyncOpened:
-    """Open an asyncio engine, and make its table if that is asked for."""
+    """Open an asyncio engine, and make its table if the option create_table is yes."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
     drivers = _drivers(place)
@@ -72,14 +72,16 @@ async def open_async_engine(place: Place) -> AsyncOpened:
 
 def check(place: Place) -> None:
     """
-    See whether everything is there that the engines need, before there is a request.
+    Check the URL and the packages when the storage is made, before the first request.
 
     Raises:
-        ConfigurationError: A package is missing, or the URL is not whole.
+        ConfigurationError: A package is not installed, or the URL names no database.
     """
     if not place.url.path.strip("/"):
         scheme = place.url.scheme
-        raise ConfigurationError(f"{scheme}: names a database: {scheme}://USER@HOST/DATABASE")
+        raise ConfigurationError(
+            f"a {scheme}: URL must name a database, got none: {scheme}://USER@HOST/DATABASE"
+        )
     try:
         import sqlalchemy  # noqa: F401
 
@@ -130,7 +132,7 @@ def _url(url: SplitResult, driver: str) -> "URL":
 
 
 def _pool(options: Mapping[str, Any]) -> dict[str, Any]:
-    # In autocommit there is nothing to roll back when a connection returns to the pool.
+    # In autocommit no transaction is open when a connection returns to the pool.
     return {
         "isolation_level": "AUTOCOMMIT",
         "pool_reset_on_return": None,
