@@ -125,8 +125,8 @@ class Stopped:
     async def saved(self) -> None:
         """Release the write, and wait until the save is done."""
         self.backend.released.set()
-        while self.middleware._outliving._under_way:
-            await asyncio.wait(self.middleware._outliving._under_way)
+        while self.middleware._shell._calls._shield._under_way:
+            await asyncio.wait(self.middleware._shell._calls._shield._under_way)
 
     @property
     def moved(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -17,12 +18,12 @@ from coatcheck import (
     session,
 )
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage
+from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, Powers
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.testing import Clock
 from tests.applications import END, START, answers, fill, ignores, look, run, sets, touches
-from tests.hosts import COOKIE, Sent, asgi_app, ask_asgi, nothing_received, scope_of
+from tests.hosts import COOKIE, SECRET, Sent, asgi_app, ask_asgi, nothing_received, scope_of
 
 # What is no request
 
@@ -100,15 +101,16 @@ def test_both_forms_of_a_storage_are_closed(clock: Clock) -> None:
 
 
 def test_the_session_is_in_the_scope_and_in_the_context(memory: KeyedStorage) -> None:
-    """`scope["session"]` and `context.get(Session)` are one; the server's scope stays as it was."""
+    """The scope has it under both names, also for middleware outside, once the request is served."""
 
     async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
-        assert Context(scope).get(Session) is scope["session"]
+        assert Context(scope).get(Session) is scope["session"] is scope["coatcheck.session"]
         await send(START)
 
     scope = scope_of()
     run(app, scope, memory)
-    assert scope == scope_of()
+    assert isinstance(scope["session"], Session)
+    assert scope["session"] is scope["coatcheck.session"]
 
 
 def test_a_cookie_in_several_fields_is_found(memory: KeyedStorage) -> None:
@@ -128,10 +130,29 @@ def test_a_middleware_runs_once_a_request(memory: KeyedStorage) -> None:
         run(inner, scope_of(), memory)
 
 
-def test_a_foreign_session_around_ours_is_refused(memory: KeyedStorage) -> None:
-    """A session that another middleware put there is not overwritten."""
-    with pytest.raises(ConfigurationError, match="beside another session middleware"):
-        run(answers(ignores), scope_of(None, {"session": {}}), memory)
+def test_a_foreign_session_around_ours_goes_on(memory: KeyedStorage) -> None:
+    """The middleware outside finds its own session in its scope, and the application ours."""
+    foreign: dict[str, int] = {}
+    scope = scope_of(None, {"session": foreign})
+    sent = run(answers(sets(user=1)), scope, memory)
+    assert scope["session"] is foreign == {}
+    assert look(memory, sent.answer.all("set-cookie")[0].partition(";")[0])["user"] == 1
+
+
+def test_two_cookies_have_two_sessions(memory: KeyedStorage) -> None:
+    """A middleware within another one keeps a session of its own cookie; both are saved."""
+    other = Cookie("other", secrets=[SECRET])
+
+    async def app(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        scope["session"]["outer"] = 1
+        await session(other, memory)(answers(sets(inner=1)))(scope, receive, send)
+
+    lines = run(app, scope_of(), memory).answer.all("set-cookie")
+    assert [line.partition("=")[0] for line in lines] == ["other", COOKIE.name]
+    inner, outer = (line.partition(";")[0] for line in lines)
+    assert dict(look(memory, outer)) == {"outer": 1}
+    found = memory.read(other.parse(inner))
+    assert dict(found) == {"inner": 1}
 
 
 def test_a_foreign_session_within_ours_is_refused(memory: KeyedStorage) -> None:
@@ -141,7 +162,7 @@ def test_a_foreign_session_within_ours_is_refused(memory: KeyedStorage) -> None:
         scope["session"] = {"user": 1}
         await send(START)
 
-    with pytest.raises(ConfigurationError, match="something replaced 'session'"):
+    with pytest.raises(ConfigurationError, match="something replaced"):
         run(app, scope_of(), memory)
 
 
@@ -160,7 +181,7 @@ def test_a_storage_that_reads_no_session_is_refused() -> None:
     """The error names the storage and what it returned."""
 
     class Dicts:
-        waits = False
+        powers = Powers(waits=False)
 
         def read(self, _: str | None) -> dict[str, object]:
             return {}
@@ -172,7 +193,9 @@ def test_a_storage_that_reads_no_session_is_refused() -> None:
         async def read(self, _: str | None) -> dict[str, object]:  # type: ignore[override]
             return {}
 
-    with pytest.raises(ConfigurationError, match=r"AsyncDicts.read returned dict, no Session"):
+    with pytest.raises(
+        ConfigurationError, match=r"AsyncDicts.read must return a Session, got dict"
+    ):
         run(answers(ignores), scope_of(), AsyncDicts())  # type: ignore[arg-type]
 
 
@@ -383,7 +406,7 @@ def test_a_page_about_a_replaced_session_is_sent(memory: KeyedStorage) -> None:
 class Failing:
     """A storage whose server is down when it is to save; it counts the attempts."""
 
-    waits = False
+    powers = Powers(waits=False)
     saves_late = True
 
     def __init__(self) -> None:
@@ -459,7 +482,9 @@ def test_it_is_made_as_frameworks_make_middleware(memory: KeyedStorage) -> None:
     app = SessionMiddleware(asgi_app, cookie=COOKIE, storage=memory, idle=60, lifetime=100)
     answer = asyncio.run(ask_asgi(app, sets(user=1)))
     assert answer.all("vary") == ["Cookie"]
-    assert app.cycle.terms.idle == 60
+    made = look(memory, answer.all("set-cookie")[0].partition(";")[0])
+    assert made.created_at and made.expires_at
+    assert made.expires_at - made.created_at == timedelta(seconds=60)
 
 
 def test_a_cookie_without_secrets_is_refused(memory: KeyedStorage) -> None:

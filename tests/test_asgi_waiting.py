@@ -30,8 +30,7 @@ from tests.hosts import COOKIE, asgi_app, ask_asgi, scope_of
 class Watched:
     """A plain backend that notes the threads in which it is called."""
 
-    def __init__(self, *, waits: bool) -> None:
-        self.waits = waits
+    def __init__(self) -> None:
         self.threads: list[int] = []
         self._memory = MemoryBackend(max_records=10, clock=system_clock)
 
@@ -51,8 +50,8 @@ class Watched:
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_blocking_storage_runs_in_a_worker_thread(*, waits: bool) -> None:
     """And one that never waits runs in place: a thread would cost more than the call."""
-    backend = Watched(waits=waits)
-    storage = KeyedStorage(backend)
+    backend = Watched()
+    storage = KeyedStorage(backend, waits=waits)
     header = fill(storage, user=1)
     backend.threads.clear()
     run(answers(sets(user=2), sets(late=3)), scope_of(header), storage)
@@ -63,7 +62,7 @@ def test_a_blocking_storage_runs_in_a_worker_thread(*, waits: bool) -> None:
 
 def test_a_session_stays_in_the_thread_of_its_request() -> None:
     """Only the backend's calls leave it: a task beside the response may change what is saved."""
-    storage = KeyedStorage(Watched(waits=True))
+    storage = KeyedStorage(Watched())
     header = fill(storage, n=0)
     threads: list[int] = []
 
@@ -201,7 +200,7 @@ def test_a_cancelled_request_does_not_cut_a_save_in_a_thread_in_half() -> None:
                 assert released.wait(10)
             return super().swap(key, version, record, ttl)
 
-    storage = KeyedStorage(Blocking(waits=True))
+    storage = KeyedStorage(Blocking())
     header = fill(storage, user=1)
     middleware = session(COOKIE, storage)(asgi_app)
 

@@ -12,7 +12,7 @@ from coatcheck import CoatcheckWarning, ConfigurationError, Cookie, CookieTooLar
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Options
 from coatcheck.asgi import SessionMiddleware as AsgiMiddleware
-from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage
+from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage, Powers
 from coatcheck.testing import Clock
 from coatcheck.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.hosts import COOKIE, SECRET, Browser, Front, asgi_app, ask_asgi, wsgi_app
@@ -125,7 +125,7 @@ def test_a_storage_of_ones_own_needs_two_methods() -> None:
     """Plain data in, plain data out; everything else is the middleware's."""
 
     class Drawer:
-        waits = False
+        powers = Powers(waits=False)
 
         def __init__(self) -> None:
             self.held: dict[str, dict[str, object]] = {}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from coatcheck import BackendError, Cookie, Session
+from coatcheck.storage import Powers
 from tests.hosts import Asgi, Browser, Wsgi
 
 OLDER, NEWER = "o" * 40, "n" * 40
@@ -15,7 +16,7 @@ OLDER, NEWER = "o" * 40, "n" * 40
 class Shelf:
     """The plainest storage: a row for each value, written whole."""
 
-    waits = False
+    powers = Powers(waits=False)
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
@@ -50,7 +51,7 @@ class Promised:
 
 
 class NeverWaiting(Promised):
-    waits = False
+    powers = Powers(waits=False)
 
 
 class AwaitedShelf:

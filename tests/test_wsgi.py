@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any, NoReturn
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
@@ -486,9 +487,12 @@ def test_a_body_that_cannot_be_closed_is_let_go(memory: KeyedStorage) -> None:
 def test_it_is_made_as_wsgi_middleware_is(memory: KeyedStorage) -> None:
     """The application first, options by keyword."""
     app = SessionMiddleware(wsgi_app, COOKIE, memory, idle=60, lifetime=100)
-    environ = environ_of(None, {"test.handler": lambda s: s.get("user"), "test.headers": ()})
-    assert served(validator(app), environ).all("vary") == ["Cookie"]
-    assert app.cycle.terms.lifetime == 100
+    environ = environ_of(None, {"test.handler": lambda s: s.set("user", 1), "test.headers": ()})
+    answer = served(validator(app), environ)
+    assert answer.all("vary") == ["Cookie"]
+    made = memory.read(COOKIE.parse(answer.all("set-cookie")[0].partition(";")[0]))
+    assert made.created_at and made.expires_at
+    assert made.expires_at - made.created_at == timedelta(seconds=60)
 
 
 def test_an_asynchronous_storage_is_refused() -> None:

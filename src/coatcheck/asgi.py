@@ -19,10 +19,11 @@ from typing import Any, Unpack
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import amended, joined_cookies
 from coatcheck._request.asgi_types import ASGIApp, Message, Receive, Scope, Send
-from coatcheck._request.cycle import FAILED, Cycle
+from coatcheck._request.cycle import FAILED, Cycle, Due
 from coatcheck._request.options import Options
 from coatcheck._request.shell_async import AsyncShell
 from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Visit
+from coatcheck._session.session import Session
 from coatcheck.storage.protocol import SessionStorage
 
 PLACE, ALIAS = "coatcheck.session", "session"
@@ -86,7 +87,7 @@ class SessionMiddleware:
         cycle = self._cycle
         connection = Connection(self, scope, receive, send)
         if connection.cookies is None and cycle.starts_empty:
-            cycle.begin(connection)
+            connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
         elif (answer := await self._shell.read(connection)) is not None:
             await _send_answer(send, kind, answer)
             return
@@ -97,8 +98,11 @@ class SessionMiddleware:
         except BaseException as error:
             await self._fail(connection, error)
             raise
-        if connection.session._draft is not cycle.late_visitor:
+        draft = connection.session._draft
+        if draft.touched:
             await self._end(connection)
+        elif draft is not cycle.late_visitor:
+            cycle.end(connection.session)
 
     def _nested(self, scope: Scope) -> Scope:
         """
@@ -136,25 +140,22 @@ class SessionMiddleware:
 class Connection(Visit):
     """A request or a WebSocket, between the server and the application."""
 
-    __slots__ = ("_middleware", "_receive", "_send", "apps", "held", "left", "scope")
+    held: Message | None = None  # the start of a response whose body may still read the session
+    left = False  # whether the client has left
 
     def __init__(
         self, middleware: SessionMiddleware, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._middleware = middleware
+        self._middleware, self._cycle = middleware, middleware._cycle
         self.scope = scope
         self._receive = receive
         self._send = send
-        self.held: Message | None = None  # the start of a response that may still read the session
-        self.left = False  # whether the client has
-        self.cookies = None
         for name, value in scope["headers"]:
             if name == b"cookie":
-                self.cookies = (
-                    value.decode("latin-1")
-                    if self.cookies is None
-                    else joined_cookies(scope["headers"])  # HTTP/2 may split it (RFC 9113, 8.2.3)
-                )
+                if self.cookies is not None:  # HTTP/2 may split it (RFC 9113, 8.2.3)
+                    self.cookies = joined_cookies(scope["headers"])
+                    break
+                self.cookies = value.decode("latin-1")
 
     @property
     def method(self) -> str:
@@ -180,17 +181,14 @@ class Connection(Visit):
         return next(found, b"").decode("latin-1")
 
     def attach(self) -> None:
-        scope = self.scope
-        self.apps = scope.get("app"), scope.get("root_path")
-        scope[PLACE] = scope[ALIAS] = self.session
+        self.scope[PLACE] = self.scope[ALIAS] = self.session
 
     def replaced(self) -> bool:
-        scope = self.scope
-        there = scope.get(ALIAS)
+        there = self.scope.get(ALIAS)
         if there is self.session or type(there) not in (dict, type(None)):
             return False
         # An application that is mounted in this one may bring sessions of its own.
-        return (scope.get("app"), scope.get("root_path")) == self.apps
+        return not self.scope.get("root_path") and "app_root_path" not in self.scope
 
     async def receive(self) -> Message:
         """Pass a message of the client on."""
@@ -201,32 +199,51 @@ class Connection(Visit):
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message to the client on; the one with the headers after the session is saved."""
-        if message["type"] in STARTS:
-            session, cycle = self.session, self._middleware._cycle
-            if session._accessed or session._draft is not cycle.visitor or self.replaced():
-                return self._start(message)
-            session._draft = cycle.late_visitor
-            if _is_whole(message):
+        session = self.session
+        if message["type"] not in STARTS:
+            if self.held is None and not session._draft.touched:
                 return self._send(message)
-            self.held = message
-            return _nothing_yet()
-        if self.held is not None:
-            return self._send_after_start(message)
-        if self.session._draft.shared:
-            return self._send(message)
-        return self._send_watched(message)
+            return self._send_later(message)
+        cycle = self._cycle
+        if (
+            session._draft is cycle.visitor
+            and not session._accessed
+            and self.scope.get(ALIAS) is session
+        ):
+            session._draft = cycle.late_visitor
+            return self._begin(message)
+        return self._start(message)
 
-    async def _start(self, message: Message) -> None:
+    def _start(self, message: Message) -> Awaitable[None]:
         """Send the message that starts the response, with what the session adds to its headers."""
-        headers = message.get("headers", ())
         failed = message.get("status", 0) >= FAILED
-        changes = await self._middleware._shell.leave(self, failed=failed, headers=headers)
-        if changes is not NOTHING:
-            message = {**message, "headers": _amended(headers, changes)}
-        if changes.vary or _is_whole(message):
-            await self._send_watched(message)
+        headers = message.get("headers", ())
+        due = self._cycle.leaving(self, headers, failed=failed)
+        if due:
+            return self._start_due(message, due)
+        if self.session._accessed:
+            return self._send({**message, "headers": amended(headers, ())})
+        return self._begin(message)
+
+    async def _start_due(self, message: Message, due: Due) -> None:
+        """Do what is due before the headers leave, and send them."""
+        changes = await self._middleware._shell.carry_out(self, due)
+        if changes is NOTHING:
+            await self._begin(message)
         else:
-            self.held = message
+            headers = _amended(message.get("headers", ()), changes)
+            await self._send({**message, "headers": headers})
+
+    def _begin(self, message: Message) -> Awaitable[None]:
+        """Send the start of a response that says nothing of the session so far."""
+        if message["type"] == "http.response.start":
+            for name, _ in message.get("headers", ()):
+                if name == b"content-length":
+                    break  # the body is made already
+            else:
+                self.held = message
+                return _nothing_yet()
+        return self._send(message)
 
     async def flush(self, *, streams: bool = False) -> None:
         """
@@ -243,8 +260,10 @@ class Connection(Visit):
             message = {**message, "headers": _amended(message.get("headers", ()), VARY)}
         await self._send_watched(message)
 
-    async def _send_after_start(self, message: Message) -> None:
-        await self.flush(streams=message.get("more_body", False))
+    async def _send_later(self, message: Message) -> None:
+        """Pass on what comes after the start, which may have been held back."""
+        if self.held is not None:
+            await self.flush(streams=message.get("more_body", False))
         await self._send_watched(message)
 
     async def _send_watched(self, message: Message) -> None:
@@ -254,13 +273,6 @@ class Connection(Visit):
         except OSError:
             self.left = True
             raise
-
-
-def _is_whole(message: Message) -> bool:
-    """Tell whether a response has a body that is made already: it says how long that is."""
-    return message["type"] != "http.response.start" or any(
-        name == b"content-length" for name, _ in message.get("headers", ())
-    )
 
 
 async def _nothing_yet() -> None:

@@ -79,8 +79,6 @@ class SessionMiddleware:
 class EnvironVisit(Visit):
     """A request, as an environ tells of it."""
 
-    __slots__ = ("environ", "shell")
-
     def __init__(self, shell: Shell, environ: Environ) -> None:
         self.shell = shell
         self.environ = environ
@@ -116,8 +114,6 @@ class EnvironVisit(Visit):
 
 class Response(EnvironVisit):
     """A request, and what the application said of its response, held back until the save."""
-
-    __slots__ = ("_ended", "_held", "_sent", "_start_response", "_write")
 
     def __init__(self, shell: Shell, environ: Environ, start_response: StartResponse) -> None:
         super().__init__(shell, environ)

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from coatcheck._request.eager import begin
 
 from coatcheck import session
-from coatcheck._request.eager import begin
 from coatcheck.storage import AsyncKeyedStorage, MemoryStorage
 from coatcheck.storage.backends.inline import InlineBackend
 from tests.applications import fill, look, sets

@@ -126,11 +126,13 @@ class Cookie:
                 return opened
         return None
 
-    def candidates(self, header: str) -> list[Opened]:
+    def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
-        found = [
-            self._known.get(value) or self._opened(value) for value in self._finder.values(header)
-        ]
+        values = self._finder.values(header)
+        if len(values) == 1:
+            opened = self._known.get(values[0]) or self._opened(values[0])
+            return (opened,) if opened else ()
+        found = [self._known.get(value) or self._opened(value) for value in values]
         return [opened for opened in found if opened]
 
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:

@@ -213,7 +213,8 @@ def amended(
     kept.append((b"vary", with_vary_cookie(vary).encode("latin-1")) if vary else VARY)
     if not is_private:
         kept.append((b"cache-control", b"private"))
-    kept.extend((b"set-cookie", line) for line in set_cookies)
+    for line in set_cookies:
+        kept.append((b"set-cookie", line))  # noqa: PERF401 - most often there is none
     return kept
 
 

@@ -20,6 +20,7 @@ import msgspec
 from coatcheck._model.models import Built
 from coatcheck._model.schema import MARK, Schema, Unmark, Upgrade, version_of
 from coatcheck._session.changes import (
+    Append,
     Apply,
     Change,
     Clear,
@@ -27,12 +28,15 @@ from coatcheck._session.changes import (
     Set,
     SetDefault,
     Unset,
+    Update,
     change_in_place,
 )
 from coatcheck._session.draft import Draft
 from coatcheck._session.record import Contents, reveal_nothing
 from coatcheck._session.values import Encoded, encode
 from coatcheck.errors import UnstorableValue
+
+OnAKey = Set | SetDefault | Unset | Apply | Append | Update | Replace
 
 
 class TypedDraft(Draft, kw_only=True):
@@ -99,7 +103,7 @@ class TypedDraft(Draft, kw_only=True):
             UnstorableValue: What it puts under a field does not fit that.
             SessionDestroyed, ResponseStarted: See `check`.
         """
-        if isinstance(change, _ON_A_KEY) and change.key in self.schema.model.fields:
+        if isinstance(change, OnAKey) and change.key in self.schema.model.fields:
             self._write_field(change)
         else:
             self._write(change)
@@ -172,7 +176,7 @@ class TypedDraft(Draft, kw_only=True):
     def _encoded(self, data: Any) -> dict[str, Encoded]:
         return {key: encode(key, value) for key, value in self.schema.model.dump(data).items()}
 
-    def _write_field(self, change: Set | SetDefault | Unset | Apply) -> None:
+    def _write_field(self, change: OnAKey) -> None:
         """Write under a field, and let the object follow; what does not fit is taken back."""
         log, values = [*self.log], self.contents.values.copy()
         self._write(change)
@@ -203,9 +207,6 @@ class TypedDraft(Draft, kw_only=True):
         Draft.write(self, change)
         if versioned and self.contents.values.keys() == {MARK}:
             Draft.write(self, Unmark())
-
-
-_ON_A_KEY = (Set, SetDefault, Unset, Apply)
 
 
 def _unfit(schema: Schema[Any], key: str, built: Built) -> UnstorableValue:

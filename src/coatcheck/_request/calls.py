@@ -1,6 +1,6 @@
 """How a threaded application calls its storage: in place."""
 
-from typing import cast
+from typing import Any, cast
 
 from coatcheck._request.cycle import is_async
 from coatcheck._session.session import Session
@@ -37,3 +37,8 @@ class Calls:
         """Release what the storage opened."""
         if isinstance(self.storage, Closes):
             self.storage.close()
+
+
+def done(result: Any) -> Any:
+    """Return what a call returned."""
+    return result

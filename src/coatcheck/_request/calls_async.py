@@ -5,7 +5,7 @@ A save that has begun goes on to its end, whatever becomes of its request.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from coatcheck._request.coroutines import begin
@@ -38,26 +38,23 @@ class AsyncCalls:
         self._seldom_waits = powers.seldom_waits
         self._shield = Shield()
 
-    async def read(self, value: str | None) -> object:
-        """Return what the storage has under a value."""
-        if value and self._in_thread:
-            return await asyncio.to_thread(self.storage.read, value)
-        found = self.storage.read(value)
-        return await found if hasattr(found, "__await__") else found
+    def read(self, value: str | None) -> Any:
+        """Return what the storage has under a value, or what is to be awaited for it."""
+        if self._in_thread and value:
+            return asyncio.to_thread(self.storage.read, value)
+        return self.storage.read(value)
 
-    async def save(self, session: Session) -> str | None:
-        """Save, and return the value for the cookie."""
+    def save(self, session: Session) -> Any:
+        """Save, and return the value for the cookie, or what is to be awaited for it."""
         if self._in_thread:
-            return cast(
-                "str | None",
-                await self._shield.wait(asyncio.to_thread(self.storage.save, session)),
-            )
+            save = cast("Callable[[Session], str | None]", self.storage.save)
+            return self._shield.wait(asyncio.to_thread(save, session))
         value = self.storage.save(session)
         if self._seldom_waits:
             value = begin(cast("Coroutine[Any, Any, str | None]", value))
         if value is None or isinstance(value, str):
             return value
-        return await self._shield.wait(value)
+        return self._shield.wait(value)
 
     async def close(self) -> None:
         """Release what both forms of the storage opened."""
@@ -66,3 +63,10 @@ class AsyncCalls:
                 closed = cast("Any", storage.close())
                 if hasattr(closed, "__await__"):
                     await closed
+
+
+async def done(result: Any) -> Any:
+    """Return what a call returned, awaited if it is to be, also what a thread returned so."""
+    while hasattr(result, "__await__"):
+        result = await result
+    return result

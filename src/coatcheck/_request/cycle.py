@@ -95,9 +95,7 @@ class Cycle:
 
     def begin(self, visit: Visit) -> None:
         """Give a request that brings no cookie a session that holds nothing: no server is asked."""
-        session = visit.session = Session()
-        session._draft = self.visitor
-        visit.opened, visit.others = None, ()
+        visit.session = Session._of(self.visitor)
         visit.attach()
 
     def admit(self, visit: Visit, session: object) -> None:
@@ -143,10 +141,6 @@ class Cycle:
             )
 
     # ---- before the headers leave
-
-    def is_silent(self, session: Session) -> bool:
-        """Tell whether the response says nothing of the session: no handler looked at it."""
-        return session._draft is self.visitor and not session._accessed
 
     def leaving(self, visit: Visit, headers: Any, *, failed: bool) -> Due:
         """
@@ -207,7 +201,7 @@ class Cycle:
             # a later save, or be loud.
             draft.reach = self._late_reach
             return True
-        draft.reach = self._late_reach if draft.issued is not None else "nothing"
+        draft.reach = self._late_reach if isinstance(draft.origin, Found | Given) else "nothing"
         return False
 
     def answer(self, visit: Visit, value: str | None) -> str | None:
@@ -284,6 +278,17 @@ class Cycle:
             and lifecycle.is_changed(session)
             and draft.reach == "record"
         )
+
+    def is_done(self, session: Session) -> bool:
+        """Note that the request is over, if nothing can be left to save; tell whether it is."""
+        draft = session._draft
+        if draft.shared:
+            session._draft = self.late_visitor
+        elif draft.touched:
+            return False
+        else:
+            draft.reach = "nothing"
+        return True
 
     def end(self, session: Session) -> None:
         """Note that the request is over: a later change raises."""

@@ -1,12 +1,12 @@
 """Written by scripts/twins from `shell_async`: change that."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coatcheck._cookie.sealing import Opened
-from coatcheck._request.calls import Calls
-from coatcheck._request.cycle import CANDIDATES, Cycle, is_living
+from coatcheck._request.calls import Calls, done
+from coatcheck._request.cycle import CANDIDATES, Cycle, Due, is_living
 from coatcheck._request.visit import Answer, Changes, Visit
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
@@ -32,20 +32,22 @@ class Shell:
 
         Raises:
             BackendError: The storage failed, and `on_outage` says so.
-            ConfigurationError: The request has a session of this cookie already.
+            ConfigurationError: The storage returned no session.
         """
-        cycle = self.cycle
-        header = visit.cookies
-        candidates = cycle.cookie.candidates(header) if header else []
+        cycle, header = self.cycle, visit.cookies
+        candidates = cycle.cookie.candidates(header) if header else ()
         if not candidates and cycle.starts_empty:
             cycle.begin(visit)
             return None
-        visit.opened, visit.others = (candidates[0] if candidates else None), ()
         if len(candidates) > 1:
-            session = self._first_living(visit, candidates[:CANDIDATES])
+            found = self._first_living(visit, candidates[:CANDIDATES])
         else:
-            session = self._read(visit.opened)
-        cycle.admit(visit, session)
+            visit.opened = opened = candidates[0] if candidates else None
+            try:
+                found = self._calls.read(opened.text if opened else None)
+            except BackendError as error:
+                found = cycle.outages.unread(error)
+        cycle.admit(visit, found)
         return None
 
     def leave(
@@ -62,10 +64,12 @@ class Shell:
             BackendError, SessionConflict, UnstorableValue, RecordTooLarge, CookieTooLarge: The
                 session is not kept; the answer to this error is sent without one.
         """
+        due = self.cycle.leaving(visit, headers, failed=failed)
+        return self.carry_out(visit, due) if due else self.cycle.changes(visit, None)
+
+    def carry_out(self, visit: Visit, due: Due) -> Changes:
+        """Do what `Cycle.leaving` found due, and return what to add to the headers."""
         cycle, session = self.cycle, visit.session
-        due = cycle.leaving(visit, headers, failed=failed)
-        if not due:
-            return cycle.changes(visit, None)
         try:
             value = self._save(session) if due == "save" else None
             if visit.others and session._draft.fate == "ends":
@@ -88,6 +92,8 @@ class Shell:
         if failed:
             cycle.abandon(session)
             return
+        if cycle.is_done(session):
+            return
         try:
             if cycle.is_late(session):
                 self._save(session)
@@ -98,20 +104,21 @@ class Shell:
         """Release what the storage opened; it is opened again when it is used again."""
         self._calls.close()
 
-    def _read(self, opened: Opened | None) -> object:
+    def _read(self, opened: Opened) -> object:
         try:
-            return self._calls.read(opened.text if opened else None)
+            return done(self._calls.read(opened.text))
         except BackendError as error:
             return self.cycle.outages.unread(error)
 
     def _save(self, session: Session) -> str | None:
+        value: str | None = None
         try:
-            return self._calls.save(session)
+            value = done(self._calls.save(session))
         except BackendError as error:
             self.cycle.outages.unsaved(session, error)
-            return None
+        return value
 
-    def _first_living(self, visit: Visit, candidates: list[Opened]) -> object:
+    def _first_living(self, visit: Visit, candidates: Sequence[Opened]) -> object:
         """Return the first living session of several cookies of our name."""
         first: object = None
         for opened in candidates:
@@ -128,7 +135,7 @@ class Shell:
     def _end_others(self, visit: Visit) -> None:
         """End the sessions of further cookies of our name."""
         for value in visit.others:
-            session = self._calls.read(value)
+            session = done(self._calls.read(value))
             if isinstance(session, Session):
                 session.destroy()
-                self._calls.save(session)
+                done(self._calls.save(session))

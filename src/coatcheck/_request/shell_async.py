@@ -10,12 +10,12 @@ The path of a request through its session: the four things that every host asks 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coatcheck._cookie.sealing import Opened
-from coatcheck._request.calls_async import AsyncCalls
-from coatcheck._request.cycle import CANDIDATES, Cycle, is_living
+from coatcheck._request.calls_async import AsyncCalls, done
+from coatcheck._request.cycle import CANDIDATES, Cycle, Due, is_living
 from coatcheck._request.visit import Answer, Changes, Visit
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
@@ -41,20 +41,24 @@ class AsyncShell:
 
         Raises:
             BackendError: The storage failed, and `on_outage` says so.
-            ConfigurationError: The request has a session of this cookie already.
+            ConfigurationError: The storage returned no session.
         """
-        cycle = self.cycle
-        header = visit.cookies
-        candidates = cycle.cookie.candidates(header) if header else []
+        cycle, header = self.cycle, visit.cookies
+        candidates = cycle.cookie.candidates(header) if header else ()
         if not candidates and cycle.starts_empty:
             cycle.begin(visit)
             return None
-        visit.opened, visit.others = (candidates[0] if candidates else None), ()
         if len(candidates) > 1:
-            session = await self._first_living(visit, candidates[:CANDIDATES])
+            found = await self._first_living(visit, candidates[:CANDIDATES])
         else:
-            session = await self._read(visit.opened)
-        cycle.admit(visit, session)
+            visit.opened = opened = candidates[0] if candidates else None
+            try:
+                found = self._calls.read(opened.text if opened else None)
+                if type(found) is not Session:  # awaited
+                    found = await done(found)  # awaited
+            except BackendError as error:
+                found = cycle.outages.unread(error)
+        cycle.admit(visit, found)
         return None
 
     async def leave(
@@ -71,10 +75,12 @@ class AsyncShell:
             BackendError, SessionConflict, UnstorableValue, RecordTooLarge, CookieTooLarge: The
                 session is not kept; the answer to this error is sent without one.
         """
+        due = self.cycle.leaving(visit, headers, failed=failed)
+        return await self.carry_out(visit, due) if due else self.cycle.changes(visit, None)
+
+    async def carry_out(self, visit: Visit, due: Due) -> Changes:
+        """Do what `Cycle.leaving` found due, and return what to add to the headers."""
         cycle, session = self.cycle, visit.session
-        due = cycle.leaving(visit, headers, failed=failed)
-        if not due:
-            return cycle.changes(visit, None)
         try:
             value = await self._save(session) if due == "save" else None
             if visit.others and session._draft.fate == "ends":
@@ -97,6 +103,8 @@ class AsyncShell:
         if failed:
             cycle.abandon(session)
             return
+        if cycle.is_done(session):
+            return
         try:
             if cycle.is_late(session):
                 await self._save(session)
@@ -107,20 +115,21 @@ class AsyncShell:
         """Release what the storage opened; it is opened again when it is used again."""
         await self._calls.close()
 
-    async def _read(self, opened: Opened | None) -> object:
+    async def _read(self, opened: Opened) -> object:
         try:
-            return await self._calls.read(opened.text if opened else None)
+            return await done(self._calls.read(opened.text))
         except BackendError as error:
             return self.cycle.outages.unread(error)
 
     async def _save(self, session: Session) -> str | None:
+        value: str | None = None
         try:
-            return await self._calls.save(session)
+            value = await done(self._calls.save(session))
         except BackendError as error:
             self.cycle.outages.unsaved(session, error)
-            return None
+        return value
 
-    async def _first_living(self, visit: Visit, candidates: list[Opened]) -> object:
+    async def _first_living(self, visit: Visit, candidates: Sequence[Opened]) -> object:
         """Return the first living session of several cookies of our name."""
         first: object = None
         for opened in candidates:
@@ -137,7 +146,7 @@ class AsyncShell:
     async def _end_others(self, visit: Visit) -> None:
         """End the sessions of further cookies of our name."""
         for value in visit.others:
-            session = await self._calls.read(value)
+            session = await done(self._calls.read(value))
             if isinstance(session, Session):
                 session.destroy()
-                await self._calls.save(session)
+                await done(self._calls.save(session))

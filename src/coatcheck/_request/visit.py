@@ -23,12 +23,10 @@ class Visit:
         others: The values of further cookies of the same name.
     """
 
-    __slots__ = ("cookies", "opened", "others", "session")
-
-    cookies: str | None
+    cookies: str | None = None
     session: Session
-    opened: Opened | None
-    others: tuple[str, ...]
+    opened: Opened | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:

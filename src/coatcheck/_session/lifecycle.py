@@ -29,7 +29,7 @@ from coatcheck._session.draft import (
     Unread,
     Visitor,
 )
-from coatcheck._session.ids import new_csrf, new_id
+from coatcheck._session.ids import new_csrf, new_id, tag_of
 from coatcheck._session.moves import (
     Moves,
     closed,
@@ -42,6 +42,7 @@ from coatcheck._session.moves import (
 from coatcheck._session.plan import Delete, Keyspace, Plan, There, look
 from coatcheck._session.record import (
     ANY_OWNER,
+    DEFAULT_TERMS,
     Contents,
     Marker,
     Record,
@@ -103,8 +104,8 @@ def restore(there: There, now: float, *, handed: bool = False) -> Session:
 def found(origin: Found) -> Session:
     """Return the session that was stored."""
     body = origin.record.body
-    # By position, and no more than differs from the defaults: this runs on every request.
-    return Session._of(Draft(body, shown=body.flashes, origin=origin))
+    # By position, which is faster: this runs on every request.
+    return Session._of(Draft(body, DEFAULT_TERMS, origin, "stays", "client", None, body.flashes))
 
 
 def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
@@ -150,7 +151,9 @@ def is_pending(session: Session) -> bool:
     origin = draft.origin
     if not isinstance(origin, Found):
         return False
-    return draft.fate == "renews" or origin.handed or _is_due(draft, origin)
+    return (
+        origin.handed or draft.fate == "renews" or draft.terms.renews(origin.record, origin.read_at)
+    )
 
 
 def is_on_server(session: Session) -> bool:
@@ -470,7 +473,7 @@ def _shut(origin: Lapsed, draft: Draft, space: Keyspace) -> Plan[None]:
         refused: Refused | None = yield space.mark(there, closed(key, now), now, draft.terms.idle)
         if refused is None or refused.stored is None:
             return
-        if not isinstance(space.unpacked(refused.stored.record, key), Record):
+        if not isinstance(space.unpacked(refused.stored.record, tag_of(key)), Record):
             return
         version = refused.stored.version
 
@@ -564,6 +567,7 @@ def settle(
     draft.origin = (Carried if carried else Found)(record, id, None, now)
     draft.fate, draft.id = "stays", None
     del draft.log[:steps]
+    draft.touched = bool(draft.log or draft.live)
 
 
 def _logged(draft: Draft, contents: Contents) -> Contents:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from coatcheck._session.ids import key_of, tag_of
+from coatcheck._cookie.sha256 import sha256
+from coatcheck._session.ids import TAG_BYTES, key_of, tag_of
 from coatcheck._session.record import (
     GRACE,
     Kept,
@@ -113,6 +114,11 @@ class Keyspace(msgspec.Struct, frozen=True):
         """Return the key of an id."""
         return key_of(id, self.prefix)
 
+    def names(self, id: str) -> tuple[str, bytes]:
+        """Return the key of an id, and the tag of its records."""
+        digest = sha256(id.encode())
+        return self.prefix + digest.hexdigest(), digest.digest()[:TAG_BYTES]
+
     def there(self, stored: Stored | None, key: str, id: str = "") -> There:
         """
         Return what a backend answered for a key.
@@ -122,9 +128,9 @@ class Keyspace(msgspec.Struct, frozen=True):
         """
         if stored is None:
             return There(id, key, None, None)
-        return There(id, key, self.unpacked(stored.record, key), stored.version)
+        return There(id, key, self.unpacked(stored.record, tag_of(key)), stored.version)
 
-    def unpacked(self, data: bytes, key: str) -> Kept | None:
+    def unpacked(self, data: bytes, tag: bytes) -> Kept | None:
         """
         Return the record that *data* is, expired or not; None if it is damaged.
 
@@ -132,7 +138,7 @@ class Keyspace(msgspec.Struct, frozen=True):
             BackendError: It is the record of another key.
         """
         try:
-            return unpack(data, tag_of(key))
+            return unpack(data, tag)
         except Unreadable as damage:
             _logger.warning("a session counts as absent: %s", damage)
             return None

@@ -21,7 +21,7 @@ from coatcheck.storage.backends.sqlite import SqliteStorage
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.migrating import Migrating
-from coatcheck.storage.protocol import SessionStorage
+from coatcheck.storage.protocol import Powers, SessionStorage
 from coatcheck.storage.urls import storage_from_url
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "MemcachedStorage",
     "MemoryStorage",
     "Migrating",
+    "Powers",
     "RedisStorage",
     "Refused",
     "SessionStorage",

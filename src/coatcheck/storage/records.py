@@ -4,8 +4,9 @@ import logging
 from typing import TypeVar
 
 from coatcheck._session import lifecycle
+from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
-from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap
+from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
 from coatcheck._session.record import Record, Refused, Stored
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
@@ -45,10 +46,14 @@ class Records:
         if value is None or not is_id(value):
             return Session()
         space = self.space
-        key = space.key(value)
-        there = space.there(self.backend.get(key), key, value)
-        if there.kept is None or type(there.kept) is Record:
-            return lifecycle.restore(there, self.clock())
+        key, tag = space.names(value)
+        stored = self.backend.get(key)
+        if stored is None:
+            return Session()
+        kept, now = space.unpacked(stored.record, tag), space.clock()
+        if type(kept) is Record and now < kept.expires:
+            return lifecycle.found(Found(kept, value, stored.version, now))
+        there = There(value, key, kept, stored.version)
         return self._carry_out(lifecycle.follow(there, space))
 
     def save(self, session: Session) -> str | None:
