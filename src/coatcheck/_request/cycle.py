@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 from coatcheck._cookie.cookie import Attributes, Cookie
+from coatcheck._cookie.pins import Pins
 from coatcheck._cookie.rejections import Rejections, Seen
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
@@ -82,6 +83,8 @@ class Cycle:
             refresh=refresh,
             rotate=rotate,
             clock=clock_of(storage),
+            max_age=cookie.max_age,
+            pins=Pins(cookie.secrets),
         )
         self.schema = schema_of(data)
         make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)

@@ -182,6 +182,13 @@ class Draft(msgspec.Struct):
         """Whether the request did anything that is not saved yet."""
         return bool(self.log) or self.fate == "ends" or type(self.fate) is Moves
 
+    @property
+    def now(self) -> float:
+        """The time by the storage's clock; without one, when the session was read."""
+        if self.terms.clock:
+            return self.terms.clock()
+        return self.origin.read_at if isinstance(self.origin, Found) else 0.0
+
     def own(self) -> "Draft":
         """Return a draft that may be changed."""
         return self
@@ -249,7 +256,10 @@ class Draft(msgspec.Struct):
         self.note_changes_in_place()
         before, after = self.base, moved(move, self.base)
         stay = after.flashes.keys() | (self.shown.keys() - before.flashes.keys())
-        self.contents = self.replayed(after)
+        if isinstance(self.origin, Given):
+            self.contents = moved(move, self.contents)
+        else:
+            self.contents = self.replayed(after)
         self.live = {key: value for key, value in self.live.items() if key in after.values}
         self.shown = {key: flash for key, flash in self.shown.items() if key in stay}
         self.id, self.fate, self.touched = None, move, True

@@ -50,6 +50,7 @@ from coatcheck._session.record import (
     Terms,
 )
 from coatcheck._session.session import Session
+from coatcheck._session.sign_in import dated
 from coatcheck.errors import SessionConflict
 
 ATTEMPTS = 200
@@ -514,6 +515,7 @@ def _followed(there: There, space: Keyspace) -> Plan[tuple[There, bool]]:
 def new_record(draft: Draft, contents: Contents, now: float) -> Record:
     """Return the record of a session that was not stored before."""
     contents.csrf = contents.csrf or new_csrf()
+    contents.who = dated(contents.who, now)
     record = Record(b"", draft.terms.owner, now, now, now, contents)
     record.expires = draft.terms.deadline(record, now)
     return record
@@ -533,6 +535,7 @@ def moved_record(draft: Draft, move: Moves, base: Record, now: float) -> Record:
     """Return the record that is to be stored under a new id."""
     terms = draft.terms
     contents = _logged(draft, moved(move, base.body))
+    contents.who = dated(contents.who, now)
     record = Record(b"", terms.owner or base.owner, base.created, now, now, contents)
     record.expires = terms.deadline(record, now)
     return record

@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from coatcheck._cookie.pins import Pins
 from coatcheck._session.values import CORRUPT, Encoded
 from coatcheck.errors import RecordTooLarge
 
@@ -211,6 +212,8 @@ class Terms(msgspec.Struct, frozen=True):
         refresh: The share of *idle*, from 0 to 1, after which a session in use is renewed.
         rotate: Seconds after which the id of a session in use is renewed; None: never.
         clock: Returns the seconds since 1970; None: times are set when the session is saved.
+        max_age: Of the cookie, in seconds; None: it has none.
+        pins: Keeps and recognizes the pins of sign-ins; None: there are no secrets to do it.
     """
 
     owner: bytes = ANY_OWNER
@@ -219,6 +222,8 @@ class Terms(msgspec.Struct, frozen=True):
     refresh: float = 0.1
     rotate: float | None = None
     clock: Callable[[], float] | None = None
+    max_age: int | None = None
+    pins: Pins | None = None
 
     def deadline(self, record: Record, now: float) -> float:
         """Return when a session dies that is used now, and then no more."""

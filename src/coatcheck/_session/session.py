@@ -11,15 +11,25 @@ and `in` alone. Under the key of a value, it is the flash that is read: give it 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, overload
 
 from coatcheck._session.changes import Apply, Flash, Unset
 from coatcheck._session.draft import VISITOR, Draft, Given
 from coatcheck._session.ids import new_csrf, new_id
 from coatcheck._session.moves import Moves
-from coatcheck._session.record import Contents
+from coatcheck._session.record import Contents, Who
+from coatcheck._session.sign_in import (
+    SignIn,
+    User,
+    acting,
+    confirming,
+    shown,
+    signing_in,
+    stopping,
+)
 from coatcheck._session.values import encode
+from coatcheck.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -162,6 +172,105 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             ResponseStarted: The new id could not reach the client any more.
         """
         self._own.move(Moves("regenerate", csrf=new_csrf()))
+
+    def sign_in(
+        self,
+        user: User,
+        *,
+        remember: bool | float | timedelta | None = None,
+        pin: str | None = None,
+        label: str | None = None,
+        keep: bool | Iterable[str] = True,
+    ) -> None:
+        """
+        Note that *user* signed in: the session gets a new id and a new handle.
+
+        What an anonymous visitor collected stays. What another user left is removed, but not what
+        this request wrote.
+
+        Args:
+            user: The application's text for a person or account; an int or UUID is kept as text.
+            remember: True or a duration in seconds: the cookie outlives the browser by its own
+                Max-Age (else 30 days), or by the duration. False: it ends with the browser. None:
+                as the cookie is set up.
+            pin: A text that ends this sign-in when it changes, such as the user's password hash.
+            label: What to call the device, such as "Firefox on Windows".
+            keep: Keys of another user's session that stay; False: nothing stays, of any session.
+
+        Raises:
+            TypeError, ValueError: *user* is no text, int or UUID, or is empty.
+            SessionDestroyed: After destroy().
+            ResponseStarted: The new id could not reach the client any more.
+        """
+        draft = self._own
+        move = signing_in(
+            user, draft.terms, draft.now, remember=remember, pin=pin, label=label, keep=keep
+        )
+        if keep is False:
+            draft.clear()
+        draft.move(move)
+
+    def sign_out(self) -> None:
+        """End the session: the same as `destroy`."""
+        self.destroy()
+
+    @property
+    def signed_in(self) -> SignIn | None:
+        """Who is signed in, and how; None: nobody."""
+        draft = self._seen
+        return shown(draft.contents.who, draft.terms)
+
+    def confirm(self, *, pin: str | None = None) -> None:
+        """
+        Note that the signed-in user proved again who they are: a new id, the same data.
+
+        Args:
+            pin: A new pin, if the password changed; None: the pin stays.
+
+        Raises:
+            ConfigurationError: Nobody is signed in, or somebody acts as the user.
+            SessionDestroyed, ResponseStarted: See `regenerate_id`.
+        """
+        draft, who = self._own, self._who("confirm()")
+        if who.actor:
+            raise ConfigurationError("confirm() would mean the actor's password: stop acting first")
+        draft.move(confirming(who, draft.terms, draft.now, pin))
+
+    def act_as(self, user: User, *, seconds: float | timedelta = 3600) -> None:
+        """
+        Let the signed-in user see what another user sees, for a while.
+
+        `signed_in.user` is that user then, and `signed_in.actor` who acts. The session gets a new
+        id, and what the former user left is removed.
+
+        Args:
+            seconds: How long; then the session is the actor's again, and empty.
+
+        Raises:
+            ConfigurationError: Nobody is signed in.
+            SessionDestroyed, ResponseStarted: See `regenerate_id`.
+        """
+        draft, who = self._own, self._who("act_as()")
+        draft.move(acting(who, user, draft.now, seconds))
+
+    def stop_acting(self) -> None:
+        """
+        Let the session be the actor's again; what was left while acting is removed.
+
+        Raises:
+            ConfigurationError: Nobody acts as another user.
+            SessionDestroyed, ResponseStarted: See `regenerate_id`.
+        """
+        draft, who = self._own, self._who("stop_acting()")
+        if who.actor is None:
+            raise ConfigurationError("stop_acting() needs somebody who acts: call act_as() before")
+        draft.move(stopping(who))
+
+    def _who(self, doing: str) -> Who:
+        who = self._draft.contents.who
+        if who is None or who.user is None:
+            raise ConfigurationError(f"{doing} needs a signed-in user: call sign_in() before")
+        return who
 
     def destroy(self) -> None:
         """

@@ -1,0 +1,187 @@
+"""
+Who is signed in: what a session tells of it, and the moves that change it.
+
+    session.sign_in("42")          another id, another handle, and the user in `session.signed_in`
+    session.confirm()              the password was asked again: another id, the same sign-in
+    session.act_as("7")            support staff see what user 7 sees; `signed_in.actor` is "42"
+
+Pure: the time is an argument.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from coatcheck._session.ids import new_csrf, new_handle
+from coatcheck._session.moves import Moves
+from coatcheck._session.record import Terms, Who
+from coatcheck.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+User = str | int | UUID
+"""What identifies a user; kept as text."""
+
+REMEMBERED = 30 * 24 * 3600
+"""Seconds of a cookie of `remember=True`, if the cookie has no Max-Age of its own."""
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """
+    A sign-in, as it was when the session was read or changed.
+
+    Attributes:
+        user: Who is signed in, as text.
+        handle: The public name of the session; it can be shown, and is no id.
+        label: What `sign_in` was given, such as "Firefox on Windows"; "": nothing.
+        signed_in_at: In UTC.
+        confirmed_at: When the user signed in or confirmed last, in UTC.
+        actor: Who acts as the user; None: the user.
+    """
+
+    user: str
+    handle: str
+    label: str
+    signed_in_at: datetime
+    confirmed_at: datetime
+    actor: str | None
+    _terms: Terms
+    _pin: bytes
+
+    def is_fresh(self, seconds: float | timedelta) -> bool:
+        """Tell whether the user signed in or confirmed within so many seconds."""
+        now = self._terms.clock() if self._terms.clock else self.confirmed_at.timestamp()
+        return now - self.confirmed_at.timestamp() <= seconds_of(seconds)
+
+    def holds(self, pin: str) -> bool:
+        """Tell whether this pin was given at sign-in; False if none was."""
+        pins = self._terms.pins
+        return pins is not None and bool(self._pin) and pins.holds(self._pin, pin)
+
+    def __repr__(self) -> str:
+        return f"<SignIn {self.handle}>"
+
+
+def shown(who: Who | None, terms: Terms) -> SignIn | None:
+    """Return what a handler sees of who is signed in; None: nobody is."""
+    if who is None or who.user is None:
+        return None
+    return SignIn(
+        who.user,
+        who.handle,
+        who.label,
+        datetime.fromtimestamp(who.signed_in_at, UTC),
+        datetime.fromtimestamp(who.confirmed_at, UTC),
+        who.actor,
+        terms,
+        who.pin,
+    )
+
+
+def signing_in(
+    user: User,
+    terms: Terms,
+    now: float,
+    *,
+    remember: bool | float | timedelta | None,
+    pin: str | None,
+    label: str | None,
+    keep: "bool | Iterable[str]",
+) -> Moves:
+    """
+    Return the move of a sign-in.
+
+    Raises:
+        TypeError: *user* is no text, int or UUID.
+        ValueError: *user* is empty.
+        ConfigurationError: A pin needs the secrets of a cookie.
+    """
+    idle, max_age = _remembered(remember, terms)
+    who = Who(
+        user=text_of(user),
+        handle=new_handle(),
+        signed_in_at=now,
+        confirmed_at=now,
+        pin=_kept(pin, terms),
+        label=label or "",
+        idle=idle,
+        max_age=max_age,
+    )
+    kept = None if keep is False else frozenset() if keep is True else frozenset(keep)
+    return Moves("sign_in", who, new_csrf(), kept)
+
+
+def confirming(who: Who, terms: Terms, now: float, pin: str | None) -> Moves:
+    """Return the move of a user who proved again who they are."""
+    pin_kept = who.pin if pin is None else _kept(pin, terms)
+    return Moves("confirm", msgspec.structs.replace(who, confirmed_at=now, pin=pin_kept))
+
+
+def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Moves:
+    """Return the move of somebody who begins to act as another user."""
+    until = now + seconds_of(seconds)
+    acts = msgspec.structs.replace(
+        who, user=text_of(user), actor=who.account, acts_until=until, former=None
+    )
+    return Moves("act_as", acts, new_csrf())
+
+
+def stopping(who: Who) -> Moves:
+    """Return the move of somebody who stops acting as another user."""
+    return Moves("stop_acting", acted(who), new_csrf())
+
+
+def acted(who: Who) -> Who:
+    """Return who is signed in when the acting is over."""
+    return msgspec.structs.replace(who, user=who.account, actor=None, acts_until=None)
+
+
+def dated(who: Who | None, now: float) -> Who | None:
+    """Return who signed in, with the time, if no clock told it before the save."""
+    if who is None or who.signed_in_at or who.user is None:
+        return who
+    return msgspec.structs.replace(who, signed_in_at=now, confirmed_at=now)
+
+
+def text_of(user: Any) -> str:
+    """
+    Return a user as text.
+
+    Raises:
+        TypeError: It is no text, int or UUID.
+        ValueError: It is empty.
+    """
+    if isinstance(user, bool) or not isinstance(user, str | int | UUID):
+        raise TypeError(f"user must be text, an int or a UUID, got {type(user).__name__}")
+    text = str(user)
+    if not text:
+        raise ValueError("user must not be empty: it tells one person from another")
+    return text
+
+
+def seconds_of(duration: float | timedelta) -> float:
+    """Return a duration in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def _remembered(
+    remember: float | timedelta | None, terms: Terms
+) -> tuple[float | None, int | None]:
+    """Return the idle time and the Max-Age that a sign-in asks for; 0: no Max-Age."""
+    if remember is None:
+        return None, None
+    if remember is False:
+        return None, 0
+    seconds = (terms.max_age or REMEMBERED) if remember is True else seconds_of(remember)
+    return float(seconds), int(seconds)
+
+
+def _kept(pin: str | None, terms: Terms) -> bytes:
+    if pin is None:
+        return b""
+    if terms.pins is None:
+        raise ConfigurationError("pin needs the secrets of a cookie: use session(cookie, storage)")
+    return terms.pins.keep(pin)
