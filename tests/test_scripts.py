@@ -15,10 +15,14 @@ plain_text: Callable[[str, Mapping[str, str]], str] = runpy.run_path(str(ROOT / 
 ]
 
 
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_the_plain_modules_are_in_step_with_the_awaited_ones() -> None:
     """A plain module is what scripts/twins writes from the awaited one, to the letter."""
-    command = [sys.executable, str(ROOT / "scripts/twins"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("twins", "--check")
     assert done.returncode == 0, done.stderr
 
 
@@ -56,3 +60,9 @@ def test_a_word_that_occurs_nowhere_is_an_error() -> None:
     """A replacement that is stale is removed, not forgotten."""
     with pytest.raises(SystemExit, match="occurs nowhere"):
         plain_text("a = 1", {"sqlalchemy": "other"})
+
+
+def test_the_tests_mirror_the_source() -> None:
+    """A module has its test file, no test file is too long, and no exception is stale."""
+    done = run("mirror")
+    assert done.returncode == 0, done.stderr
