@@ -36,8 +36,8 @@ from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock, SessionKit
 from tests.applications import Awaited
+from tests.frameworks.visits import ITEM, add
 from tests.hosts import SECRET
-from tests.test_frameworks import ITEM, add
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False, max_age=1000)
 

@@ -46,8 +46,8 @@ from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock, SessionKit
 from tests.applications import Awaited, move
+from tests.frameworks.visits import ITEM, add
 from tests.hosts import SECRET, Sent
-from tests.test_frameworks import ITEM, add
 
 COOKIE = Cookie("session", secrets=[SECRET], secure=False, max_age=1000)
 
