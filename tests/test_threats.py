@@ -2,7 +2,7 @@
 What a session library is attacked with, end to end, over ASGI and WSGI.
 
 `LINES` maps each known weakness to the tests that would have caught it, here and elsewhere. A name
-is that of a test here, or "file::test" below this folder.
+is that of a test here, or "file::test" with as much of the file's path as tells it from others.
 """
 
 import ast
@@ -46,6 +46,7 @@ from tests.storage_kinds import EVERYWHERE, SERVER_SIDE, Made, front_of, names, 
 
 TESTS = Path(__file__).parent
 SOURCE = Path(coatcheck.__file__).parent
+MODULES = [*TESTS.rglob("test_*.py"), *SOURCE.rglob("testing/*_contract.py")]
 
 LINES = {
     # Ids and fixation
@@ -54,16 +55,16 @@ LINES = {
     ],
     "strange ids reach no file and no backend": [
         "test_a_strange_id_reaches_no_backend",
-        "storage/test_files.py::test_a_key_that_could_leave_the_folder_reaches_no_file",
+        "backends/test_files.py::test_a_key_that_could_leave_the_folder_reaches_no_file",
     ],
     "a new id is claimed, also during regeneration": [
         "test_a_new_id_is_claimed_and_never_overwrites",
-        "../src/coatcheck/testing/backends.py::test_a_taken_key_cannot_be_claimed",
+        "testing/backend_contract.py::test_a_taken_key_cannot_be_claimed",
     ],
     "every way to sign in gives a new id, and the old one is dead": [
         "test_the_id_from_before_a_sign_in_is_dead",
         "test_examples.py::test_signing_in_changes_the_id",
-        "test_auth.py::test_who_signed_in_is_recognised_by_the_session",
+        "auth/test_schemes.py::test_who_signed_in_is_recognised_by_the_session",
         "demo/test_browser.py::test_signing_in_gives_a_new_cookie_that_no_script_sees",
     ],
     "regenerate, then destroy, in one request: both records are gone": [
@@ -131,13 +132,13 @@ LINES = {
     "no backend sees an id, files are private and whole": [
         "test_no_backend_sees_an_id",
         "test_no_file_holds_an_id",
-        "storage/test_files.py::test_only_the_owner_can_read",
-        "storage/test_files.py::test_a_killed_writer_leaves_no_torn_record",
+        "backends/test_files.py::test_only_the_owner_can_read",
+        "backends/test_files.py::test_a_killed_writer_leaves_no_torn_record",
     ],
     "two applications, or two cookies, on one server do not collide": [
         "test_two_applications_on_one_server_do_not_collide",
         "test_middleware.py::test_a_session_of_another_cookie_is_no_session",
-        "storage/test_redis.py::test_a_prefix_keeps_applications_apart",
+        "backends/test_redis.py::test_a_prefix_keeps_applications_apart",
     ],
     "no id, secret or value in logs, reprs, tracebacks, messages": [
         "test_no_repr_reveals_anything",
@@ -184,9 +185,9 @@ LINES = {
         "test_record.py::test_every_truncation_is_unreadable",
     ],
     "a form beyond its limits is refused while it streams": [
-        "test_forms.py::test_a_form_is_refused_while_it_streams",
-        "test_forms.py::test_too_many_of_something_is_400",
-        "test_forms.py::test_too_many_bytes_of_something_are_413",
+        "forms/test_limits.py::test_a_form_is_refused_while_it_streams",
+        "forms/test_limits.py::test_too_many_of_something_is_400",
+        "forms/test_limits.py::test_too_many_bytes_of_something_are_413",
     ],
     # Around it
     "a CSRF token is bound to its session": [
@@ -194,7 +195,7 @@ LINES = {
     ],
     "a forged X-Forwarded-Proto is ignored": [
         "test_no_forwarding_header_is_believed",
-        "test_drops.py::test_a_forged_header_changes_nothing",
+        "test_rejections.py::test_a_forged_header_changes_nothing",
     ],
     "after signing in nobody is led to another site": [
         "test_redirects.py::test_what_could_lead_elsewhere_is_replaced",
@@ -203,8 +204,8 @@ LINES = {
     "a store that is down is an error within a timeout, and the cookie stays": [
         "test_a_store_that_is_down_is_an_error_and_the_cookie_stays",
         "test_a_store_that_never_answers_is_an_error_within_its_timeout",
-        "storage/test_redis.py::test_a_server_that_is_not_there_is_a_backend_error",
-        "storage/test_memcached.py::test_a_node_that_is_not_there_is_a_backend_error",
+        "backends/test_redis.py::test_a_server_that_is_not_there_is_a_backend_error",
+        "backends/test_memcached.py::test_a_node_that_is_not_there_is_a_backend_error",
     ],
 }
 
@@ -214,8 +215,8 @@ def test_each_line_has_its_tests(line: str) -> None:
     """The tests that the table names exist."""
     for name in LINES[line]:
         file, _, test = name.rpartition("::")
-        text = next(TESTS.rglob(Path(file or __file__).name)).read_text()
-        assert f"def {test}(" in text
+        found = [path for path in MODULES if path.match(file or __file__)]
+        assert any(f"def {test}(" in path.read_text() for path in found), name
 
 
 @pytest.fixture
@@ -880,14 +881,13 @@ def test_a_damaged_value_is_absent_and_the_others_stay(
 def test_no_forwarding_header_is_believed() -> None:
     """
     Secure is what the cookie says; no header of a request changes it, because none is read. Only
-    `drops` looks at the scheme, to say in the log why a browser will lose a cookie.
+    `rejections` looks at the scheme, to say in the log why a browser will lose a cookie.
     """
     forwarded = re.compile(r"[\"']((http_)?x[-_])?forwarded", re.IGNORECASE)
     scheme = re.compile(r"url_scheme|scope\[.scheme.\]|get\(.scheme.")
-    core = {path.name: path.read_text() for path in SOURCE.glob("*.py") if path.name != "cli.py"}
-    assert core
-    assert [name for name, text in core.items() if forwarded.search(text)] == []
-    assert [name for name, text in core.items() if scheme.search(text)] == ["drops.py"]
+    texts = {path.name: path.read_text() for path in SOURCE.rglob("*.py")}
+    assert [name for name, text in texts.items() if forwarded.search(text)] == []
+    assert [name for name, text in texts.items() if scheme.search(text)] == ["rejections.py"]
 
 
 def unreachable(kind: str, stack: ExitStack, path: Path, timeout: float) -> SessionStorage:
