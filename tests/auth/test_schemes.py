@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from coatcheck import ConfigurationError, Context, Session
-from coatcheck.auth import (
-    ApiKeyScheme,
-    BearerScheme,
-    SessionScheme,
-    Success,
-    auth,
-    require_auth,
-)
+from coatcheck.auth import ApiKeyScheme, BearerScheme, SessionScheme, Success, auth, require_auth
 from tests.asgi_requests import Exchange, ask
 from tests.auth.sites import (
     TOKENS,

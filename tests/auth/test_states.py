@@ -2,13 +2,7 @@
 
 import pytest
 
-from coatcheck.auth import (
-    ApiKeyScheme,
-    Auth,
-    BearerScheme,
-    SessionScheme,
-    Success,
-)
+from coatcheck.auth import ApiKeyScheme, Auth, BearerScheme, SessionScheme, Success
 from tests.auth.sites import Fixed, site, who
 
 

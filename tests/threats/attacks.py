@@ -7,10 +7,7 @@ import pytest
 
 import coatcheck
 from coatcheck import Cookie, Session
-from coatcheck.storage import (
-    Refused,
-    Stored,
-)
+from coatcheck.storage import Refused, Stored
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.testing import Clock
 from tests.hosts import COOKIE, Browser, Front, Handler

@@ -3,9 +3,7 @@
 import pytest
 
 from coatcheck import Session
-from coatcheck.storage import (
-    MemoryStorage,
-)
+from coatcheck.storage import MemoryStorage
 from tests.hosts import Answer, Front, Handler
 from tests.storage_kinds import Made, front_of
 from tests.threats.attacks import both, everywhere, gets, sets, signed_in

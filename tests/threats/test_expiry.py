@@ -1,9 +1,7 @@
 """A copied cookie is refused after its deadlines, whatever the browser or the backend keeps."""
 
 from coatcheck import Session
-from coatcheck.storage import (
-    KeyedStorage,
-)
+from coatcheck.storage import KeyedStorage
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.testing import Clock
 from tests.hosts import Front

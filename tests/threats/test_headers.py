@@ -3,9 +3,7 @@
 import re
 
 from coatcheck import Cookie, Session
-from coatcheck.storage import (
-    MemoryStorage,
-)
+from coatcheck.storage import MemoryStorage
 from tests.hosts import SECRET, Front
 from tests.storage_kinds import Made, front_of
 from tests.threats.attacks import SOURCE, both, everywhere, gets, is_new, signed_in

@@ -4,10 +4,7 @@ import pytest
 
 from coatcheck import Session
 from coatcheck._session.ids import new_id
-from coatcheck.storage import (
-    KeyedStorage,
-    Refused,
-)
+from coatcheck.storage import KeyedStorage, Refused
 from coatcheck.testing import Clock
 from tests.hosts import Front, Handler
 from tests.storage_kinds import Made, front_of

@@ -15,13 +15,7 @@ from coatcheck._session.ids import key_of
 from coatcheck._session.lifecycle import commit
 from coatcheck._session.record import Contents, Moved
 from coatcheck._session.values import encode
-from coatcheck.storage import (
-    FileStorage,
-    KeyedStorage,
-    MemoryStorage,
-    RedisStorage,
-    Refused,
-)
+from coatcheck.storage import FileStorage, KeyedStorage, MemoryStorage, RedisStorage, Refused
 from coatcheck.testing import Clock
 from tests.hosts import COOKIE, SECRET, Front, Handler, asgi_app, wsgi_app
 from tests.storage_kinds import Made, front_of
