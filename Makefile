@@ -9,8 +9,11 @@ help:  ## List what can be made
 demo: .venv/demo  ## Serve a small shop on http://127.0.0.1:8000
 	.venv/bin/coatcheck demo $(ARGS)
 
-test: .venv/dev  ## Run every check: format, lint, types, tests, coverage
-	scripts/test
+test: .venv/dev  ## Run every check: format, lint, types, tests, coverage (ARGS="tests/_session -x": these tests alone)
+	scripts/test $(ARGS)
+
+quick: .venv/dev  ## Run in a minute the tests that need no server, browser or other process
+	scripts/test --quick $(ARGS)
 
 kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
 	.venv/bin/python -m tests.kills $(ARGS)
@@ -46,4 +49,4 @@ clean:  ## Remove what was made here
 .venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
 	benchmarks/install $(PYTHON)
 
-.PHONY: help demo test kills lint format docs bench lock clean
+.PHONY: help demo test quick kills lint format docs bench lock clean

@@ -8,7 +8,7 @@ is that of the process, of files, or what the server itself says.
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from secrets import randbits, token_bytes
+from secrets import randbits
 from time import time
 from typing import Any
 
@@ -59,11 +59,11 @@ def _redis(grown: Any, where: Place) -> Made:
     client, record = Redis(unix_socket_path=where.server("redis")), grown.record
 
     def store(keys: list[str]) -> None:
-        from coatcheck.storage.backends.redis import MARK
+        from coatcheck.storage.backends.redis_commands import marked
 
         pipeline = client.pipeline(transaction=False)
         for key in keys:
-            pipeline.set(key, token_bytes(MARK) + record, px=work.LIFE * 1000)
+            pipeline.set(key, marked(record), px=work.LIFE * 1000)
         pipeline.execute()
 
     return store, lambda: int(client.info("memory")["used_memory"])

@@ -1,6 +1,9 @@
 """Fixtures: servers of our own, a clock, and what most tests need."""
 
+import re
+import sys
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +13,53 @@ from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 from tests import servers
 from tests.engines import create_table
+
+SERVERS = {"redis", "valkey", "memcached", "postgresql", "mariadb"}
+"""Words in a test's parameters that stand for a server."""
+
+STARTING = {"server_folder", "chromium"}
+"""Fixtures that a test has, directly or through others, if it asks for a server or a browser."""
+
+PROGRAMS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
+"""What Python reports before it starts another program, except from `multiprocessing`."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make quick`."""
+    parser.addoption("--quick", action="store_true", help="run what starts no other process")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a server or a browser, and leave it out of `make quick`."""
+    for item in items:
+        if needs_server(item):
+            item.add_marker("server")
+    if config.getoption("quick"):
+        left_out = [item for item in items if item.get_closest_marker("server")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("server")]
+
+
+def needs_server(item: pytest.Item) -> bool:
+    """Tell whether a test asks for a server or a browser: by a fixture, or by a parameter."""
+    words = re.findall(r"[a-z]+", item.name.partition("[")[2])
+    fixtures = getattr(item, "fixturenames", [])
+    return not (SERVERS.isdisjoint(words) and STARTING.isdisjoint(fixtures))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --quick, skip what starts another process after all, at the moment when it does."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.config.getoption("quick"):
+            sys.addaudithook(lambda event, _: refuse() if event in PROGRAMS else None)
+            patch.setattr(BaseProcess, "start", refuse)
+        yield
+
+
+def refuse(*_: object) -> None:
+    """Skip the test that runs."""
+    pytest.skip("make quick starts no other process")
 
 
 @pytest.fixture

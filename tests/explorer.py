@@ -75,9 +75,13 @@ def ends_of(
         seen.add(state)
         going = [place for place, each in enumerate(state.requests) if each.result is None]
         for place in going:
-            todo.append(_step(state, place, requests[place]))
+            after = _step(state, place, requests[place])
+            todo.append(after)
             if place in crash:
                 todo.append(_with(state, place, state.requests[place], Result(CRASHED)))
+                if after.requests[place].result is not None:  # its answer may be lost
+                    lost = _with(after, place, after.requests[place], Result(CRASHED))
+                    todo.append(lost._replace(cookies=state.cookies))
         if not going:
             says = [each.result.says for each in state.requests if each.result]
             ends.append(End(dict(state.store), dict(state.cookies), says))

@@ -96,6 +96,7 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
         "storage.urls.postgresql": {"psycopg"},
         "storage.urls.sql": {"sqlalchemy", "pymysql", "asyncmy"},
         "storage.backends.sql": {"sqlalchemy"},
+        "storage.backends.async_sql_backend": {"sqlalchemy"},
         "storage.backends.sql_backend": {"sqlalchemy"},
         "storage.backends.sql_table": {"sqlalchemy"},
         "_cookie.sealing": {"cryptography"},
@@ -169,15 +170,9 @@ def methods_of(path: Path, name: str, *, but: set[str]) -> dict[str, str]:
     ("modules", "plain", "apart"),
     [
         ("storage/keyed.py storage/keyed_async.py", "KeyedStorage", {"__init__"}),
-        ("storage/backends/redis.py", "RedisBackend", {"__init__"}),
         ("storage/migrating/backend.py", "MigratingBackend", {"__init__"}),
         ("storage/migrating/from_cookie.py", "FromCookie", {"__init__"}),
         ("storage/migrating/into_cookie.py", "IntoCookie", {"__init__"}),
-        (
-            "storage/backends/sql_backend.py",
-            "SqlBackend",
-            {"__init__", "_connected", "create_table"},
-        ),
     ],
 )
 def test_the_two_forms_are_the_same_text(modules: str, plain: str, apart: set[str]) -> None:

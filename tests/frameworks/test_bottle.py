@@ -12,8 +12,8 @@ import pytest
 from coatcheck import Context, Session, session
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
+from tests.frameworks.visits import ITEM, URL, add, visit
 from tests.hosts import COOKIE
-from tests.test_frameworks import ITEM, URL, add, visit
 
 
 @dataclass

@@ -17,8 +17,8 @@ from coatcheck import Context, Session, session
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
 from tests.applications import Awaited
+from tests.frameworks.visits import ITEM, URL, add, visit
 from tests.hosts import COOKIE
-from tests.test_frameworks import ITEM, URL, add, visit
 
 FRONTS = ["asgi", "wsgi"]
 

@@ -20,8 +20,8 @@ from coatcheck.csrf import csrf_token
 from coatcheck.frameworks.pyramid import PyramidSession
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import SessionKit
+from tests.frameworks.visits import ITEM, URL, add, visit
 from tests.hosts import COOKIE
-from tests.test_frameworks import ITEM, URL, add, visit
 
 
 @dataclass

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import SqlStorage, sessions_table
-from coatcheck.storage.backends.sql_backend import AsyncSqlBackend, SqlBackend
+from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
+from coatcheck.storage.backends.sql_backend import SqlBackend
 from coatcheck.storage.backends.sql_table import Deadlock, telling
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock

@@ -1,10 +1,11 @@
 """What is to be known of a Redis client: what is used of it, whether it will do, what it raises."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.backends.redis_batch import PipelineClient, Together
 
 _ROOTS = {  # library: the roots of its errors
     "redis": ("RedisError", "RedisClusterException"),
@@ -51,6 +52,18 @@ def check(client: Any) -> None:
         )
 
 
+def ask_of(client: Client) -> Callable[..., Any]:
+    """Return the function that sends one command and returns its answer."""
+    return client.execute_command
+
+
+def async_ask_of(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
+    """Return the function that sends one command, together with those of the same moment."""
+    if not hasattr(client, "connection_pool"):  # a client of a cluster has one for each server
+        return client.execute_command
+    return Together(cast("PipelineClient", client), refused=_refusal_of(client)).ask
+
+
 def errors_of(client: object) -> tuple[type[Exception], ...]:
     """Return what a client raises when its server fails, whichever library it comes from."""
     library = _library_of(client)
@@ -58,7 +71,7 @@ def errors_of(client: object) -> tuple[type[Exception], ...]:
     return (*roots, OSError, TimeoutError)
 
 
-def refusal_of(client: object) -> type[Exception]:
+def _refusal_of(client: object) -> type[Exception]:
     """Return what a client raises when its server refuses a command."""
     refusal: type[Exception] = _library_of(client).ResponseError
     return refusal

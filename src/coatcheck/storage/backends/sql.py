@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, MetaData, Table
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from coatcheck.storage.backends.sql_backend import AsyncSqlBackend, SqlBackend
+    from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
+    from coatcheck.storage.backends.sql_backend import SqlBackend
 
 TABLE = "coatcheck_sessions"
 
@@ -102,7 +103,8 @@ def SqlStorage(
         from sqlalchemy import Engine, MetaData
         from sqlalchemy.ext.asyncio import AsyncEngine
 
-        from coatcheck.storage.backends.sql_backend import AsyncSqlBackend, SqlBackend
+        from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
+        from coatcheck.storage.backends.sql_backend import SqlBackend
     except ImportError as missing:
         raise ConfigurationError(
             "SqlStorage needs the package sqlalchemy: pip install 'coatcheck[sql]'"

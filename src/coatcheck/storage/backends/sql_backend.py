@@ -1,16 +1,14 @@
 """
-The backend in a table of an SQL database, plain and asyncio.
+Written by scripts/twins from src/coatcheck/storage/backends/async_sql_backend.py: change that.
 
-`SqlBackend` and `AsyncSqlBackend` are the same text but for `async` and `await`; a test holds them
-to it.
+The backend in a table of an SQL database.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from secrets import randbits
 
 from sqlalchemy import Connection, Engine, Executable, Table
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.sql_table import (
@@ -47,7 +45,8 @@ class SqlBackend:
     def get(self, key: str) -> Stored | None:
         asked = {"of": key, "now": self._clock()}
         with self._connected("read") as connection:
-            row = (connection.execute(self._sql.get, asked)).first()
+            found = connection.execute(self._sql.get, asked)
+            row = found.first()
         return Stored(row.record, version=row.version) if row else None
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
@@ -106,82 +105,10 @@ class SqlBackend:
     def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> int:
         """Run one statement, and return how many rows it changed."""
         with self._connected(doing) as connection:
-            return (connection.execute(statement, values)).rowcount
+            done = connection.execute(statement, values)
+            return done.rowcount
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:
         with telling(self.engine, doing), self.engine.connect() as connection:
             yield connection
-
-
-class AsyncSqlBackend:
-    """A `SqlBackend` whose methods are awaited."""
-
-    def __init__(self, engine: AsyncEngine, table: Table, *, clock: Clock) -> None:
-        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._table = table
-        self._sql = Statements(table, engine.dialect.name)
-        self._clock = clock
-        self._round = Round()
-
-    async def get(self, key: str) -> Stored | None:
-        asked = {"of": key, "now": self._clock()}
-        async with self._connected("read") as connection:
-            row = (await connection.execute(self._sql.get, asked)).first()
-        return Stored(row.record, version=row.version) if row else None
-
-    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        now = self._clock()
-        row = {"record": record, "version": randbits(VERSION_BITS), "expires": now + ttl}
-        if version is None:
-            done = await self._claim({"key": key, **row}, now)
-        else:
-            where = {"of": key, "was": version, "now": now}
-            done = bool(await self._run("write", self._sql.replace, {**row, **where}))
-        return None if done else Refused(await self.get(key))
-
-    async def delete(self, key: str) -> None:
-        await self._run("delete", self._sql.delete, {"of": key})
-
-    async def sweep(self, limit: int = 1000) -> int:
-        now = {"now": self._clock()}
-        if self._round.is_new:
-            async with self._connected("sweep") as connection:
-                counted = await connection.execute(self._sql.count, now)
-                self._round.begin(counted.scalar_one())
-        for tries_left in reversed(range(SWEEP_TRIES)):
-            try:
-                removed = await self._run("sweep", self._sql.sweep(limit), now)
-                break
-            except Deadlock:
-                if not tries_left:
-                    raise
-        self._round.note(removed, limit)
-        return removed
-
-    @property
-    def swept(self) -> float:
-        return self._round.share
-
-    async def create_table(self) -> None:
-        async with self._connected("create the table of") as connection:
-            await connection.run_sync(self._table.create, checkfirst=True)
-
-    async def _claim(self, row: Mapping[str, object], now: float) -> bool:
-        for _ in range(2):  # the second time if what was there had expired
-            try:
-                return bool(await self._run("write", self._sql.claim, row))
-            except Taken:
-                if not await self._run("write", self._sql.expel, {"of": row["key"], "now": now}):
-                    break
-        return False
-
-    async def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> int:
-        async with self._connected(doing) as connection:
-            return (await connection.execute(statement, values)).rowcount
-
-    @asynccontextmanager
-    async def _connected(self, doing: str) -> AsyncIterator[AsyncConnection]:
-        with telling(self.engine, doing):
-            async with self.engine.connect() as connection:
-                yield connection

@@ -1,0 +1,102 @@
+"""No cache gives the page of one visitor to another."""
+
+import pytest
+
+from coatcheck import Session
+from coatcheck.storage import MemoryStorage
+from tests.hosts import Answer, Front, Handler
+from tests.storage_kinds import Made, front_of
+from tests.threats.attacks import both, everywhere, gets, sets, signed_in
+
+
+def finds(session: Session) -> object:
+    try:
+        return session["user"]
+    except KeyError:
+        return None
+
+
+ACCESSES: dict[str, Handler] = {
+    "get": lambda s: s.get("user"),
+    "[]": finds,
+    "in": lambda s: "user" in s,
+    "has": lambda s: s.has("user"),
+    "len": len,
+    "bool": bool,
+    "iteration": list,
+    "keys": lambda s: list(s.keys()),
+    "repr of the keys": lambda s: repr(s.keys()),
+    "values": lambda s: list(s.values()),
+    "items": lambda s: dict(s.items()),
+    "copy": dict,
+    "equality": lambda s: s == {"user": "Ada"},
+    "repr": repr,
+    "id": lambda s: bool(s.id),
+    "issued id": lambda s: bool(s.issued_id),
+    "is_new": lambda s: s.is_new,
+    "modified": lambda s: s.modified,
+    "destroyed": lambda s: s.destroyed,
+    "created_at": lambda s: str(s.created_at),
+    "expires_at": lambda s: str(s.expires_at),
+    "pop": lambda s: s.pop("nothing", None),
+    "unset": lambda s: s.unset("nothing"),
+    "setdefault": lambda s: s.setdefault("user", 2),
+    "the same value": lambda s: s.set("user", "Ada"),
+    "set": lambda s: s.set("user", 2),
+    "flash": lambda s: s.flash("notice", 2),
+    "apply": lambda s: s.apply("n", lambda n: n + 1, 0),
+    "regenerate_id": lambda s: s.regenerate_id(),
+    "clear": lambda s: s.clear(),
+    "destroy": lambda s: s.destroy(),
+}
+
+
+@both
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("access", ACCESSES)
+def test_every_kind_of_access_makes_the_response_vary(
+    name: str, access: str, *, known: bool
+) -> None:
+    """Whatever a handler asked the session, and whether there is one: the answer depends on it."""
+    with front_of(name, Made(MemoryStorage())) as front:
+        browser = signed_in(front) if known else front.browser()
+        assert browser.ask(ACCESSES[access]).all("vary") == ["Cookie"]
+
+
+@both
+def test_reading_a_flash_makes_the_response_vary(name: str) -> None:
+    """Reading one is a change, too."""
+    with front_of(name, Made(MemoryStorage())) as front:
+        browser = front.browser()
+        browser.ask(lambda session: session.flash("notice", "Saved."))
+        answer = browser.ask(gets("notice"))
+        assert (answer.json, answer.all("vary")) == ("Saved.", ["Cookie"])
+
+
+@everywhere
+def test_who_does_not_touch_the_session_leaves_the_response_alone(front: Front) -> None:
+    """No Vary, no Cache-Control: a page that is the same for all may be kept for all."""
+    shared = [("Cache-Control", "public, s-maxage=60")]
+    for browser in (front.browser(), signed_in(front)):
+        answer = browser.ask(lambda _: None, headers=shared)
+        assert (answer.all("vary"), answer.all("set-cookie")) == ([], [])
+        assert answer.all("cache-control") == ["public, s-maxage=60"]
+
+
+@everywhere
+def test_a_response_with_the_cookie_is_kept_by_no_shared_cache(front: Front) -> None:
+    """And the headers of the application arrive: its own cookies, what it varies by."""
+    given = [
+        ("Cache-Control", "public, s-maxage=60, max-age=5"),
+        ("CDN-Cache-Control", "public, max-age=600"),
+        ("Set-Cookie", "theme=dark; Path=/"),
+        ("Set-Cookie", "lang=en"),
+        ("Vary", "Accept"),
+    ]
+    answer: Answer = front.browser().ask(sets(user="Ada"), headers=given)
+    assert answer.all("cache-control") == ["max-age=5, private"]
+    assert answer.all("cdn-cache-control") == ["max-age=600, private"]
+    assert answer.all("vary") == ["Accept, Cookie"]
+    theme, lang, ours = answer.all("set-cookie")
+    assert (theme, lang) == ("theme=dark; Path=/", "lang=en")
+    assert ours.startswith("__session=")
