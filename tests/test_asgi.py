@@ -101,7 +101,7 @@ def test_both_forms_of_a_storage_are_closed(clock: Clock) -> None:
 
 
 def test_the_session_is_in_the_scope_and_in_the_context(memory: KeyedStorage) -> None:
-    """The scope has it under both names, also for middleware outside, once the request is served."""
+    """The scope has it under both names, also once the request is served."""
 
     async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
         assert Context(scope).get(Session) is scope["session"] is scope["coatcheck.session"]

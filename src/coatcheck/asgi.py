@@ -19,9 +19,9 @@ from typing import Any, Unpack
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import amended, joined_cookies
 from coatcheck._request.asgi_types import ASGIApp, Message, Receive, Scope, Send
+from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import FAILED, Cycle, Due
 from coatcheck._request.options import Options
-from coatcheck._request.shell_async import AsyncShell
 from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Visit
 from coatcheck._session.session import Session
 from coatcheck.storage.protocol import SessionStorage

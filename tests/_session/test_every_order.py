@@ -38,7 +38,7 @@ OLD = id_of("old")
 
 
 class Names:
-    """Makes ids that depend on the request and on nothing else, so that its plan can be repeated."""
+    """Makes ids that depend on the request alone, so that its plan can be repeated."""
 
     def __init__(self) -> None:
         self.begin("nobody")

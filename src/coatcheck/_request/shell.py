@@ -1,4 +1,15 @@
-"""Written by scripts/twins from `shell_async`: change that."""
+"""
+Written by scripts/twins from src/coatcheck/_request/async_shell.py: change that.
+
+The path of a request through its session: the four things that every host asks for.
+
+    read(visit)      before the handler: the session, in its place; or an answer to send at once
+    leave(visit)     before the headers leave: saves; returns what to add to the headers
+    end(visit)       after the body: saves what came late; later changes raise
+    close()          when the application shuts down
+
+`shell` is the same text without `async` and `await`, written by `scripts/twins`.
+"""
 
 import logging
 from collections.abc import Iterable, Sequence

@@ -11,11 +11,14 @@ from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.cache import Remembered
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Carried
-from coatcheck._session.ids import ID_BYTES, ID_LENGTH
+from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
 from coatcheck._session.record import Record, Unreadable, WrongKey, pack, unpack
 from coatcheck._session.session import Session
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.protocol import Powers
+
+FITS = 3000
+"""Characters of a value that fits in a cookie beside any seal, the name and the attributes."""
 
 _NO_TAG = b""
 """No server keeps the record that a cookie carries, so none can mix it up."""
@@ -74,3 +77,13 @@ def value_of(id: str, record: Record) -> str:
     """Return the value that carries a record."""
     record.tag = _NO_TAG
     return pack_base64url((unpack_base64url(id) or b"") + pack(record))
+
+
+def carries_session(value: str) -> bool:
+    """Tell whether a value carries a session, and not its id alone."""
+    return len(value) > ID_LENGTH and is_id(value[:ID_LENGTH])
+
+
+def fits(id: str, record: Record) -> bool:
+    """Tell whether a cookie can carry a record."""
+    return len(value_of(id, record)) <= FITS

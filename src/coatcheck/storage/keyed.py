@@ -11,12 +11,12 @@ from inspect import iscoroutinefunction
 
 from coatcheck._session.plan import Keyspace
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.async_records import AsyncRecords
 from coatcheck.storage.backend import AsyncBackend, Backend
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.protocol import Powers
 from coatcheck.storage.records import Records
-from coatcheck.storage.records_async import AsyncRecords
 
 
 class AsyncKeyedStorage(AsyncRecords):

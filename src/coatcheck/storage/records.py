@@ -1,4 +1,11 @@
-"""Written by scripts/twins from `records_async`: change that."""
+"""
+Written by scripts/twins from src/coatcheck/storage/async_records.py: change that.
+
+Sessions as records in an awaited backend: carry out what `lifecycle` plans.
+
+The id goes to the client, its SHA-256 to the backend. `records` is the same text without `async`
+and `await`, written by `scripts/twins`.
+"""
 
 import logging
 from typing import TypeVar

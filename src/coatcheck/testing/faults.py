@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.storage.async_records import AsyncRecords
 from coatcheck.storage.protocol import HasAwaitedForm, SessionStorage, powers_of
 from coatcheck.storage.records import Records
-from coatcheck.storage.records_async import AsyncRecords
 
 READS, WRITES = ("get", "read"), ("swap", "delete", "save")
 """The methods of a backend, or of a storage without one, that call a server."""

@@ -1,8 +1,8 @@
 """
 A storage made of two: sessions move from the old one to the new one while both serve.
 
-Between two storages on servers a move is one of records, which `migrating_backend` describes. From
-cookies to a server and back there are the two modules named for it.
+Between two storages on servers records move, as `record_moves` describes. From cookies to a server
+and back there are the two modules named for it.
 """
 
 from typing import overload
@@ -11,42 +11,12 @@ from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
-from coatcheck.storage.migrating.backend import AsyncMigratingBackend, MigratingBackend
-from coatcheck.storage.migrating.from_cookie import AsyncFromCookie, FromCookie
-from coatcheck.storage.migrating.into_cookie import AsyncIntoCookie, IntoCookie
-
-
-class MigratingStorage(KeyedStorage):
-    """A `KeyedStorage` over two of them, which sweeps and closes both."""
-
-    def __init__(self, old: KeyedStorage, new: KeyedStorage) -> None:
-        backend = MigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
-        aio = AsyncMigratingStorage(_awaited(old), _awaited(new))
-        super().__init__(backend, clock=new.clock, aio=aio)
-        self._both = old, new
-
-    def sweep(self, limit: int = 1000) -> int:
-        return sum(storage.sweep(limit) for storage in self._both)
-
-    def close(self) -> None:
-        for storage in self._both:
-            storage.close()
-
-
-class AsyncMigratingStorage(AsyncKeyedStorage):
-    """The same, awaited."""
-
-    def __init__(self, old: AsyncKeyedStorage, new: AsyncKeyedStorage) -> None:
-        backend = AsyncMigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
-        super().__init__(backend, clock=new.clock)
-        self._both = old, new
-
-    async def sweep(self, limit: int = 1000) -> int:
-        return sum([await storage.sweep(limit) for storage in self._both])
-
-    async def close(self) -> None:
-        for storage in self._both:
-            await storage.close()
+from coatcheck.storage.migrating.async_backend import AsyncMigratingStorage
+from coatcheck.storage.migrating.async_from_cookie import AsyncFromCookie
+from coatcheck.storage.migrating.async_into_cookie import AsyncIntoCookie
+from coatcheck.storage.migrating.backend import MigratingStorage
+from coatcheck.storage.migrating.from_cookie import FromCookie
+from coatcheck.storage.migrating.into_cookie import IntoCookie
 
 
 def _awaited(storage: KeyedStorage | AsyncKeyedStorage) -> AsyncKeyedStorage:
@@ -92,9 +62,27 @@ def Migrating(old: Keyed | CookieStorage, new: Keyed | CookieStorage) -> Moves |
     if isinstance(old, CookieStorage):
         if isinstance(new, CookieStorage):
             raise ConfigurationError("Migrating has nothing to do from CookieStorage to itself")
-        return FromCookie(old, new) if isinstance(new, KeyedStorage) else AsyncFromCookie(old, new)
+        return _from_cookie(old, new)
     if isinstance(new, CookieStorage):
-        return IntoCookie(old, new) if isinstance(old, KeyedStorage) else AsyncIntoCookie(old, new)
-    if isinstance(old, KeyedStorage) and isinstance(new, KeyedStorage):
-        return MigratingStorage(old, new)
-    return AsyncMigratingStorage(_awaited(old), _awaited(new))
+        return _into_cookie(old, new)
+    if isinstance(old, AsyncKeyedStorage) or isinstance(new, AsyncKeyedStorage):
+        return AsyncMigratingStorage(_awaited(old), _awaited(new))
+    moves = MigratingStorage(old, new)
+    moves.aio = AsyncMigratingStorage(_awaited(old), _awaited(new))
+    return moves
+
+
+def _from_cookie(old: CookieStorage, new: Keyed) -> FromCookie | AsyncFromCookie:
+    if isinstance(new, AsyncKeyedStorage):
+        return AsyncFromCookie(old, new)
+    moves = FromCookie(old, new)
+    moves.aio = AsyncFromCookie(old, new.aio) if new.aio else None
+    return moves
+
+
+def _into_cookie(old: Keyed, new: CookieStorage) -> IntoCookie | AsyncIntoCookie:
+    if isinstance(old, AsyncKeyedStorage):
+        return AsyncIntoCookie(old, new)
+    moves = IntoCookie(old, new)
+    moves.aio = AsyncIntoCookie(old.aio, new) if old.aio else None
+    return moves

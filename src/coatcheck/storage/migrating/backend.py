@@ -1,57 +1,20 @@
 """
-Two backends as one: records move from the old one to the new one while both serve.
+Written by scripts/twins from src/coatcheck/storage/migrating/async_backend.py: change that.
 
-A session is looked for in the new storage and then in the old one, under the same id, so no cookie
-changes. It moves with the first write to it, at the latest when it is refreshed. A move has steps,
-so that it can be interrupted anywhere, and raced by anything:
+Two backends as one, and a storage over both: see `record_moves`.
 
-    1. new: claim the key with a mark that says "pending", and nothing more
-    2. old: replace the record by the newer one, marked as moving, if it is still what was read
-    3. new: replace the pending mark by the record
-    4. old: delete
-
-Step 2 happens once, and decides: what comes to lie in the new storage is that record, whoever puts
-it there, and what others made of it. A delete takes the old record first, and then the new one, so
-a move that comes too late fails at step 2 or 3, and a session that was destroyed stays gone. A move
-that stopped after step 2 is finished by the next write.
-
-Each operation is a plan that yields calls for one of the two, so that it is written once for plain
-and for awaited backends.
+`backend` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
-from collections.abc import Generator
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
-from coatcheck._session.plan import Call, Delete, Get, Swap
+from coatcheck._session.plan import Get, Swap
 from coatcheck._session.record import Refused, Stored
-from coatcheck.storage.backend import AsyncBackend, Backend
+from coatcheck.storage.backend import Backend
+from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.migrating import record_moves
 
 T = TypeVar("T")
-
-Steps = Generator[tuple[Literal["old", "new"], Call], Any, T]
-"""Yields calls for one of two backends, is sent their answers, returns a result."""
-
-PENDING = b"\x70"
-"""Stands in the new storage for a record that is about to come; no record begins with it."""
-
-MOVING = b"\x71"
-"""Stands in the old storage before a record that is about to move; no record begins with it."""
-
-
-class InNew(NamedTuple):
-    """A version in the new storage."""
-
-    version: object
-
-
-class InOld(NamedTuple):
-    """A version in the old storage."""
-
-    version: object
-    pending: object | None
-    """The version of the pending mark in the new one, if there is one."""
-    moving: bytes | None
-    """The record, if a move has stopped halfway."""
 
 
 class MigratingBackend:
@@ -61,15 +24,15 @@ class MigratingBackend:
         self._places = {"old": (old, prefixes[0]), "new": (new, prefixes[1])}
 
     def get(self, key: str) -> Stored | None:
-        return self._carry_out(_get(key))
+        return self._carry_out(record_moves.get(key))
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        return self._carry_out(_swap(key, version, record, ttl))
+        return self._carry_out(record_moves.swap(key, version, record, ttl))
 
     def delete(self, key: str) -> None:
-        self._carry_out(_delete(key))
+        self._carry_out(record_moves.delete(key))
 
-    def _carry_out(self, steps: Steps[T]) -> T:
+    def _carry_out(self, steps: record_moves.Steps[T]) -> T:
         answer: Stored | Refused | None = None
         while True:
             try:
@@ -88,98 +51,17 @@ class MigratingBackend:
                 backend.delete(key)
 
 
-class AsyncMigratingBackend:
-    """A `MigratingBackend` whose methods are awaited."""
+class MigratingStorage(KeyedStorage):
+    """A storage over two others, which sweeps and closes both."""
 
-    def __init__(
-        self, old: AsyncBackend, new: AsyncBackend, prefixes: tuple[str, str] = ("", "")
-    ) -> None:
-        self._places = {"old": (old, prefixes[0]), "new": (new, prefixes[1])}
+    def __init__(self, old: KeyedStorage, new: KeyedStorage) -> None:
+        backend = MigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
+        super().__init__(backend, clock=new.clock)
+        self._both = old, new
 
-    async def get(self, key: str) -> Stored | None:
-        return await self._carry_out(_get(key))
+    def sweep(self, limit: int = 1000) -> int:
+        return sum([storage.sweep(limit) for storage in self._both])
 
-    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        return await self._carry_out(_swap(key, version, record, ttl))
-
-    async def delete(self, key: str) -> None:
-        await self._carry_out(_delete(key))
-
-    async def _carry_out(self, steps: Steps[T]) -> T:
-        answer: Stored | Refused | None = None
-        while True:
-            try:
-                place, call = steps.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            backend, prefix = self._places[place]
-            key = prefix + call.key
-            answer = None
-            if type(call) is Swap:
-                answer = await backend.swap(key, call.version, call.record, call.ttl)
-            elif type(call) is Get:
-                answer = await backend.get(key)
-            else:
-                await backend.delete(key)
-
-
-def _get(key: str) -> Steps[Stored | None]:
-    found: Stored | None = yield "new", Get(key)
-    if found and found.record != PENDING:
-        return Stored(found.record, version=InNew(found.version))
-    left: Stored | None = yield "old", Get(key)
-    if left:
-        moves = left.record.startswith(MOVING)
-        record = left.record.removeprefix(MOVING)
-        pending = found.version if found else None
-        return Stored(record, InOld(left.version, pending, record if moves else None))
-    # It may have moved between the two looks.
-    found = yield "new", Get(key)
-    if found is None or found.record == PENDING:
-        return None
-    return Stored(found.record, version=InNew(found.version))
-
-
-def _swap(key: str, version: object, record: bytes, ttl: float) -> Steps[Refused | None]:
-    if isinstance(version, InOld):
-        done = yield from _move(key, version, record, ttl)
-    elif version is None and (yield "old", Get(key)):
-        done = False
-    else:
-        held = version.version if isinstance(version, InNew) else None
-        done = (yield "new", Swap(key, held, record, ttl)) is None
-    return None if done else Refused((yield from _get(key)))
-
-
-def _delete(key: str) -> Steps[None]:
-    yield "old", Delete(key)
-    yield "new", Delete(key)
-
-
-def _move(key: str, version: InOld, record: bytes, ttl: float) -> Steps[bool]:
-    """Move the record, and tell whether the record in the new storage has this change in it."""
-    pending = version.pending or (yield from _claim(key, ttl))
-    if version.moving is not None:
-        # Another move stopped halfway. Finish that; then this change is to be made again.
-        stored: Stored | None = yield "old", Get(key)
-        if pending and stored and stored.version == version.version:
-            yield "new", Swap(key, pending, version.moving, ttl)
-            yield "old", Delete(key)
-        return False
-    if pending is None or (yield "old", Swap(key, version.version, MOVING + record, ttl)):
-        return False
-    if (yield "new", Swap(key, pending, record, ttl)):
-        # Another request finished this move and went on from there, or ended the session.
-        stored = yield "new", Get(key)
-        return stored is not None and stored.record != PENDING
-    yield "old", Delete(key)
-    return True
-
-
-def _claim(key: str, ttl: float) -> Steps[object | None]:
-    """Say in the new storage that a record is about to come; return the mark's version."""
-    if (yield "new", Swap(key, None, PENDING, ttl)):
-        return None
-    stored: Stored | None = yield "new", Get(key)
-    return stored.version if stored and stored.record == PENDING else None
+    def close(self) -> None:
+        for storage in self._both:
+            storage.close()

@@ -1,4 +1,6 @@
 """
+Written by scripts/twins from src/coatcheck/storage/migrating/async_from_cookie.py: change that.
+
 From cookies to a server: a session moves with its first write, and no visitor is signed out.
 
 A session that a cookie carries lives there until the server knows its id. The first write claims
@@ -7,76 +9,40 @@ bring copies of one cookie meet in one record. From then on the cookie carries t
 
 A cookie can be copied, and a copy reads as a session until its deadline. So a tombstone or a marker
 stays on the server for as long as a copy of that session could live.
+
+`from_cookie` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
 import msgspec
 
 from coatcheck._session import lifecycle
-from coatcheck._session.ids import ID_LENGTH, is_id
+from coatcheck._session.ids import ID_LENGTH
 from coatcheck._session.session import Session
-from coatcheck.storage.cookie import CookieStorage
-from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
-
-
-class AsyncFromCookie(AsyncKeyedStorage):
-    """The sessions of *new*, and those that cookies of *old* still carry."""
-
-    def __init__(self, old: CookieStorage, new: AsyncKeyedStorage) -> None:
-        super().__init__(new.backend, prefix=new.prefix, clock=new.clock)
-        self.space = msgspec.structs.replace(new.space, copies=True)
-        self._old, self._new = old, new
-
-    async def read(self, value: str | None) -> Session:
-        if value is None or not carries(value):
-            return await super().read(value)
-        id = value[:ID_LENGTH]
-        key = self.space.key(id)
-        stored = await self.backend.get(key)
-        if stored is None:
-            return self._old.read(value)
-        return await self._carry_out(
-            lifecycle.follow(self.space.there(stored, key, id), self.space)
-        )
-
-    async def sweep(self, limit: int = 1000) -> int:
-        return await self._new.sweep(limit)
-
-    async def close(self) -> None:
-        await self._new.close()
+from coatcheck.storage.cookie import CookieStorage, carries_session
+from coatcheck.storage.keyed import KeyedStorage
 
 
 class FromCookie(KeyedStorage):
     """The sessions of *new*, and those that cookies of *old* still carry."""
 
     def __init__(self, old: CookieStorage, new: KeyedStorage) -> None:
-        super().__init__(
-            new.backend,
-            prefix=new.prefix,
-            clock=new.clock,
-            aio=AsyncFromCookie(old, new.aio) if new.aio else None,
-            waits=new.powers.waits,
-        )
+        super().__init__(new.backend, prefix=new.prefix, clock=new.clock)
+        self.powers = new.powers
         self.space = msgspec.structs.replace(new.space, copies=True)
         self._old, self._new = old, new
 
     def read(self, value: str | None) -> Session:
-        if value is None or not carries(value):
+        if value is None or not carries_session(value):
             return super().read(value)
         id = value[:ID_LENGTH]
         key = self.space.key(id)
         stored = self.backend.get(key)
         if stored is None:
             return self._old.read(value)
-        there = self.space.there(stored, key, id)
-        return self._carry_out(lifecycle.follow(there, self.space))
+        return self._carry_out(lifecycle.follow(self.space.there(stored, key, id), self.space))
 
     def sweep(self, limit: int = 1000) -> int:
         return self._new.sweep(limit)
 
     def close(self) -> None:
         self._new.close()
-
-
-def carries(value: str) -> bool:
-    """Tell whether a value carries a session, and not its id alone."""
-    return len(value) > ID_LENGTH and is_id(value[:ID_LENGTH])

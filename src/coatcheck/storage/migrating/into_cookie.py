@@ -1,60 +1,28 @@
 """
+Written by scripts/twins from src/coatcheck/storage/migrating/async_into_cookie.py: change that.
+
 From a server into cookies: a session moves with its first write, and no visitor is signed out.
 
 A move leaves a marker under the id, as a new id does, and the cookie carries the record. Of the
 requests that are under way with the bare id, the first to write moves the session; the others find
 the marker, keep nothing and send no cookie. A session too large for a cookie stays where it is.
+
+`into_cookie` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
 from coatcheck._session import lifecycle
 from coatcheck._session.ids import is_id
-from coatcheck._session.record import Record
 from coatcheck._session.session import Session
-from coatcheck.storage.cookie import CookieStorage, value_of
-from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
+from coatcheck.storage.cookie import CookieStorage, fits, value_of
+from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.protocol import Powers
-
-FITS = 3000
-"""Characters of a value that fits in a cookie beside any seal, the name and the attributes."""
-
-
-class AsyncIntoCookie(AsyncKeyedStorage):
-    """The sessions of *old*, which go into cookies of *new*."""
-
-    def __init__(self, old: AsyncKeyedStorage, new: CookieStorage) -> None:
-        super().__init__(old.backend, prefix=old.prefix, clock=old.clock)
-        self.powers = Powers(starts_empty=True)
-        self._old, self._new = old, new
-
-    async def read(self, value: str | None) -> Session:
-        if value is not None and is_id(value):
-            return await super().read(value)
-        return self._new.read(value)
-
-    async def save(self, session: Session) -> str | None:
-        if not lifecycle.is_on_server(session):
-            return self._new.save(session)
-        kept = await self._carry_out(lifecycle.leave_for_cookie(session, self.space, fits))
-        return value_of(*kept) if isinstance(kept, tuple) else kept
-
-    async def sweep(self, limit: int = 1000) -> int:
-        return await self._old.sweep(limit)
-
-    async def close(self) -> None:
-        await self._old.close()
 
 
 class IntoCookie(KeyedStorage):
     """The sessions of *old*, which go into cookies of *new*."""
 
     def __init__(self, old: KeyedStorage, new: CookieStorage) -> None:
-        super().__init__(
-            old.backend,
-            prefix=old.prefix,
-            clock=old.clock,
-            aio=AsyncIntoCookie(old.aio, new) if old.aio else None,
-            waits=old.powers.waits,
-        )
+        super().__init__(old.backend, prefix=old.prefix, clock=old.clock)
         self.powers = Powers(waits=old.powers.waits, starts_empty=True)
         self._old, self._new = old, new
 
@@ -74,8 +42,3 @@ class IntoCookie(KeyedStorage):
 
     def close(self) -> None:
         self._old.close()
-
-
-def fits(id: str, record: Record) -> bool:
-    """Tell whether a cookie can carry a record."""
-    return len(value_of(id, record)) <= FITS

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coatcheck._cookie.sealing import Opened
-from coatcheck._request.calls_async import AsyncCalls, done
+from coatcheck._request.async_calls import AsyncCalls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due, is_living
 from coatcheck._request.visit import Answer, Changes, Visit
 from coatcheck._session.session import Session
@@ -54,8 +54,8 @@ class AsyncShell:
             visit.opened = opened = candidates[0] if candidates else None
             try:
                 found = self._calls.read(opened.text if opened else None)
-                if type(found) is not Session:  # awaited
-                    found = await done(found)  # awaited
+                if type(found) is not Session:  # awaited only
+                    found = await done(found)  # awaited only
             except BackendError as error:
                 found = cycle.outages.unread(error)
         cycle.admit(visit, found)

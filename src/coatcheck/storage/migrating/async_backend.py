@@ -1,0 +1,67 @@
+"""
+Two backends as one, and a storage over both: see `record_moves`.
+
+`backend` is the same text without `async` and `await`, written by `scripts/twins`.
+"""
+
+from typing import TypeVar
+
+from coatcheck._session.plan import Get, Swap
+from coatcheck._session.record import Refused, Stored
+from coatcheck.storage.backend import AsyncBackend
+from coatcheck.storage.keyed import AsyncKeyedStorage
+from coatcheck.storage.migrating import record_moves
+
+T = TypeVar("T")
+
+
+class AsyncMigratingBackend:
+    """Two backends, read as one; *prefixes* go before the keys of the old and the new one."""
+
+    def __init__(
+        self, old: AsyncBackend, new: AsyncBackend, prefixes: tuple[str, str] = ("", "")
+    ) -> None:
+        self._places = {"old": (old, prefixes[0]), "new": (new, prefixes[1])}
+
+    async def get(self, key: str) -> Stored | None:
+        return await self._carry_out(record_moves.get(key))
+
+    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        return await self._carry_out(record_moves.swap(key, version, record, ttl))
+
+    async def delete(self, key: str) -> None:
+        await self._carry_out(record_moves.delete(key))
+
+    async def _carry_out(self, steps: record_moves.Steps[T]) -> T:
+        answer: Stored | Refused | None = None
+        while True:
+            try:
+                place, call = steps.send(answer)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            backend, prefix = self._places[place]
+            key = prefix + call.key
+            answer = None
+            if type(call) is Swap:
+                answer = await backend.swap(key, call.version, call.record, call.ttl)
+            elif type(call) is Get:
+                answer = await backend.get(key)
+            else:
+                await backend.delete(key)
+
+
+class AsyncMigratingStorage(AsyncKeyedStorage):
+    """A storage over two others, which sweeps and closes both."""
+
+    def __init__(self, old: AsyncKeyedStorage, new: AsyncKeyedStorage) -> None:
+        backend = AsyncMigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
+        super().__init__(backend, clock=new.clock)
+        self._both = old, new
+
+    async def sweep(self, limit: int = 1000) -> int:
+        return sum([await storage.sweep(limit) for storage in self._both])
+
+    async def close(self) -> None:
+        for storage in self._both:
+            await storage.close()
