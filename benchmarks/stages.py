@@ -47,7 +47,7 @@ def stages() -> dict[str, Callable[[], object]]:
     key = next(iter(record.values))
 
     def session() -> Session:
-        return Session.of(Draft.of(record, id=value[:43], version=0, now=time()))
+        return Session.of(Draft.of(record, id=value[:40], version=0, now=time()))
 
     read = cycle.admit(session(), {}, "session")
     written = cycle.admit(session(), {}, "session")

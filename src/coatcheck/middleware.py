@@ -24,6 +24,7 @@ def session(
     idle: float | None = None,
     lifetime: float | None = None,
     refresh: float = 0.1,
+    rotate: float | None = None,
     on_outage: OnOutage = "raise",
     data: type[Any] | Schema[Any] | None = None,
 ) -> "Sessions":
@@ -39,6 +40,9 @@ def session(
             a refresh nor a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the
             record and of the cookie. 0 renews them with each request, 1 never.
+        rotate: Seconds after which the id of a session in use is renewed, when a request writes
+            anyway: at least 300. Requests that still carry the old id go on for 15 minutes. None:
+            never. A `CookieStorage` cannot do it.
         on_outage: What a request gets while the server of the storage fails. "raise": it fails with
             `BackendError`. "anonymous": if its session cannot be read, it gets an empty session,
             which is not saved and does not change the cookie; a change that cannot be saved raises
@@ -61,6 +65,7 @@ def session(
             idle=idle,
             lifetime=lifetime,
             refresh=refresh,
+            rotate=rotate,
             on_outage=on_outage,
             data=data,
         )

@@ -8,7 +8,7 @@ import sys
 from typing import TextIO
 
 from coatcheck.storage import KeyedStorage, storage_from_url
-from coatcheck.storage.backend import Sweeps
+from coatcheck.storage.backend import Sweeps, swept
 
 WIDTH = 40
 
@@ -34,7 +34,7 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
     try:
         while True:
             removed += storage.sweep()
-            share = storage.backend.swept
+            share = swept(storage.backend)
             if not share:
                 break
             _draw(bar, share, removed)

@@ -12,7 +12,15 @@ from typing import Protocol, runtime_checkable
 
 from coatcheck._session.record import Refused, Stored
 
-__all__ = ["AsyncBackend", "AsyncSweeps", "Backend", "Refused", "Stored", "Sweeps"]
+__all__ = [
+    "AsyncBackend",
+    "AsyncSweeps",
+    "Backend",
+    "Refused",
+    "Stored",
+    "Sweeps",
+    "SweepsInRounds",
+]
 
 
 class Backend(Protocol):
@@ -64,10 +72,6 @@ class AsyncBackend(Protocol):
 class Sweeps(Protocol):
     """A backend whose expired records stay until they are removed."""
 
-    @property
-    def swept(self) -> float:
-        """The share of a round of sweeps that is done; 0 when the round is complete."""
-
     def sweep(self, limit: int, /) -> int:
         """Remove the expired among about *limit* records, and return how many."""
 
@@ -76,9 +80,19 @@ class Sweeps(Protocol):
 class AsyncSweeps(Protocol):
     """A `Sweeps` whose method is awaited."""
 
-    @property
-    def swept(self) -> float:
-        """The share of a round of sweeps that is done; 0 when the round is complete."""
-
     async def sweep(self, limit: int, /) -> int:
         """Remove the expired among about *limit* records, and return how many."""
+
+
+@runtime_checkable
+class SweepsInRounds(Protocol):
+    """A backend that sweeps its keys in an order, and tells how far it is."""
+
+    @property
+    def swept(self) -> float:
+        """The share of a round of sweeps that is done; 0 at the end of a round."""
+
+
+def swept(backend: object) -> float:
+    """Return the share of a round of sweeps that a backend has done; 0 if it tells none."""
+    return backend.swept if isinstance(backend, SweepsInRounds) else 0.0

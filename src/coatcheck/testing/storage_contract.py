@@ -61,7 +61,7 @@ class StorageContract:
     @rule
     async def test_a_value_that_leads_nowhere_is_a_new_session(self, storage: Driven) -> None:
         """A value that the storage never issued reads as a new session with another id."""
-        for value in ("", "x", "A" * 43, "../../etc/passwd", "é\0\n", "-" * 4000):
+        for value in ("", "x", "A" * 40, "../../etc/passwd", "é\0\n", "-" * 4000):
             session = await storage.read(value)
             assert session.is_new and not session
             assert session.id != value

@@ -142,7 +142,7 @@ def test_create_keeps_the_data_and_the_old_session(store: Any) -> None:
     assert held(store, session.session_key) == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize("key", ["1", "", "x" * 43, "../../etc/passwd", "a" * 5000])
+@pytest.mark.parametrize("key", ["1", "", "x" * 40, "../../etc/passwd", "a" * 5000])
 def test_a_key_that_was_not_issued_is_not_adopted(store: Any, kept: Any, key: str) -> None:
     """A client that makes a key up gets another one, and reading it writes nothing."""
     session = store(key)
@@ -151,7 +151,7 @@ def test_a_key_that_was_not_issued_is_not_adopted(store: Any, kept: Any, key: st
     session["x"] = 1
     session.save()
     assert session.session_key != key
-    assert len(session.session_key) == 43
+    assert len(session.session_key) == 40
     assert not session.exists(key)
 
 
@@ -246,7 +246,7 @@ def test_clear_reads_nothing_and_holds(store: Any, kept: Any) -> None:
     cleared.save()
     assert cleared.session_key == session.session_key
     assert held(store, session.session_key) == {"y": [1, 2]}
-    gone = store("x" * 43)
+    gone = store("x" * 40)
     gone.clear()
     gone["z"] = 1
     gone.save()

@@ -181,7 +181,7 @@ def test_the_engine_of_the_application_keeps_its_isolation(url: str) -> None:
     with plain_engine(url) as fresh:
         with fresh.connect() as connection:
             level = connection.get_isolation_level()
-        SqlStorage(fresh).read("A" * 43)
+        SqlStorage(fresh).read("A" * 40)
         with fresh.connect() as connection:
             assert connection.get_isolation_level() == level
 
@@ -272,7 +272,7 @@ def test_a_table_that_is_not_there_is_a_backend_error(engine: Engine) -> None:
     """The database's own error is the cause; the message names the server and no password."""
     storage = SqlStorage(engine, table="nowhere")
     with pytest.raises(BackendError, match=engine.dialect.name) as raised:
-        storage.read("A" * 43)
+        storage.read("A" * 40)
     assert "secret" not in str(raised.value)
     with pytest.raises(BackendError):
         storage.sweep()
@@ -282,13 +282,13 @@ def test_a_server_that_is_not_there_is_a_backend_error() -> None:
     """Each call raises BackendError, plain and asyncio."""
     url = "postgresql+psycopg://coatcheck:secret@127.0.0.1:1/none"
     with pytest.raises(BackendError, match=r"postgresql at 127\.0\.0\.1:1") as raised:
-        SqlStorage(create_engine(url)).read("A" * 43)
+        SqlStorage(create_engine(url)).read("A" * 40)
     assert "secret" not in str(raised.value)
 
     async def scenario() -> None:
         engine = create_async_engine(url)
         with pytest.raises(BackendError):
-            await SqlStorage(engine).read("A" * 43)
+            await SqlStorage(engine).read("A" * 40)
         await engine.dispose()
 
     asyncio.run(scenario())

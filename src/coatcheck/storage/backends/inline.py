@@ -9,7 +9,7 @@ never waits; when that is `Busy`, one that waits is asked, in a thread.
 import asyncio
 
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps
+from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, swept
 from coatcheck.storage.protocol import Closes
 
 
@@ -55,7 +55,7 @@ class InlineBackend:
     @property
     def swept(self) -> float:
         """The share of a round of sweeps that is done."""
-        return self._patient.swept if isinstance(self._patient, Sweeps) else 0.0
+        return swept(self._patient)
 
     async def close(self) -> None:
         for backend in (self._impatient, self._patient):

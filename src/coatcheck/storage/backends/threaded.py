@@ -7,7 +7,7 @@ tasks of its request may go on changing it while it is saved.
 
 import asyncio
 
-from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps
+from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, swept
 from coatcheck.storage.protocol import Closes
 
 
@@ -38,7 +38,7 @@ class ThreadedBackend:
     @property
     def swept(self) -> float:
         """The share of a round of sweeps that is done."""
-        return self._backend.swept if isinstance(self._backend, Sweeps) else 0.0
+        return swept(self._backend)
 
     async def close(self) -> None:
         if isinstance(self._backend, Closes):

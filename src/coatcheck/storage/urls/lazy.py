@@ -18,6 +18,7 @@ from coatcheck.storage.backend import (
     Refused,
     Stored,
     Sweeps,
+    swept,
 )
 
 
@@ -64,8 +65,7 @@ class OpenedBackend:
     @property
     def swept(self) -> float:
         """The share of a round of sweeps that is done; 0 at the end of a round."""
-        opened = self._opened and self._opened.backend
-        return opened.swept if isinstance(opened, Sweeps) else 0.0
+        return swept(self._opened and self._opened.backend)
 
     def close(self) -> None:
         """Close the connections, if there are any."""
@@ -107,7 +107,7 @@ class AsyncOpenedBackend:
         if not isinstance(backend, AsyncSweeps):
             return 0
         removed = await backend.sweep(limit)
-        self._swept = backend.swept
+        self._swept = swept(backend)
         return removed
 
     @property
