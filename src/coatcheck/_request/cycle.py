@@ -194,6 +194,8 @@ class Cycle:
         draft = session._draft
         if visit.opened is not None and visit.opened.stale and draft.fate == "stays":
             draft.fate = "renews"
+        if draft.log and visit.method == "HEAD":
+            draft.leave_flashes()
         pending = lifecycle.is_pending(session)
         if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
             pending = False  # an inner application said more of the same cookie

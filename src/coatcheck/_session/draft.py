@@ -321,6 +321,13 @@ class Draft(msgspec.Struct):
             self.write(Consume(key, flash))
         return decode(flash)
 
+    def leave_flashes(self) -> None:
+        """Let the flashes that were read wait for another request: nobody sees this response."""
+        for change in self.log:
+            if type(change) is Consume:
+                self.contents.flashes.setdefault(change.key, change.value)
+        self.log = [change for change in self.log if type(change) is not Consume]
+
     def put(self, key: str, value: object, encoded: Encoded) -> None:
         """Put a value under *key*; what it held already is no change."""
         if self.contents.values.get(key) != encoded or self.fate == "ends":

@@ -153,7 +153,10 @@ def is_pending(session: Session) -> bool:
     if not isinstance(origin, Found):
         return False
     return (
-        origin.handed or draft.fate == "renews" or draft.terms.renews(origin.record, origin.read_at)
+        origin.handed
+        or draft.fate == "renews"
+        or draft.terms.renews(origin.record, origin.read_at)
+        or (draft.terms.rotate is not None and rotates(session))
     )
 
 
@@ -163,18 +166,12 @@ def is_on_server(session: Session) -> bool:
 
 
 def rotates(session: Session) -> bool:
-    """Tell whether the session's id is due for a new one, if the request writes anyway."""
+    """Tell whether the session is in use, and its id due for a new one."""
     draft = session._draft
-    origin = draft.origin
-    every = draft.terms.rotate
+    origin, every = draft.origin, draft.terms.rotate
     if every is None or type(origin) is not Found or draft.fate not in ("stays", "renews"):
         return False
-    writes = draft.log or draft.fate == "renews" or _is_due(draft, origin)
-    return bool(writes) and origin.read_at >= origin.record.issued + every
-
-
-def _is_due(draft: Draft, origin: Found) -> bool:
-    return draft.terms.renews(origin.record, origin.read_at)
+    return session._accessed and origin.read_at >= origin.record.issued + every
 
 
 # ---- saving
