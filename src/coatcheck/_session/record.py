@@ -211,6 +211,7 @@ class Terms(msgspec.Struct, frozen=True):
         refresh: The share of *idle*, from 0 to 1, after which a session in use is renewed.
         rotate: Seconds after which the id of a session in use is renewed; None: never.
         clock: Returns the seconds since 1970; None: times are set when the session is saved.
+        keeps_empty: A session that holds nothing is kept too, instead of none.
     """
 
     owner: bytes = ANY_OWNER
@@ -219,6 +220,7 @@ class Terms(msgspec.Struct, frozen=True):
     refresh: float = 0.1
     rotate: float | None = None
     clock: Callable[[], float] | None = None
+    keeps_empty: bool = False
 
     def deadline(self, record: Record, now: float) -> float:
         """Return when a session dies that is used now, and then no more."""
