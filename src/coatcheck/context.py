@@ -4,7 +4,7 @@ What middleware attach to a request, found by its type.
     context.get(Session)      what session() attached
     context.set(User, user)   for whoever comes after
 
-It lies in the ASGI scope or the WSGI environ, so every framework carries it along.
+It is in the ASGI scope or the WSGI environ, so every framework carries it along.
 """
 
 from collections.abc import Mapping, MutableMapping
@@ -15,8 +15,8 @@ from coatcheck.errors import ConfigurationError
 
 KEY = "coatcheck.context"
 
-PLACES = ("session", "coatcheck.session")
-"""Where the session of a request lies: in an ASGI scope, in a WSGI environ."""
+PLACES = ("coatcheck.session", "session")
+"""Where the session of a request is; in an ASGI scope also at the alias, which others use too."""
 
 T = TypeVar("T")
 
@@ -51,7 +51,17 @@ class Context:
         return attached
 
     def set(self, key: type[T], value: T) -> None:
-        """Attach *value* under the type *key*, in place of what was there."""
+        """
+        Attach *value* under the type *key*, in place of what was there.
+
+        Raises:
+            ConfigurationError: *key* is Session: it would be read, and never saved.
+        """
+        if _is_session(key):
+            raise ConfigurationError(
+                "a session is attached by session() alone, which saves it too: change the session "
+                "that is there"
+            )
         self.scope.setdefault(KEY, {})[key] = value
 
     @property
@@ -65,9 +75,12 @@ class Context:
         return self._find(key) is not None
 
     def _find(self, key: type[Any]) -> Any:
-        found = self.scope.get(KEY, {}).get(key)
-        if found is None and (key is Session or get_origin(key) is Session):
-            # The shells put it there alone: most requests are asked for it by no other name.
-            places = (self.scope.get(place) for place in PLACES)
-            found = next((each for each in places if isinstance(each, Session)), None)
-        return found
+        if not _is_session(key):
+            return self.scope.get(KEY, {}).get(key)
+        places = (self.scope.get(place) for place in PLACES)
+        return next((each for each in places if isinstance(each, Session)), None)
+
+
+def _is_session(key: type[Any]) -> bool:
+    """Tell whether *key* is `Session`, or a `Session[Model]`."""
+    return key is Session or get_origin(key) is Session
