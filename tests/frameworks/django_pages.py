@@ -1,12 +1,14 @@
 """The pages of the Django site that the tests ask: imported when it is set up."""
 
 import asyncio
+import io
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import aauthenticate, alogin, alogout, authenticate, login, logout
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
 from coatcheck import BackendError
@@ -23,6 +25,36 @@ def cart(request: HttpRequest) -> HttpResponse:
 
 
 def nothing(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    def body() -> Iterator[bytes]:
+        yield str(request.session.get("cart")).encode()
+
+    return StreamingHttpResponse(body())
+
+
+def file(_: HttpRequest) -> FileResponse:
+    return FileResponse(io.BytesIO(b"a picture"))
+
+
+class Meanwhile:
+    """What another request does while this one is served."""
+
+    act: Callable[[], object] = staticmethod(lambda: None)
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    """Read the session, let another request do something, then write if the client asks for it."""
+    request.session.get("cart")
+    Meanwhile.act()
+    if "write" in request.GET:
+        request.session["slow"] = True
+    if "out" in request.GET:
+        request.session.flush()
+    if "cycle" in request.GET:
+        request.session.cycle_key()
     return HttpResponse()
 
 
@@ -106,6 +138,9 @@ urlpatterns: list[Any] = [
     path("add/<item>", add),
     path("cart", cart),
     path("nothing", nothing),
+    path("stream", stream),
+    path("file", file),
+    path("slow", slow),
     path("out", out),
     path("unstorable", unstorable),
     path("fail", fail),

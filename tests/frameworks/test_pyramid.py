@@ -15,7 +15,7 @@ from pyramid.interfaces import ISession
 from pyramid.response import Response
 from zope.interface.verify import verifyObject
 
-from coatcheck import ConfigurationError, Context, Session, session
+from coatcheck import ConfigurationError, Session, session
 from coatcheck.csrf import csrf_token
 from coatcheck.frameworks.pyramid import PyramidSession
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
@@ -155,8 +155,7 @@ def test_a_message_that_comes_while_others_are_shown_is_not_lost() -> None:
 
 
 def facing(held: Session) -> PyramidSession:
-    environ: dict[str, Any] = {}
-    Context(environ).set(Session, held)
+    environ: dict[str, Any] = {"coatcheck.session": held}
     return PyramidSession(type("Request", (), {"environ": environ}))
 
 

@@ -1,5 +1,8 @@
 """
-A coroutine that seldom waits, begun at once.
+Coroutines that seldom or never wait, run without a task of their own.
+
+    begin(work)      what seldom waits: its result, or the rest of it, to be awaited
+    run_now(work)    what never waits: its result
 
 A task of its own costs about 18 µs and a turn of the event loop, as much as a write to SQLite. So
 what seldom waits is begun in the task that asks, and only what then does wait goes on in its own.
@@ -22,6 +25,22 @@ def begin(work: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
         result: T = end.value
         return result
     return _rest(work, waits_for)
+
+
+def run_now(work: Coroutine[Any, Any, T]) -> T:
+    """
+    Return what *work* returns; it awaits nothing but coroutines that do not wait themselves.
+
+    Raises:
+        RuntimeError: It waited for an event loop.
+    """
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine that was to end at once waited for an event loop")
 
 
 async def _rest(work: Coroutine[Any, Any, T], waits_for: object) -> T:

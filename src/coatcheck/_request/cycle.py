@@ -262,6 +262,8 @@ class Cycle:
         """
         session = visit.session
         draft = session._draft
+        if draft.shared:
+            return
         moves = not isinstance(draft.fate, str)
         changed = self.start(session, visit) and session.modified
         if not (self.saved(session) and not moves) and changed:

@@ -304,7 +304,7 @@ def leave_for_cookie(
 
 def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[str | None]:
     """Claim an id for a session that was not stored; if it holds nothing, no server is asked."""
-    if contents.empty:
+    if contents.empty and not draft.terms.keeps_empty:
         return None
     record = new_record(draft, contents, space.clock())
     steps = len(draft.log)
@@ -613,7 +613,9 @@ def _why(there: There) -> Lost:
 
 def _is_emptied(draft: Draft, contents: Contents) -> bool:
     """Tell whether the handler took the last thing out of the session."""
-    return contents.empty and any(type(change) is not Consume for change in draft.log)
+    if not contents.empty or draft.terms.keeps_empty:
+        return False
+    return any(type(change) is not Consume for change in draft.log)
 
 
 def _ended(draft: Draft, steps: int) -> str:

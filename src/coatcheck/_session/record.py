@@ -214,6 +214,7 @@ class Terms(msgspec.Struct, frozen=True):
         clock: Returns the seconds since 1970; None: times are set when the session is saved.
         max_age: Of the cookie, in seconds; None: it has none.
         pins: Keeps and recognizes the pins of sign-ins; None: there are no secrets to do it.
+        keeps_empty: A session that holds nothing is kept too, instead of none.
     """
 
     owner: bytes = ANY_OWNER
@@ -224,6 +225,7 @@ class Terms(msgspec.Struct, frozen=True):
     clock: Callable[[], float] | None = None
     max_age: int | None = None
     pins: Pins | None = None
+    keeps_empty: bool = False
 
     def deadline(self, record: Record, now: float) -> float:
         """Return when a session dies that is used now, and then no more."""

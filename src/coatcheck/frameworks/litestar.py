@@ -28,6 +28,7 @@ from coatcheck import asgi
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Options
+from coatcheck._request.shell_async import AsyncShell
 from coatcheck._session.session import Data, Session
 from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
@@ -77,7 +78,7 @@ class SessionPlugin(InitPlugin):
         return app_config
 
     def _with_sessions(self, app: asgi.ASGIApp) -> asgi.SessionMiddleware:
-        return asgi.SessionMiddleware.of(app, self._cycle)
+        return asgi.SessionMiddleware._of(app, self._cycle)
 
     def _described(self) -> SecurityScheme:
         return SecurityScheme(
@@ -85,8 +86,8 @@ class SessionPlugin(InitPlugin):
         )
 
     async def _close(self) -> None:
-        """Let the shell see the end of the application, which Litestar hides from middleware."""
-        await self._with_sessions(_end)({"type": "lifespan"}, _nothing, _ignore)
+        """Release what the storage opened: Litestar hides the lifespan from middleware."""
+        await AsyncShell(self._cycle).close()
 
 
 def get_session(scope: Scope) -> Session:
@@ -107,15 +108,3 @@ def requires_session(key: str) -> Guard:
             raise NotAuthorizedException
 
     return guard
-
-
-async def _end(_: asgi.Scope, __: asgi.Receive, send: asgi.Send) -> None:
-    await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _nothing() -> asgi.Message:
-    return {}
-
-
-async def _ignore(_: asgi.Message) -> None:
-    return None

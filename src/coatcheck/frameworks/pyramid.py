@@ -5,8 +5,8 @@ Sessions in Pyramid: `request.session` is what Pyramid's documentation says, ove
     app = session(cookie, storage).wsgi(config.make_wsgi_app())
 
 The middleware reads and saves; here is the face that views, templates and add-ons expect. Pyramid's
-flash messages are queues, and kept as such. CSRF tokens are bound to the session's id, and ask for
-no write when a client without a session sends a form.
+flash messages are queues, and kept as such. CSRF tokens are those of `coatcheck.csrf`: bound to the
+session, and nothing is written when a client without a session sends a form.
 """
 
 import time
@@ -129,7 +129,7 @@ class PyramidSession(MutableMapping[str, Value]):
 
 @implementer(ICSRFStoragePolicy)
 class TokenPolicy:
-    """CSRF tokens that are bound to the session's id, and kept nowhere."""
+    """CSRF tokens that are bound to the session: those of `coatcheck.csrf`."""
 
     def new_csrf_token(self, request: Any) -> str:
         """Return another token than before."""

@@ -97,7 +97,6 @@ def test_a_visit(kept: Any) -> None:
     assert "lost" not in client.session
     copied = client.cookies["sessionid"].value
     assert client.get("/out").cookies["sessionid"]["max-age"] == 0
-    assert len(kept.backend) == 0
     thief = Client(headers={"cookie": f"sessionid={copied}"})
     assert thief.get("/cart").json() is None
 
