@@ -88,11 +88,13 @@ class SessionMiddleware:
         connection = Connection(self, scope, receive, send)
         if connection.cookies is None and cycle.starts_empty:
             connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
-        elif (answer := await self._shell.read(connection)) is not None:
-            await _send_answer(send, kind, answer)
-            return
+        else:
+            del scope  # its headers hold an id, and error reporters print the locals of a frame
+            if (answer := await self._shell.read(connection)) is not None:
+                await _send_answer(send, kind, answer)
+                return
         try:
-            await self.app(scope, connection.receive, connection.send)
+            await self.app(connection.scope, connection.receive, connection.send)
             if connection.held is not None:
                 await connection.flush()
         except BaseException as error:

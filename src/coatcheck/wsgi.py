@@ -66,10 +66,11 @@ class SessionMiddleware:
             self._shell.cycle.check_outer(environ[PLACE])
             environ = dict(environ)  # an outer middleware goes on with its own session
         response = Response(self._shell, environ, start_response)
+        del environ  # it holds an id, and error reporters print the locals of a frame
         if (answer := self._shell.read(response)) is not None:
             return _answered(start_response, answer)
         try:
-            body = self.app(environ, response.start)
+            body = self.app(response.environ, response.start)
         except BaseException:
             response.end(failed=True)
             raise

@@ -45,8 +45,8 @@ class Shell:
             BackendError: The storage failed, and `on_outage` says so.
             ConfigurationError: The storage returned no session.
         """
-        cycle, header = self.cycle, visit.cookies
-        candidates = cycle.cookie.candidates(header) if header else ()
+        cycle = self.cycle
+        candidates = cycle.cookie.candidates(visit.cookies) if visit.cookies else ()
         if not candidates and cycle.starts_empty:
             cycle.begin(visit)
             return None
@@ -145,8 +145,8 @@ class Shell:
 
     def _end_others(self, visit: Visit) -> None:
         """End the sessions of further cookies of our name."""
-        for value in visit.others:
-            session = done(self._calls.read(value))
+        for number in range(len(visit.others)):
+            session = done(self._calls.read(visit.others[number]))
             if isinstance(session, Session):
                 session.destroy()
                 done(self._calls.save(session))

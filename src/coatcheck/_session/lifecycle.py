@@ -140,7 +140,7 @@ def is_changed(session: Session) -> bool:
     draft = session._draft
     draft.note_changes_in_place()
     if draft.fate == "ends":
-        return draft.issued is not None or type(draft.origin) is Moved
+        return draft.issued is not None or isinstance(draft.origin, Moved | Lapsed)
     return draft.changed and type(draft.origin) is not Unread
 
 
@@ -436,6 +436,8 @@ def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
         there = yield from _at(origin, space)
     elif type(origin) is Moved:
         there = There(origin.id, space.key(origin.id), origin.marker, None)
+    elif type(origin) is Lapsed:  # a request that read it in time could still renew it
+        there = yield from look(space, space.key(origin.id), origin.id)
     else:
         return None
     anothers = yield from _end_at(there, draft, space)

@@ -26,9 +26,9 @@ from litestar.types import Guard, Scope
 
 from coatcheck import asgi
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Options
-from coatcheck._request.shell_async import AsyncShell
 from coatcheck._session.session import Data, Session
 from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
