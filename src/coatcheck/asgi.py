@@ -161,7 +161,8 @@ class Connection(Visit):
 
     @property
     def method(self) -> str:
-        return str(self.scope.get("method", ""))
+        method: str = self.scope.get("method", "")
+        return method
 
     @property
     def path(self) -> str:

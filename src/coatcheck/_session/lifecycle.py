@@ -207,7 +207,7 @@ def _saved(draft: Draft, space: Keyspace) -> Plan[Result]:
     if fate == "ends":
         return (yield from _end(draft, space))
     if isinstance(origin, Found):
-        there = yield from _at(origin, space)
+        there = _at(origin, space) or (yield from _look_at(origin, space))
         if type(fate) is Moves and not _is_emptied(draft, draft.contents):
             return (yield from _move(draft, fate, there, space))
         return (yield from _write(draft, there, space, first=origin.version is not None))
@@ -274,9 +274,11 @@ def leave_for_cookie(
     if type(origin) is not Found or draft.fate == "ends" or _is_emptied(draft, draft.contents):
         return (yield from save(session, space))
     steps, first = len(draft.log), origin.version is not None
-    there = yield from _at(origin, space)
+    there = _at(origin, space) or (yield from _look_at(origin, space))
     for _ in range(ATTEMPTS):
-        there, followed = yield from _followed(there, space)
+        followed = type(there.kept) is Marker
+        if followed:
+            there, followed = yield from _followed(there, space)
         base = _usable(draft, there)
         if base is None:
             discard(draft, _why(there).why)
@@ -324,7 +326,9 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
     """
     steps = len(draft.log)
     for _ in range(ATTEMPTS):
-        there, followed = yield from _followed(there, space)
+        followed = type(there.kept) is Marker
+        if followed:
+            there, followed = yield from _followed(there, space)
         base = _usable(draft, there)
         if base is None:
             return _why(there)
@@ -366,7 +370,9 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
     """Give the session another id: claim that, then leave a marker under the old one."""
     steps = len(draft.log)
     for _ in range(ATTEMPTS):
-        there, followed = yield from _followed(there, space)
+        followed = type(there.kept) is Marker
+        if followed:
+            there, followed = yield from _followed(there, space)
         base = _usable(draft, there)
         if base is None:
             return (yield from _after_lost_move(draft, move, there, space))
@@ -433,7 +439,7 @@ def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
     """End the session, under whatever id it is by now."""
     origin = draft.origin
     if isinstance(origin, Found):
-        there = yield from _at(origin, space)
+        there = _at(origin, space) or (yield from _look_at(origin, space))
     elif type(origin) is Moved:
         there = There(origin.id, space.key(origin.id), origin.marker, None)
     elif type(origin) is Lapsed:  # a request that read it in time could still renew it
@@ -490,14 +496,16 @@ def _claim(draft: Draft, record: Record, space: Keyspace) -> Plan[str]:
     raise SessionConflict(ATTEMPTS)
 
 
-def _at(origin: Found, space: Keyspace) -> Plan[There]:
-    """Return what is under the session's id: as it was read, or as it is after a save."""
-    key = space.key(origin.id)
-    if type(origin) is Carried:
-        return There(origin.id, key, origin.record, None)
-    if origin.version is None:
-        return (yield from look(space, key, origin.id))
-    return There(origin.id, key, origin.record, origin.version)
+def _at(origin: Found, space: Keyspace) -> There | None:
+    """Return what is under the session's id, as it was read; None: it was saved since."""
+    if type(origin) is Found and origin.version is None:
+        return None
+    return There(origin.id, space.key(origin.id), origin.record, origin.version)
+
+
+def _look_at(origin: Found, space: Keyspace) -> Plan[There]:
+    """Return what is under the session's id now."""
+    return (yield from look(space, space.key(origin.id), origin.id))
 
 
 def _followed(there: There, space: Keyspace) -> Plan[tuple[There, bool]]:
