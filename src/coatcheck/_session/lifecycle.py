@@ -345,9 +345,7 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
         if type(draft.fate) is Moves and not emptied:
             return (yield from _move(draft, draft.fate, there, space))
         refused: Refused | None = yield (
-            space.bury(there, now, draft.terms.idle)
-            if emptied
-            else space.write(there.key, there.version, newer, now)
+            space.bury(there, now, draft.terms.idle) if emptied else space.write(there, newer, now)
         )
         if refused is None and emptied:
             return _ended(draft, steps)
@@ -479,7 +477,7 @@ def _shut(origin: Lapsed, draft: Draft, space: Keyspace) -> Plan[None]:
         refused: Refused | None = yield space.mark(there, closed(key, now), now, draft.terms.idle)
         if refused is None or refused.stored is None:
             return
-        if not isinstance(space.unpacked(refused.stored.record, tag_of(key)), Record):
+        if not isinstance(space.unpacked(refused.stored.record, tag_of(key), ""), Record):
             return
         version = refused.stored.version
 
@@ -489,7 +487,9 @@ def _claim(draft: Draft, record: Record, space: Keyspace) -> Plan[str]:
     for _ in range(ATTEMPTS):
         id = draft.id or new_id()
         key = space.key(id)
-        refused: Refused | None = yield space.write(key, None, record, record.issued)
+        refused: Refused | None = yield space.write(
+            There(id, key, None, None), record, record.issued
+        )
         if refused is None:
             return id
         draft.id = None

@@ -6,10 +6,10 @@ What is kept under a key, as bytes with a deadline inside.
     0x05 + [tag, expires, kind, new key, sealed id]        a marker: the session has another id
 
 Each is MessagePack behind one byte, which names the format and is below 64. A body is [values,
-flashes, who, bound, csrf]. Times are seconds since 1970. The tag is made from the key, and a read
-compares it: a server that answers with the record of another key is caught. The owner tells which
-cookie the session belongs to. Values stay encoded until a handler asks for them, and travel from
-one record into the next as they are.
+flashes, who, bound, csrf], or bytes where it is encrypted (see `body_cipher`). Times are seconds
+since 1970. The tag is made from the key, and a read compares it: a server that answers with the
+record of another key is caught. The owner tells which cookie the session belongs to. Values stay
+encoded until a handler asks for them, and travel from one record into the next as they are.
 
 Pure: no clock; *now* is an argument.
 """
@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from coatcheck._cookie.pins import Pins
+from coatcheck._session.body_cipher import OVERHEAD, BodyCipher
 from coatcheck._session.values import CORRUPT, Encoded
 from coatcheck.errors import RecordTooLarge
 
@@ -303,7 +304,74 @@ def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
     return kept
 
 
+def pack_encrypted(record: Record, cipher: BodyCipher, id: str) -> bytes:
+    """
+    Return the bytes to keep of a session whose body is encrypted.
+
+    Raises:
+        RecordTooLarge: They are more than `LIMIT`.
+    """
+    body = _encoder.encode(record.body)
+    place = bytes(len(body) + OVERHEAD)
+    header = [record.tag, record.owner, record.created, record.issued, record.expires, place]
+    before = _SESSION + _encoder.encode(header)[: -len(place)]
+    data = before + cipher.encrypt(body, id=id, before=before)
+    if len(data) > LIMIT:
+        raise RecordTooLarge(len(data), LIMIT)
+    return data
+
+
+def unpack_encrypted(data: bytes, tag: bytes, cipher: BodyCipher, id: str) -> Kept:
+    """
+    Return what `pack` or `pack_encrypted` made *data* from.
+
+    Args:
+        id: Of the session; "": the body stays closed, and the record holds nothing.
+
+    Raises:
+        WrongKey: It is a record of another key.
+        Unreadable: It is damaged, or a session whose body is in clear.
+    """
+    if data[:1] != _SESSION:
+        return unpack(data, tag)
+    try:
+        sealed = _sealed_decoder.decode(data[1:])
+    except CORRUPT as damage:
+        raise Unreadable("a record is damaged, or its body is in clear") from damage
+    if sealed.tag != tag:
+        raise WrongKey("a record carries the tag of another key")
+    body = Contents()
+    if id:
+        clear = cipher.decrypt(sealed.body, id=id, before=data[: -len(sealed.body)])
+        if clear is None:
+            raise Unreadable("the body of a record does not open")
+        body = _body_decoder.decode(clear)
+    return Record(sealed.tag, sealed.owner, sealed.created, sealed.issued, sealed.expires, body)
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Tell whether *data* is a session whose body is encrypted."""
+    try:
+        _sealed_decoder.decode(data[1:])
+    except CORRUPT:
+        return False
+    return data[:1] == _SESSION
+
+
+class _Sealed(msgspec.Struct, array_like=True, gc=False):
+    """A `Record` whose body is encrypted."""
+
+    tag: bytes
+    owner: bytes
+    created: Time
+    issued: Time
+    expires: Time
+    body: bytes
+
+
 _encoder = msgspec.msgpack.Encoder()
+_sealed_decoder = msgspec.msgpack.Decoder(_Sealed)
+_body_decoder = msgspec.msgpack.Decoder(Contents)
 _record_decoder = msgspec.msgpack.Decoder(Record)
 _tombstone_decoder = msgspec.msgpack.Decoder(Tombstone)
 _marker_decoder = msgspec.msgpack.Decoder(Marker)

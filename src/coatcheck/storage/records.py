@@ -59,7 +59,7 @@ class Records:
             stored = self.backend.get(key)
             if stored is None:
                 return Session()
-            kept, now = space.unpacked(stored.record, tag), space.clock()
+            kept, now = space.unpacked(stored.record, tag, value), space.clock()
             if type(kept) is Record and now < kept.expires:
                 return lifecycle.found(Found(kept, value, stored.version, now))
             there = There(value, key, kept, stored.version)

@@ -21,6 +21,7 @@ class AsyncIntoCookie(AsyncKeyedStorage):
 
     def __init__(self, old: AsyncKeyedStorage, new: CookieStorage) -> None:
         super().__init__(old.backend, prefix=old.prefix, clock=old.clock)
+        self.space = old.space
         self.powers = Powers(waits=old.powers.waits, starts_empty=True)
         self._old, self._new = old, new
 

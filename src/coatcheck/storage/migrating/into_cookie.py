@@ -23,6 +23,7 @@ class IntoCookie(KeyedStorage):
 
     def __init__(self, old: KeyedStorage, new: CookieStorage) -> None:
         super().__init__(old.backend, prefix=old.prefix, clock=old.clock)
+        self.space = old.space
         self.powers = Powers(waits=old.powers.waits, starts_empty=True)
         self._old, self._new = old, new
 

@@ -22,8 +22,11 @@ and for awaited backends.
 from collections.abc import Generator
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from coatcheck._session.plan import Call, Delete, Get, Swap
+import msgspec
+
+from coatcheck._session.plan import Call, Delete, Get, Keyspace, Swap
 from coatcheck._session.record import Refused, Stored
+from coatcheck.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -51,6 +54,20 @@ class InOld(NamedTuple):
     """The version of the pending mark in the new one, if there is one."""
     moving: bytes | None
     """The record, if a move has stopped halfway."""
+
+
+def moving_space(space: Keyspace, old: Keyspace, new: Keyspace) -> Keyspace:
+    """
+    Return the keys of both storages.
+
+    Raises:
+        ConfigurationError: The old storage encrypts and the new one does not.
+    """
+    if old.cipher and not new.cipher:
+        raise ConfigurationError(
+            "Migrating cannot move sessions out of encryption: give the new storage encrypt=True"
+        )
+    return msgspec.structs.replace(space, cipher=new.cipher, accepts_clear=old.cipher is None)
 
 
 def get(key: str) -> Steps[Stored | None]:
