@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypedDict, Unpack, get_args
 
 from coatcheck._cookie import headers
-from coatcheck._cookie.cache import Remembered
+from coatcheck._cookie.cache import Cache
 from coatcheck._cookie.sealing import Encrypter, Opened, Seal, Signer, checked_secrets
 from coatcheck.errors import ConfigurationError, CookieTooLarge
 
@@ -80,7 +80,7 @@ class Cookie:
     decode: Callable[[str], str] | None = None
     _seal: Seal | None = field(init=False)
     _finder: headers.CookieFinder = field(init=False)
-    _known: Remembered[Opened] = field(init=False)
+    _known: Cache[Opened] = field(init=False)
     _attributes: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Cookie:
         make(self, "secrets", checked_secrets(self.secrets))
         make(self, "_seal", _seal_of(self))
         make(self, "_finder", headers.CookieFinder(self.name))
-        make(self, "_known", Remembered())
+        make(self, "_known", Cache())
         make(self, "_attributes", _written(self))
 
     @property

@@ -8,7 +8,7 @@ either matters.
 """
 
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
-from coatcheck._cookie.cache import Remembered
+from coatcheck._cookie.cache import Cache
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Carried
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
@@ -36,7 +36,7 @@ class CookieStorage:
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock = clock or system_clock
-        self._known: Remembered[Record] = Remembered()
+        self._known: Cache[Record] = Cache()
 
     def read(self, value: str | None) -> Session:
         """Return the session that the cookie carries, or a new one."""
