@@ -102,11 +102,11 @@ class Server:
         self._tell_all(signal.SIGCONT)
 
     def _tell_all(self, told: signal.Signals) -> None:
-        for pid in self._family():
+        for pid in self.family():
             with suppress(ProcessLookupError):  # a connection's process may have ended meanwhile
                 os.kill(pid, told)
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
         """Return its process and the children: PostgreSQL has one for each connection."""
         own = self._process.pid
         found = [own] if self._process.poll() is None else []
