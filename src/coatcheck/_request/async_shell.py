@@ -17,6 +17,7 @@ from coatcheck._cookie.sealing import Opened
 from coatcheck._request.async_calls import AsyncCalls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due, is_living
 from coatcheck._request.visit import Answer, Changes, Visit
+from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 
@@ -91,6 +92,22 @@ class AsyncShell:
             raise
         cycle.saved(session)
         return cycle.changes(visit, set_cookie)
+
+    async def recheck(self, visit: Visit, changes: Changes) -> Changes:
+        """
+        Return the changes, without the session's cookie if that leads to no living session by now.
+
+        For a host in which time passes between `leave` and the headers: a slow answer must not put
+        an older cookie over a newer one.
+        """
+        session = visit.session
+        if not self.cycle.gives_id(session, changes):
+            return changes
+        try:
+            found = await done(self._calls.read(session._draft.issued))
+        except BackendError:
+            return changes  # nothing tells that the session ended
+        return changes if is_current(session, found) else self.cycle.without_cookie(changes)
 
     async def end(self, visit: Visit, *, failed: bool = False) -> None:
         """

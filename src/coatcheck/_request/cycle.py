@@ -181,7 +181,9 @@ class Cycle:
             return "save"
         return "cookie" if draft.fate == "renews" and type(draft.origin) is Given else ""
 
-    def start(self, session: Session, visit: Visit, headers: Any = ()) -> bool:
+    def start(
+        self, session: Session, visit: Visit, headers: Any = (), *, tells: bool = True
+    ) -> bool:
         """
         Tell whether there is anything to save, and let what changes from here on come too late.
 
@@ -200,7 +202,7 @@ class Cycle:
         if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
             pending = False  # an inner application said more of the same cookie
         if pending:
-            if lifecycle.rotates(session):
+            if tells and lifecycle.rotates(session):
                 draft.move(ROTATES)
             # What changes while the save waits comes too late for it, so from here on it must reach
             # a later save, or be loud.
@@ -234,6 +236,16 @@ class Cycle:
             self._warn_of_rejection(visit)
         return Changes(vary=True, private=True, set_cookies=(set_cookie,))
 
+    def gives_id(self, session: Session, changes: Changes) -> bool:
+        """Tell whether *changes* give the client an id that a server can be asked for."""
+        return type(session._draft.origin) is Found and bool(changes.set_cookies)
+
+    def without_cookie(self, changes: Changes) -> Changes:
+        """Return the changes without the session's cookie."""
+        start = f"{self.cookie.name}="
+        others = tuple(line for line in changes.set_cookies if not line.startswith(start))
+        return changes._replace(set_cookies=others)
+
     def saved(self, session: Session) -> bool:
         """Note that a save is done, and tell whether the session can be saved again."""
         draft = session._draft
@@ -253,9 +265,14 @@ class Cycle:
         draft.fate, draft.reach = "stays", "nothing"
         draft.forget()
 
-    def never_start(self, visit: Visit) -> None:
+    def never_start(
+        self, visit: Visit, change: str = "a change at a WebSocket that was never accepted"
+    ) -> None:
         """
-        Note that a connection ended without headers.
+        Note that a connection ends without headers: `end` saves what the id alone can reach.
+
+        Args:
+            change: What the error says of the change.
 
         Raises:
             ResponseStarted: A change would have to reach the client, and nothing can carry it.
@@ -265,9 +282,9 @@ class Cycle:
         if draft.shared:
             return
         moves = not isinstance(draft.fate, str)
-        changed = self.start(session, visit) and session.modified
+        changed = self.start(session, visit, tells=False) and session.modified
         if not (self.saved(session) and not moves) and changed:
-            raise ResponseStarted("a change at a WebSocket that was never accepted")
+            raise ResponseStarted(change)
 
     # ---- after the headers left
 

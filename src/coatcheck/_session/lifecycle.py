@@ -132,6 +132,17 @@ def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
     return session
 
 
+def is_current(session: Session, now: Session) -> bool:
+    """
+    Tell whether the id of a session that was saved still leads to it.
+
+    Args:
+        now: What that id leads to; after a rotation that is the session under a newer one.
+    """
+    saved, found = session._draft.found, now._draft.found
+    return saved is not None and found is not None and found.id == saved.id and not found.handed
+
+
 # ---- is there anything to do?
 
 
