@@ -173,5 +173,9 @@ class _Request(Request):
         self.cookies, self.others = header, ()
         self.opened = cycle.cookie.open(header)
 
+    @property
+    def method(self) -> str:
+        return "GET"
+
     def attach(self) -> None:
         """Attach the session to nothing: the block gets it."""
