@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from coatcheck._request.eager import begin
 
 from coatcheck import session
+from coatcheck._request.coroutines import begin
 from coatcheck.storage import AsyncKeyedStorage, MemoryStorage
 from coatcheck.storage.backends.inline import InlineBackend
 from tests.applications import fill, look, sets
@@ -74,7 +74,7 @@ def test_a_save_that_waits_for_nothing_needs_no_task() -> None:
     """A storage in place is saved in the task of the request."""
     memory = MemoryStorage()
     backend = InlineBackend(memory.backend, memory.backend)
-    app = session(COOKIE, AsyncKeyedStorage(backend))(asgi_app)
+    app = session(COOKIE, AsyncKeyedStorage(backend, seldom_waits=True))(asgi_app)
     header = fill(memory, user=1)
 
     async def scene() -> None:
