@@ -93,6 +93,10 @@ class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return self.actor or self.user
 
 
+UNBOUND = Encoded(b"\xc0")
+"""MessagePack's nil. msgspec reads `Raw | None` as None alone, so nothing is a `Raw`, too."""
+
+
 class Contents(msgspec.Struct, array_like=True, gc=False):
     """
     What a session holds: values and flashes by key, who is signed in, and its CSRF value.
@@ -106,7 +110,7 @@ class Contents(msgspec.Struct, array_like=True, gc=False):
     values: dict[str, Encoded] = {}
     flashes: dict[str, Encoded] = {}
     who: Who | None = None
-    bound: Encoded | None = None
+    bound: Encoded = UNBOUND
     csrf: bytes = b""
 
     @property
