@@ -386,7 +386,7 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         if base is None:
             return (yield from _after_lost_move(draft, move, there, space))
         if followed and move.by == "rotate":  # another request was faster
-            draft.fate = "stays"
+            draft.fate = "renews"  # the client is to get the cookie of the new id
             return (yield from _write(draft, there, space, first=False))
         now = space.clock()
         newer = moved_record(draft, move, base, now)
@@ -607,7 +607,7 @@ def _usable(draft: Draft, there: There) -> Record | None:
     record, origin = there.kept, draft.origin
     if not isinstance(record, Record):
         return None
-    if isinstance(origin, Found) and record.expires <= origin.read_at:
+    if isinstance(origin, Found | Moved) and record.expires <= origin.read_at:
         return None
     return record
 
@@ -617,7 +617,7 @@ def _usable(draft: Draft, there: There) -> Record | None:
 
 def discard(draft: Draft, why: str) -> None:
     """Keep nothing of this request, nor of what it may still do."""
-    if draft.log or type(draft.fate) is Moves:
+    if draft.log or (type(draft.fate) is Moves and draft.fate.by != "rotate"):
         _logger.warning("the changes of a request to a session were dropped: %s", why)
     draft.log.clear()
     draft.fate, draft.origin = "stays", Lost(why)
