@@ -254,24 +254,22 @@ def test_a_backend_may_keep_something_under_the_id_that_a_request_brought(scene:
     [
         (299, sets(user=2), False),
         (300, sets(user=2), True),
-        (300, lambda _: None, False),
-        (300, lambda session: setattr(session._draft, "fate", "renews"), True),
-        (1000, lambda _: None, True),
-        (1000, regenerates, False),
-        (1000, destroys, False),
+        (300, lambda session: session.get("user"), True),
+        (300, lambda session: setattr(session, "_accessed", False), False),
+        (300, regenerates, False),
+        (300, destroys, False),
     ],
-    ids=["young", "write", "look", "cookie", "refresh", "new id", "destroy"],
+    ids=["young", "write", "look", "not in use", "new id", "destroy"],
 )
-def test_an_id_is_rotated_when_a_request_writes_anyway(
-    age: float, change: Any, *, due: bool
-) -> None:
-    """A request that only looks costs no write for it."""
+def test_the_id_of_a_session_in_use_is_rotated(age: float, change: Any, *, due: bool) -> None:
+    """Once it is so old, and where the request does nothing else with it."""
     scene = Scene(idle=10_000.0, rotate=300.0)
     id = scene.stored(user=1)
     scene.clock.advance(age)
     session = scene.read(id)
     change(session)
     assert lifecycle.rotates(session) is due
+    assert lifecycle.is_pending(session) is (due or lifecycle.is_changed(session))
 
 
 def test_nothing_is_rotated_without_the_option(scene: Scene) -> None:
@@ -502,6 +500,15 @@ def test_reading_the_last_flash_leaves_the_session(scene: Scene) -> None:
     """The handler took nothing away: a form's CSRF value may hang on it."""
     id = scene.stored(lambda session: session.flash("notice", "Hi"))
     assert scene.change(id, lambda session: session["notice"]) is None
+    assert not scene.read(id).is_new
+
+
+def test_a_host_may_keep_sessions_that_are_empty() -> None:
+    """Django's sessions are stored and stay, whatever they hold."""
+    scene = Scene(keeps_empty=True)
+    id = scene.save(Session._of(Draft(terms=scene.terms))) or ""
+    assert not scene.read(id).is_new
+    assert scene.change(id, sets(user=1), clears) is None
     assert not scene.read(id).is_new
 
 

@@ -13,8 +13,8 @@ from coatcheck import Session
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Lapsed, Moved
 from coatcheck._session.moves import HUSH
-from coatcheck._session.plan import Delete, Get, Swap
-from coatcheck._session.record import GRACE, Marker, Record, Tombstone
+from coatcheck._session.plan import Call, Delete, Get, Swap
+from coatcheck._session.record import GRACE, Marker, Record, Refused, Stored, Tombstone
 from tests._session.scene import (
     Change,
     Scene,
@@ -418,6 +418,22 @@ def test_a_visitor_who_signs_in_nowhere_leaves_the_expired_id(scene: Scene, laps
     id, upload, _ = lapsed
     assert scene.change(id, sets(n=1)) not in (None, id)
     assert scene.save(upload) == id
+
+
+def test_an_expired_id_that_is_always_renewed_meanwhile_is_given_up() -> None:
+    """The sign-in itself is done: it does not fail for that."""
+
+    class Contested(Scene):
+        def ask(self, call: Call) -> Stored | Refused | None:
+            if isinstance(call, Swap) and call.key in self.records:
+                self.put(call.key, self.records[call.key].record)
+            return super().ask(call)
+
+    scene = Contested(idle=IDLE)
+    id = scene.stored(cart=[1])
+    scene.clock.advance(IDLE)
+    assert user_of(scene.read(scene.change(id, signs_in("ada")) or "")) == "ada"
+    assert isinstance(scene.at(id), Record)
 
 
 def test_the_questions_of_a_move_are_few(scene: Scene) -> None:
