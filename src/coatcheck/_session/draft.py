@@ -254,12 +254,11 @@ class Draft(msgspec.Struct):
         if type(self.fate) is Moves and outdoes(self.fate, move):
             return
         self.note_changes_in_place()
-        before, after = self.base, moved(move, self.base)
+        is_given = isinstance(self.origin, Given)  # no record is known: what it holds has the log
+        before = self.contents if is_given else self.base
+        after = moved(move, before)
         stay = after.flashes.keys() | (self.shown.keys() - before.flashes.keys())
-        if isinstance(self.origin, Given):
-            self.contents = moved(move, self.contents)
-        else:
-            self.contents = self.replayed(after)
+        self.contents = after if is_given else self.replayed(after)
         self.live = {key: value for key, value in self.live.items() if key in after.values}
         self.shown = {key: flash for key, flash in self.shown.items() if key in stay}
         self.id, self.fate, self.touched = None, move, True
