@@ -220,6 +220,11 @@ def change_in_place(key: str, before: Encoded, now: Encoded) -> Change:
     return Replace(key, now)
 
 
+def empty_like(value: Encoded) -> Encoded | None:
+    """Return an empty list or dict for one of these; None for another value."""
+    return _EMPTY.get(_kind(value))
+
+
 def _kind(encoded: Encoded) -> str:
     """Return what kind of value MessagePack's first byte tells."""
     first = memoryview(encoded)[0]
@@ -247,6 +252,8 @@ def _dict(encoded: Encoded | None) -> dict[str, Encoded] | None:
     except CORRUPT:
         return None
 
+
+_EMPTY = {"list": Encoded(b"\x90"), "dict": Encoded(b"\x80")}
 
 _encoder = msgspec.msgpack.Encoder()
 _list_decoder = msgspec.msgpack.Decoder(list[Encoded])

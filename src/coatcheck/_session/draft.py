@@ -183,6 +183,11 @@ class Draft(msgspec.Struct):
         return bool(self.log) or self.fate == "ends" or type(self.fate) is Moves
 
     @property
+    def watches(self) -> bool:
+        """Whether the handler holds what it may change in place."""
+        return bool(self.live)
+
+    @property
     def now(self) -> float:
         """The time by the storage's clock; without one, when the session was read."""
         if self.terms.clock:

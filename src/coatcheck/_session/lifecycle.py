@@ -588,7 +588,7 @@ def settle(
     draft.origin = (Carried if carried else Found)(record, id, None, now)
     draft.fate, draft.id = "stays", None
     del draft.log[:steps]
-    draft.touched = bool(draft.log or draft.live)
+    draft.touched = bool(draft.log) or draft.watches
 
 
 def _logged(draft: Draft, contents: Contents) -> Contents:
