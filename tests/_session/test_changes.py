@@ -23,6 +23,7 @@ from coatcheck._session.changes import (
     Unset,
     Update,
     change_in_place,
+    empty_like,
 )
 from coatcheck._session.record import Contents
 from coatcheck._session.values import Encoded, decode, encode
@@ -168,6 +169,15 @@ def test_a_change_in_place_becomes_the_step_it_was(
     assert type(made) is step
     assert made.replay(contents)
     assert plain(contents.values) == {"key": now}
+
+
+@pytest.mark.parametrize(
+    ("value", "empty"), [([1], []), ({"a": 1}, {}), ([], []), ({}, {}), ("a", None), (None, None)]
+)
+def test_a_list_or_dict_has_an_empty_form(value: Any, empty: Any) -> None:
+    """From it, a new one has only grown."""
+    found = empty_like(encode("key", value))
+    assert found == (None if empty is None else encode("key", empty))
 
 
 @pytest.mark.parametrize("size", [15, 16, 70_000])

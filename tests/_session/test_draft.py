@@ -181,7 +181,9 @@ def test_what_was_handed_out_can_be_let_go() -> None:
     """After a failed request, changes inside it are seen no more."""
     draft = found(cart=[1])
     draft.value("cart").append(2)
+    assert draft.watches
     draft.forget()
+    assert not draft.watches
     draft.note_changes_in_place()
     assert not draft.changed
 
@@ -232,9 +234,10 @@ def test_an_ended_session_takes_no_change() -> None:
     for _ in range(2):
         draft.end()
     assert (draft.fate, draft.log, draft.contents.empty, draft.changed) == ("ends", [], True, True)
-    for late in (lambda: draft.write(Set("a", ONE)), lambda: draft.move(ROTATES)):
-        with pytest.raises(SessionDestroyed):
-            late()
+    with pytest.raises(SessionDestroyed):
+        draft.write(Set("a", ONE))
+    with pytest.raises(SessionDestroyed):
+        draft.move(ROTATES)
 
 
 def test_a_session_that_could_not_be_read_cannot_be_ended() -> None:
