@@ -22,7 +22,7 @@ from coatcheck._request.options import check
 from coatcheck._request.outages import OnOutage, Outages
 from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft, Found, Given, Reach, Visitor
+from coatcheck._session.draft import Draft, Found, Given, Reach, Unread, Visitor
 from coatcheck._session.moves import ROTATES
 from coatcheck._session.record import Terms, owner_of
 from coatcheck._session.session import Session
@@ -208,7 +208,8 @@ class Cycle:
             # a later save, or be loud.
             draft.reach = self._late_reach
             return True
-        draft.reach = self._late_reach if isinstance(draft.origin, Found | Given) else "nothing"
+        has_record = isinstance(draft.origin, Found | Given | Unread)  # an outage breaks no request
+        draft.reach = self._late_reach if has_record else "nothing"
         return False
 
     def answer(self, visit: Visit, value: str | None) -> str | None:
