@@ -112,3 +112,27 @@ def test_work_and_who_waits_may_be_cancelled_at_once() -> None:
             await waiting
 
     asyncio.run(scene())
+
+
+def test_an_error_after_the_request_was_cancelled_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody waits for it any more; the request ends as what it is, cancelled."""
+
+    async def scene() -> None:
+        may_end = asyncio.Event()
+
+        async def fails() -> None:
+            await may_end.wait()
+            raise LookupError("the reason")
+
+        waiting = asyncio.ensure_future(Shield().wait(fails()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scene())
+    assert "the reason" in caplog.text
