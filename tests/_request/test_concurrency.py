@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ def test_an_async_function_is_awaited_in_place() -> None:
         await asyncio.sleep(0)
         return threading.get_ident(), named
 
-    assert asyncio.run(call(where, named=7)) == (threading.get_ident(), 7)
+    function: Callable[..., Any] = where
+    assert asyncio.run(call(function, named=7)) == (threading.get_ident(), 7)
 
 
 def test_a_plain_function_runs_in_a_thread() -> None:
@@ -33,7 +35,8 @@ def test_what_a_plain_function_returns_to_be_awaited_is_awaited() -> None:
     def plain() -> Awaitable[int]:
         return answer()
 
-    assert asyncio.run(call(plain)) == 7
+    function: Callable[..., Any] = plain
+    assert asyncio.run(call(function)) == 7
 
 
 def test_errors_pass() -> None:

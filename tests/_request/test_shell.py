@@ -226,6 +226,14 @@ def test_a_sign_out_ends_the_sessions_of_all_cookies(
     assert kept(memory, two).is_new
 
 
+def test_what_is_no_session_is_not_ended(shell_of: Make) -> None:
+    """A storage of one's own may be wrong about another cookie: the sign-out is done."""
+    both = joined(pair_of(COOKIE, "key"), pair_of(COOKIE, "broken"))
+    shell = shell_of(cycle_of(drawer := Drawer()))
+    assert ask(shell, both, Session.destroy)[2].session.destroyed
+    assert drawer.asked == ["key", "broken"]
+
+
 # Before the headers leave
 
 
@@ -297,9 +305,13 @@ def test_a_session_that_cannot_be_kept_is_an_error(
     """The answer to it is sent without a session, and nothing more is kept."""
     header = stored(memory, cart=[1])
     visit = read(shell, header)
-    with pytest.raises(error):
+
+    def keep() -> None:
         change(visit.session)
         shell.leave(visit)
+
+    with pytest.raises(error):
+        keep()
     shell.leave(visit, failed=True)
     shell.end(visit)
     assert dict(kept(memory, header)) == {"cart": [1]}
@@ -350,12 +362,9 @@ def test_a_late_change_is_saved_at_the_end(shell: AnyShell, memory: KeyedStorage
 def test_a_late_look_saves_nothing(shell: AnyShell, memory: KeyedStorage) -> None:
     """And from the end on, a change raises."""
     header = stored(memory, cart=[1])
-    for session in (
-        ask(shell, header, lambda s: s["cart"])[2].session,
-        ask(shell, None)[2].session,
-    ):
+    for visit in (ask(shell, header, lambda s: s["cart"])[2], ask(shell, None)[2]):
         with pytest.raises(ResponseStarted):
-            session["late"] = 1
+            visit.session["late"] = 1
 
 
 def test_a_late_change_that_nothing_can_carry_is_loud(shell_of: Make) -> None:
