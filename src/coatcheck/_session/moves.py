@@ -122,6 +122,12 @@ def closed(key: str, now: float) -> Marker:
     return Marker(tag_of(key), now + GRACE, "other")
 
 
+def carried_away(key: str, body: Contents, now: float) -> Marker:
+    """Return what is to replace a session that the cookie carries from now on, under its id."""
+    kind: Kind = "other" if body.who and body.who.account else "visitor"
+    return Marker(tag_of(key), now + GRACE, kind, next_key=key[-64:])
+
+
 def rotated_id(marker: Marker, id: str) -> str | None:
     """Return the id under which any request with the old *id* goes on, or None."""
     if marker.kind != "rotation" or not marker.sealed_id:
