@@ -26,8 +26,9 @@ from typing import Literal
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.ids import open_id, seal_id, tag_of
-from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who, reveal_nothing
+from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who
 
 By = Literal["rotate", "regenerate", "confirm", "sign_in", "act_as", "stop_acting", "leave"]
 """What changes an id; "leave" takes the user away and keeps the session."""
@@ -39,7 +40,7 @@ to get the new cookie, and must not get another one.
 """
 
 
-class Moves(msgspec.Struct, frozen=True):
+class Moves(Hidden, msgspec.Struct, frozen=True):
     """
     The session gets another id.
 
@@ -49,8 +50,6 @@ class Moves(msgspec.Struct, frozen=True):
         csrf: The new CSRF value; b"": it stays.
         keep: Keys of another user's session that stay; None: nothing stays, whoever had it.
     """
-
-    __repr__ = reveal_nothing
 
     by: By
     who: Who | None = None

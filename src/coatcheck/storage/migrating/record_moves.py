@@ -42,6 +42,9 @@ class InNew(NamedTuple):
 
     version: object
 
+    def __repr__(self) -> str:
+        return "<InNew>"
+
 
 class InOld(NamedTuple):
     """A version in the old storage."""
@@ -51,6 +54,9 @@ class InOld(NamedTuple):
     """The version of the pending mark in the new one, if there is one."""
     moving: bytes | None
     """The record, if a move has stopped halfway."""
+
+    def __repr__(self) -> str:
+        return "<InOld>"
 
 
 def get(key: str) -> Steps[Stored | None]:
