@@ -29,6 +29,7 @@ import msgspec
 
 from coatcheck._cookie import sha256 as digests
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
+from coatcheck._cookie.hidden import Hidden
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _TEXT, _BASE64URL = b"\x00", b"\x01"  # what an encrypted plaintext is made of
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 
 
-class Opened(msgspec.Struct, frozen=True, gc=False):
+class Opened(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Text whose seal is valid; *stale*: an older secret made the seal, so a new one is due."""
 
     text: str

@@ -34,7 +34,7 @@ from coatcheck._session.changes import (
     empty_like,
 )
 from coatcheck._session.draft import Draft
-from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._session.record import Contents
 from coatcheck._session.values import Encoded, encode
 from coatcheck.errors import UnstorableValue
 
@@ -49,8 +49,6 @@ class TypedDraft(Draft, kw_only=True):
         built: The object that handlers see; None until one asks for it.
         noted: What its fields held when they were last compared.
     """
-
-    __repr__ = reveal_nothing
 
     schema: Schema[Any]
     built: Any = None

@@ -32,6 +32,7 @@ from coatcheck._session.draft import (
 from coatcheck._session.ids import new_csrf, new_id, tag_of
 from coatcheck._session.moves import (
     Moves,
+    carried_away,
     closed,
     is_hushed,
     joined_id,
@@ -292,22 +293,21 @@ def leave_for_cookie(
             there, followed = yield from _followed(there, space)
         base = _usable(draft, there)
         if base is None:
-            discard(draft, _why(there).why)
-            return None
+            return (yield from save(session, space))
         now = space.clock()
         if isinstance(draft.fate, Moves):
             newer: Record | None = moved_record(draft, draft.fate, base, now)
             id = draft.id or new_id()
+            marker = _marker_for(draft.fate, base, there, id, space)
         else:
+            marker = carried_away(there.key, base.body, now)
             untouched = first and not followed
             contents = draft.contents if untouched else _logged(draft, base.body.copy())
             newer, id = next_record(draft, base, contents, now), there.id
         first = False
         if newer is None or newer.expires <= now or not fits(id, newer):
             return (yield from save(session, space))
-        refused: Refused | None = yield space.mark(
-            there, closed(there.key, now), now, draft.terms.idle
-        )
+        refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
         if refused is None:
             settle(draft, newer, id, now, steps, carried=True)
             return id, newer
@@ -393,15 +393,7 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         if newer.expires <= now:
             return Lost("it reached the end of its lifetime")
         id = yield from _claim(draft, newer, space)
-        marker = marker_of(
-            move,
-            base.body,
-            old=there.id,
-            old_key=there.key,
-            new=id,
-            new_key=space.key(id).removeprefix(space.prefix),
-            now=now,
-        )
+        marker = _marker_for(move, base, there, id, space)
         refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
         if refused is None:
             settle(draft, newer, id, now, steps)
@@ -410,6 +402,19 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         draft.id = None  # an id that was withdrawn is never claimed again
         there = space.there(refused.stored, there.key, there.id)
     raise SessionConflict(ATTEMPTS)
+
+
+def _marker_for(move: Moves, base: Record, there: There, id: str, space: Keyspace) -> Marker:
+    """Return what is to replace a session that goes on under another id."""
+    return marker_of(
+        move,
+        base.body,
+        old=there.id,
+        old_key=there.key.removeprefix(space.prefix),
+        new=id,
+        new_key=space.key(id).removeprefix(space.prefix),
+        now=space.clock(),
+    )
 
 
 def _after_move(draft: Draft, origin: Moved, space: Keyspace) -> Plan[Result]:
@@ -466,7 +471,10 @@ def _end_at(there: There, draft: Draft, space: Keyspace) -> Plan[bool]:
         if isinstance(there.kept, Marker):
             if not there.kept.next_key:
                 return True
-            there = yield from look(space, space.prefix + there.kept.next_key)
+            key = space.prefix + there.kept.next_key
+            if key == there.key:  # only the cookie has it
+                return False
+            there = yield from look(space, key)
         elif isinstance(there.kept, Record) or (
             there.kept is None and there.version is None and type(draft.origin) is Carried
         ):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._cookie.sha256 import sha256
 from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.ids import TAG_BYTES, key_of, tag_of
@@ -33,7 +34,6 @@ from coatcheck._session.record import (
     is_encrypted,
     pack,
     pack_encrypted,
-    reveal_nothing,
     unpack,
     unpack_encrypted,
 )
@@ -44,18 +44,14 @@ T = TypeVar("T")
 _logger = logging.getLogger("coatcheck")
 
 
-class Get(msgspec.Struct, frozen=True, gc=False):
+class Get(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Ask what is there."""
-
-    __repr__ = reveal_nothing
 
     key: str
 
 
-class Swap(msgspec.Struct, frozen=True, gc=False):
+class Swap(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Replace what is there if it is that version; None: if nothing is there."""
-
-    __repr__ = reveal_nothing
 
     key: str
     version: object
@@ -63,10 +59,8 @@ class Swap(msgspec.Struct, frozen=True, gc=False):
     ttl: float
 
 
-class Delete(msgspec.Struct, frozen=True, gc=False):
+class Delete(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Remove what is there."""
-
-    __repr__ = reveal_nothing
 
     key: str
 

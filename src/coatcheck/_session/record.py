@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._cookie.pins import Pins
 from coatcheck._session.body_cipher import OVERHEAD, BodyCipher
 from coatcheck._session.values import CORRUPT, Encoded
@@ -50,12 +51,7 @@ class WrongKey(ValueError):
     """A record that belongs under another key: the server, a pool or a proxy mixed up answers."""
 
 
-def reveal_nothing(value: object) -> str:
-    """Return a repr for what may end up in a log: the name of its type alone."""
-    return f"<{type(value).__name__}>"
-
-
-class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
     """
     Who is signed in, and how.
 
@@ -72,8 +68,6 @@ class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
         acts_until: When the acting ends.
         former: The user who was signed in before nobody was.
     """
-
-    __repr__ = reveal_nothing
 
     user: str | None = None
     handle: str = ""
@@ -97,15 +91,13 @@ UNBOUND = Encoded(b"\xc0")
 """MessagePack's nil. msgspec reads `Raw | None` as None alone, so nothing is a `Raw`, too."""
 
 
-class Contents(msgspec.Struct, array_like=True, gc=False):
+class Contents(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
     What a session holds: values and flashes by key, who is signed in, and its CSRF value.
 
     Like all that is read and thrown away with a request, it is nothing the garbage collector need
     look at: it holds no reference back, so counting references frees it.
     """
-
-    __repr__ = reveal_nothing
 
     values: dict[str, Encoded] = {}
     flashes: dict[str, Encoded] = {}
@@ -122,7 +114,7 @@ class Contents(msgspec.Struct, array_like=True, gc=False):
         return Contents(self.values.copy(), self.flashes.copy(), self.who, self.bound, self.csrf)
 
 
-class Record(msgspec.Struct, array_like=True, gc=False):
+class Record(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
     A session at rest.
 
@@ -138,8 +130,6 @@ class Record(msgspec.Struct, array_like=True, gc=False):
         body: What it holds.
     """
 
-    __repr__ = reveal_nothing
-
     tag: bytes
     owner: bytes
     created: Time
@@ -148,10 +138,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     body: Contents
 
 
-class Tombstone(msgspec.Struct, array_like=True, gc=False):
+class Tombstone(Hidden, msgspec.Struct, array_like=True, gc=False):
     """What replaces a session that was ended, until *expires*, so that nothing claims its key."""
-
-    __repr__ = reveal_nothing
 
     tag: bytes
     expires: Time
@@ -161,7 +149,7 @@ Kind = Literal["rotation", "visitor", "other"]
 """Why an id was changed: by a rotation; by regenerate_id() of an anonymous session; else."""
 
 
-class Marker(msgspec.Struct, array_like=True, gc=False):
+class Marker(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
     What replaces a session whose id was changed.
 
@@ -173,8 +161,6 @@ class Marker(msgspec.Struct, array_like=True, gc=False):
         sealed_id: The next id, sealed with the old one; b"": no request goes on under it.
     """
 
-    __repr__ = reveal_nothing
-
     tag: bytes
     expires: Time
     kind: Kind
@@ -185,23 +171,19 @@ class Marker(msgspec.Struct, array_like=True, gc=False):
 Kept = Record | Tombstone | Marker
 
 
-class Stored(msgspec.Struct, frozen=True, gc=False):
+class Stored(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
     A record as a backend keeps it, and what tells this state of it from any other.
 
     A version is anything but None that equals itself; only the backend that made it can read it.
     """
 
-    __repr__ = reveal_nothing
-
     record: bytes
     version: object
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(Hidden, msgspec.Struct, frozen=True):
     """A swap that changed nothing, and what is there instead; None: nothing is."""
-
-    __repr__ = reveal_nothing
 
     stored: Stored | None
 

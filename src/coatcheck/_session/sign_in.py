@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.ids import new_csrf, new_handle
 from coatcheck._session.moves import Moves
 from coatcheck._session.record import Terms, Who
@@ -29,7 +30,7 @@ REMEMBERED = 30 * 24 * 3600
 """Seconds of a cookie of `remember=True`, if the cookie has no Max-Age of its own."""
 
 
-class SignIn(msgspec.Struct, frozen=True):
+class SignIn(Hidden, msgspec.Struct, frozen=True):
     """
     A sign-in, as it was when the session was read or changed.
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import msgspec
 
-from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.record import Contents
 from coatcheck._session.values import Encoded, decode, encode
 
 
-class Leave(msgspec.Struct, frozen=True, gc=False):
+class Leave(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Append messages to those under a key."""
-
-    __repr__ = reveal_nothing
 
     key: str
     messages: Encoded
@@ -29,10 +28,8 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Take(msgspec.Struct, frozen=True, gc=False):
+class Take(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Take the messages away that were shown, and the key with the last of them."""
-
-    __repr__ = reveal_nothing
 
     key: str
     messages: Encoded

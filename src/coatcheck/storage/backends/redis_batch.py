@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
+
 
 class Pipeline(Protocol):
     """What is used of a client's pipeline."""
@@ -36,7 +38,7 @@ _FOR_GOOD = ("permission", "unknown command")
 Answer = asyncio.Future[Any]
 
 
-class Command(msgspec.Struct):
+class Command(Hidden, msgspec.Struct):
     """A command, and who waits for its answer."""
 
     args: tuple[Any, ...]

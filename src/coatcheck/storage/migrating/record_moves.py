@@ -45,6 +45,9 @@ class InNew(NamedTuple):
 
     version: object
 
+    def __repr__(self) -> str:
+        return "<InNew>"
+
 
 class InOld(NamedTuple):
     """A version in the old storage."""
@@ -54,6 +57,9 @@ class InOld(NamedTuple):
     """The version of the pending mark in the new one, if there is one."""
     moving: bytes | None
     """The record, if a move has stopped halfway."""
+
+    def __repr__(self) -> str:
+        return "<InOld>"
 
 
 def moving_space(space: Keyspace, old: Keyspace, new: Keyspace) -> Keyspace:
