@@ -209,14 +209,14 @@ def leave(scene: Scene, session: Session) -> Carry:
 
 
 def test_a_session_leaves_the_server_with_its_first_write(scene: Scene) -> None:
-    """A marker takes its place, which leads nowhere; the cookie carries it under the same id."""
+    """A marker takes its place and names its own key; the cookie carries it, with the same id."""
     id = scene.stored(user=1)
     session = scene.read(id)
     session["n"] = 1
     found = leave(scene, session)
     assert isinstance(found, tuple)
     assert (found[0], dict(read(scene, found))) == (id, {"user": 1, "n": 1})
-    assert scene.marker(id).next_key == ""
+    assert scene.marker(id).next_key == scene.space.key(id)
 
 
 def test_what_another_request_wrote_meanwhile_leaves_with_it(scene: Scene) -> None:
@@ -276,7 +276,7 @@ def test_a_look_leaves_the_session_where_it_is(scene: Scene) -> None:
 
 
 def test_a_session_leaves_under_its_new_id(scene: Scene) -> None:
-    """The one that the handler was shown; the marker leads nowhere."""
+    """The one that the handler was shown; the marker names the key that it would have."""
     id = scene.stored(user=1)
     session = scene.read(id)
     session.regenerate_id()
@@ -284,7 +284,7 @@ def test_a_session_leaves_under_its_new_id(scene: Scene) -> None:
     found = leave(scene, session)
     assert isinstance(found, tuple)
     assert found[0] == shown
-    assert scene.marker(id).next_key == ""
+    assert scene.marker(id).next_key == scene.space.key(shown)
 
 
 def test_a_session_leaves_from_where_rotations_led(scene: Scene) -> None:

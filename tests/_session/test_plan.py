@@ -75,10 +75,10 @@ def test_looking_asks_once() -> None:
 
 def test_a_write_carries_the_tag_of_its_key() -> None:
     """The backend may drop it after its deadline and the grace; an expired one, after the grace."""
-    call = SPACE.write(KEY, 7, record(expires=NOW + 50), NOW)
+    call = SPACE.write(There(ID, KEY, None, 7), record(expires=NOW + 50), NOW)
     assert (call.key, call.version, call.ttl) == (KEY, 7, 50 + GRACE)
     assert unpack(call.record, tag_of(KEY)) == record(expires=NOW + 50)
-    assert SPACE.write(KEY, None, record(expires=NOW - 50), NOW).ttl == GRACE
+    assert SPACE.write(There(ID, KEY, None, None), record(expires=NOW - 50), NOW).ttl == GRACE
 
 
 def test_a_tombstone_stays_for_the_grace() -> None:

@@ -148,7 +148,7 @@ def changes_of(raw: Encoded, value: str) -> list[object]:
 def calls_of(storage: KeyedStorage, there: There) -> list[object]:
     """Return every kind of call, and what makes them."""
     assert isinstance(there.kept, Record)
-    write = storage.space.write(there.key, there.version, there.kept, 0)
+    write = storage.space.write(there, there.kept, 0)
     bury = storage.space.bury(there, 0, 60)
     return [save(Session(), storage.space), write, bury, Get(there.key), Delete(there.key)]
 
@@ -171,7 +171,7 @@ def origins_of(there: There, now: float) -> list[object]:
 def test_no_repr_reveals_anything(clock: Clock) -> None:
     """What an error reporter shows of local variables holds no id, secret or value."""
     for issued, thing in held_things(clock):
-        rich = getattr(thing, "__rich_repr__", list)()
+        rich: list[object] = getattr(thing, "__rich_repr__", list)()
         assert revealing(f"{thing!r} {thing} {list(rich)}", issued) == [], type(thing)
 
 
@@ -189,7 +189,8 @@ def test_every_struct_is_hidden_or_holds_nothing() -> None:
 
 
 def subclasses_of(kind: type) -> Iterator[type]:
-    for each in kind.__subclasses__():
+    subclasses: list[type] = kind.__subclasses__()
+    for each in subclasses:
         yield each
         yield from subclasses_of(each)
 

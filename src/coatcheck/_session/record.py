@@ -344,7 +344,7 @@ def is_encrypted(data: bytes) -> bool:
     return data[:1] == _SESSION
 
 
-class _Sealed(msgspec.Struct, array_like=True, gc=False):
+class _Sealed(Hidden, msgspec.Struct, array_like=True, gc=False):
     """A `Record` whose body is encrypted."""
 
     tag: bytes

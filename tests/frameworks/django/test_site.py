@@ -85,7 +85,8 @@ def test_the_cookie_is_djangos(kept: object) -> None:
     assert morsel["max-age"] == settings.SESSION_COOKIE_AGE
 
 
-def test_a_visit(kept: Any) -> None:
+@pytest.mark.usefixtures("kept")
+def test_a_visit() -> None:
     """A nested change needs no flag; flush removes cookie and record; a failure saves nothing."""
     client = Client()
     assert client.get("/add/tea").json() == ["tea"]
