@@ -255,7 +255,7 @@ class Connection(Visit):
         A server waits for that, too, before it sends the headers (ASGI, "Response Start").
 
         Args:
-            streams: More parts follow, and whatever makes them may still read the session.
+            streams: More parts follow, and the code that makes them may still read the session.
         """
         message, self.held = self.held, None
         assert message is not None  # noqa: S101 - the callers have looked

@@ -157,7 +157,7 @@ class Response(EnvironVisit):
         Save the session and give the headers to the server, if that is still to be done.
 
         Args:
-            streams: Whatever makes the body may still read the session.
+            streams: The code that makes the body may still read the session.
         """
         if not self._sent and self._held is not None:
             status, headers, exc_info = self._held

@@ -48,7 +48,7 @@ class Cookie:
     Args:
         name: A token (RFC 9110, 5.6.2). "__Host-" and "__Secure-" demand what browsers demand.
         secrets: The first seals, every one opens. Without any, the value travels as it is.
-        encrypt: Also hide the value from whoever holds the cookie (extra `coatcheck[encrypt]`).
+        encrypt: Also hide the value from the browser (extra `coatcheck[encrypt]`).
         domain: Hosts the cookie goes to, subdomains included; None: the host that set it alone.
         expires: An aware datetime. Prefer `max_age`, which no wrong clock disturbs.
         max_age: Seconds the browser keeps the cookie; None: until it is closed.

@@ -83,7 +83,7 @@ class Schema(Generic[Data]):
         try:
             newer = self.upgrade(values, version) if values else {}
             contents.values = {key: encode(key, value) for key, value in newer.items()}
-        except Exception as error:  # whatever the application's function raises
+        except Exception as error:  # the application's function may raise any error
             _logger.warning(
                 "the upgrade of a session from version %d failed (%s): what does not fit is at "
                 "its default",

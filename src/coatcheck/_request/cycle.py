@@ -34,7 +34,7 @@ DEFAULT_IDLE = 14 * 24 * 3600
 """Seconds that an unused session lives if neither *idle* nor the cookie's Max-Age says so."""
 
 FAILED = 500
-"""The status from which a response says that the handler failed, whatever wrote that page."""
+"""From this status on, a response says that the handler failed, also if a handler wrote it."""
 
 CANDIDATES = 4
 """Cookies of our name that a request may bring, and that are looked up."""

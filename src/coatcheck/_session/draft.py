@@ -308,7 +308,7 @@ class Draft(Hidden, msgspec.Struct):
         return decode(flash)
 
     def leave_flashes(self) -> None:
-        """Let the flashes that were read wait for another request: nobody sees this response."""
+        """Keep the flashes that were read for another request: no page shows this response."""
         for change in self.log:
             if type(change) is Consume:
                 self.contents.flashes.setdefault(change.key, change.value)

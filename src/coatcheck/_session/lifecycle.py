@@ -450,7 +450,7 @@ def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -
 
 
 def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
-    """End the session, under whatever id it is by now."""
+    """End the session, also if its id was changed meanwhile."""
     origin = draft.origin
     if isinstance(origin, Found):
         there = _at(origin, space) or (yield from _look_at(origin, space))

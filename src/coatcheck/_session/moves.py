@@ -48,7 +48,7 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
         by: What changes it.
         who: Who is signed in afterwards; None: as before.
         csrf: The new CSRF value; b"": it stays.
-        keep: Keys of another user's session that stay; None: nothing stays, whoever had it.
+        keep: Keys of another user's session that stay; None: nothing stays, of any session.
     """
 
     by: By

@@ -6,7 +6,7 @@ What a host with rules of its own does to a session, beside what `Session` and `
     take_over(session, log)    the changes that were made before the session was read
     renew(session, terms)      the next save writes, changed or not, and so tells what is gone
     show_kept(session)         from here on it holds what its last save kept
-    end_id(id, terms, space)   sign out whoever holds an id
+    end_id(id, terms, space)   end the session of an id
 
 Django's engine is such a host: it saves when its middleware or the application says so, several
 times in one request, and through two forms of one storage.

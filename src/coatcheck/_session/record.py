@@ -53,10 +53,10 @@ class WrongKey(ValueError):
 
 class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
     """
-    Who is signed in, and how.
+    The signed-in user, and how the user signed in.
 
     Args:
-        user: The application's text for a person; None: nobody any more.
+        user: The application's text for a person; None: no user is signed in any more.
         handle: The public name of the signed-in session.
         signed_in_at: When the user signed in.
         confirmed_at: When the user last proved who they are.
@@ -64,9 +64,9 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
         label: What the application calls the device.
         idle: Seconds that this session lives unused; None: as the middleware says.
         max_age: Seconds for the cookie; 0: none, so that it ends with the browser; None: its own.
-        actor: Who acts as the user; None: the user.
+        actor: The user who acts as this user; None: nobody acts.
         acts_until: When the acting ends.
-        former: The user who was signed in before nobody was.
+        former: The user of the session before the user was taken away.
     """
 
     user: str | None = None
@@ -83,7 +83,7 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def account(self) -> str | None:
-        """Whose session it is: while somebody acts, the actor's."""
+        """The user to whom the session belongs: while somebody acts, the actor."""
         return self.actor or self.user
 
 

@@ -216,7 +216,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def signed_in(self) -> SignIn | None:
-        """Who is signed in, and how; None: nobody."""
+        """The signed-in user, and how they signed in; None: no user is signed in."""
         draft = self._seen
         return shown(draft.contents.who, draft.terms)
 
@@ -331,7 +331,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the session dies if nobody uses it, in UTC; None before it is first saved."""
+        """When the session expires if it is not used, in UTC; None before it is first saved."""
         found = self._seen.found
         return datetime.fromtimestamp(found.record.expires, UTC) if found else None
 

@@ -1,5 +1,5 @@
 """
-Who is signed in: what a session tells of it, and the moves that change it.
+Sign-ins: what a session tells of the signed-in user, and the moves that change it.
 
     session.sign_in("42")          another id, another handle, and the user in `session.signed_in`
     session.confirm()              the password was asked again: another id, the same sign-in
@@ -67,7 +67,7 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
 
 
 def shown(who: Who | None, terms: Terms) -> SignIn | None:
-    """Return what a handler sees of who is signed in; None: nobody is."""
+    """Return what a handler sees of a sign-in; None: no user is signed in."""
     if who is None or who.user is None:
         return None
     return SignIn(
