@@ -12,8 +12,8 @@ that it can stop after each of them and race with any request:
 
 Step 2 happens once and decides: the new storage gets that record, from any of the requests, and
 what other requests make of it. A delete removes the old record first and then the new one, so a
-move that comes too late fails at step 2 or 3, and a session that was destroyed does not return. If a
-move stopped after step 2, the next write finishes it.
+move that comes too late fails at step 2 or 3, and a session that was destroyed does not return. If
+a move stopped after step 2, the next write finishes it.
 
 Each operation is a plan that yields calls for one of the two, so that it is written once for plain
 and for awaited backends.
