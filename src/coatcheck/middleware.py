@@ -40,9 +40,8 @@ def session(
             a refresh nor a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the
             record and of the cookie. 0 renews them with each request, 1 never.
-        rotate: Seconds after which the id of a session in use is renewed, when a request writes
-            anyway: at least 300. Requests that still carry the old id go on for 15 minutes. None:
-            never. A `CookieStorage` cannot do it.
+        rotate: Seconds after which a session in use gets a new id, at least 300. Requests that
+            still carry the old id go on for 15 minutes. None: never. `CookieStorage` refuses it.
         on_outage: What a request gets while the server of the storage fails. "raise": it fails with
             `BackendError`. "anonymous": if its session cannot be read, it gets an empty session,
             which is not saved and does not change the cookie; a change that cannot be saved raises
