@@ -16,7 +16,7 @@ from coatcheck._session import lifecycle
 from coatcheck._session.draft import Draft, Lost, Unread, Visitor
 from coatcheck._session.ids import new_id
 from coatcheck._session.lifecycle import ATTEMPTS, FOLLOWED
-from coatcheck._session.plan import Call, Swap
+from coatcheck._session.plan import Call, Swap, There
 from coatcheck._session.record import GRACE, Refused, Stored, Tombstone, owner_of
 from tests._session.scene import (
     Scene,
@@ -444,7 +444,8 @@ def test_no_request_renews_what_had_expired_when_it_was_read(scene: Scene) -> No
     session["user"] = 2
     record = scene.record(id)
     record.expires = scene.clock()
-    swap = scene.space.write(scene.space.key(id), None, record, scene.clock())
+    there = There(id, scene.space.key(id), None, None)
+    swap = scene.space.write(there, record, scene.clock())
     scene.put(swap.key, swap.record)
     assert scene.save(session) is None
     assert session._draft.origin == Lost("it expired before the request read it")

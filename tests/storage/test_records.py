@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coatcheck import BackendError, Session
-from coatcheck._session.ids import key_of, new_id, tag_of
+from coatcheck._session.ids import key_of, new_id
 from coatcheck._session.moves import ROTATES
 from coatcheck._session.plan import Keyspace
 from coatcheck._session.record import Tombstone, unpack
