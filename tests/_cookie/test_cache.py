@@ -29,7 +29,7 @@ def test_it_shows_nothing_of_what_it_holds() -> None:
     """A repr may end up in a log."""
     memory: Cache[str] = Cache()
     memory.keep("text", "answer")
-    assert repr(memory) == "<Cache 1>"
+    assert repr(memory) == "<Cache of 1>"
 
 
 @pytest.mark.parametrize("encrypt", [False, True])

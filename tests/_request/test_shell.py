@@ -42,6 +42,7 @@ class AnyShell(Protocol):
 
     def read(self, visit: Visit) -> Answer | None: ...
     def leave(self, visit: Visit, *, failed: bool = False, headers: Any = ()) -> Changes: ...
+    def recheck(self, visit: Visit, changes: Changes) -> Changes: ...
     def end(self, visit: Visit, *, failed: bool = False) -> None: ...
     def close(self) -> None: ...
 
@@ -57,6 +58,9 @@ class Driven:
 
     def leave(self, visit: Visit, *, failed: bool = False, headers: Any = ()) -> Changes:
         return self._runner.run(self._shell.leave(visit, failed=failed, headers=headers))
+
+    def recheck(self, visit: Visit, changes: Changes) -> Changes:
+        return self._runner.run(self._shell.recheck(visit, changes))
 
     def end(self, visit: Visit, *, failed: bool = False) -> None:
         self._runner.run(self._shell.end(visit, failed=failed))
@@ -343,6 +347,103 @@ def test_an_outage_at_a_save_is_loud_if_anything_changed(shell_of: Make) -> None
         assert shell.leave(refreshed) is NOTHING
         with pytest.raises(BackendError):
             shell.leave(changed)
+
+
+# Where time passes between a save and the headers
+
+
+def begun(shell: AnyShell) -> tuple[DictVisit, Changes, str]:
+    """Return a request that made a session, what is to be told, and the browser's header."""
+    visit = read(shell)
+    visit.session["user"] = "ada"
+    changes = shell.leave(visit)
+    return visit, changes, header_after(None, changes) or ""
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "sent"),
+    [(sets(more=1), True), (Session.regenerate_id, False), (Session.destroy, False)],
+    ids=["write", "new id", "destroy"],
+)
+def test_a_cookie_is_sent_only_if_it_leads_to_a_living_session(
+    shell: AnyShell, meanwhile: Handler, *, sent: bool
+) -> None:
+    """Another request may have given the session a newer id since, or ended it."""
+    visit, changes, header = begun(shell)
+    ask(shell, header, meanwhile)
+    expected = changes if sent else changes._replace(set_cookies=())
+    assert shell.recheck(visit, changes) == expected
+
+
+def test_an_id_that_was_rotated_since_is_an_older_cookie(shell_of: Make) -> None:
+    """It still leads to the session, but the browser may hold the newer one already."""
+    clock = Clock()
+    shell = shell_of(cycle_of(MemoryStorage(clock=clock), rotate=300))
+    visit, changes, header = begun(shell)
+    clock.advance(400)
+    assert ask(shell, header, sets(more=1))[1].set_cookies
+    assert shell.recheck(visit, changes).set_cookies == ()
+
+
+def test_cookies_of_others_stay(shell: AnyShell) -> None:
+    """Only the session's own cookie leads nowhere."""
+    visit, changes, header = begun(shell)
+    ask(shell, header, Session.destroy)
+    several = changes._replace(set_cookies=(*changes.set_cookies, "device=1"))
+    assert shell.recheck(visit, several).set_cookies == ("device=1",)
+
+
+def test_a_cookie_stays_while_nothing_tells_that_its_session_ended(
+    shell: AnyShell, memory: KeyedStorage
+) -> None:
+    """The server is down: without the cookie, a session that lives would be lost."""
+    visit, changes, _ = begun(shell)
+    with failing(memory):
+        assert shell.recheck(visit, changes) is changes
+
+
+def test_no_server_is_asked_where_no_cookie_is_sent(shell: AnyShell, memory: KeyedStorage) -> None:
+    """Nor for a cookie that is removed."""
+    _, _, header = begun(shell)
+    visit = read(shell, header)
+    visit.session.destroy()
+    removed = shell.leave(visit)
+    with failing(memory):
+        assert shell.recheck(visit, removed) is removed
+        assert shell.recheck(read(shell), NOTHING) is NOTHING
+
+
+def test_a_cookie_that_carries_the_session_leads_to_it(shell_of: Make) -> None:
+    """There is nothing to look up."""
+    visit, changes, _ = begun(shell := shell_of(cycle_of(CookieStorage())))
+    assert shell.recheck(visit, changes) is changes
+
+
+# A connection that ends without headers
+
+
+def test_a_connection_without_headers_renews_no_id(shell_of: Make) -> None:
+    """The client would learn nothing of the new id, and lose the session after the hand-over."""
+    clock = Clock()
+    cycle = cycle_of(memory := MemoryStorage(clock=clock), rotate=300, idle=10_000)
+    shell = shell_of(cycle)
+    header = stored(memory, user="ada")
+    clock.advance(400)
+    visit = read(shell, header)
+    visit.session["more"] = 1
+    cycle.never_start(visit)
+    shell.end(visit)
+    clock.advance(2000)
+    assert dict(read(shell, header).session) == {"user": "ada", "more": 1}
+
+
+def test_a_connection_without_headers_of_a_visitor_who_only_looked_changes_nothing(
+    shell_of: Make,
+) -> None:
+    """All such visitors share one draft."""
+    shell = shell_of(cycle := cycle_of())
+    cycle.never_start(read(shell))
+    assert begun(shell)[1].set_cookies
 
 
 # After the headers left

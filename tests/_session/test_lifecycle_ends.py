@@ -130,25 +130,23 @@ def test_a_move_that_meets_a_sign_out_is_withdrawn(
     assert "another request ended it" in caplog.text
 
 
+def test_a_sign_out_with_an_expired_id_ends_the_session(scene: Scene) -> None:
+    """A request that read it in time could still renew it."""
+    id = scene.stored(user=1)
+    upload = scene.read(id)
+    upload["user"] = 2
+    scene.clock.advance(IDLE)
+    assert scene.change(id, destroys) == ""
+    assert scene.save(upload) is None
+    assert isinstance(scene.at(id), Tombstone)
+
+
 def test_a_sign_out_of_nobody_asks_nobody(scene: Scene) -> None:
-    """A visitor without a session, or whose session another request ended."""
+    """A visitor without a session, or whose session was ended by this request already."""
     for session in (scene.new(), Session._of(Draft(origin=Lost("it was emptied")))):
         session.destroy()
         assert scene.save(session) is None
     assert scene.asked == []
-
-
-def test_a_sign_out_with_an_expired_id_holds(scene: Scene) -> None:
-    """A request that read the session in time could still renew it; now it cannot."""
-    id = scene.stored(user=1)
-    slow = scene.read(id)
-    slow["n"] = 1
-    scene.clock.advance(IDLE)
-    leaving = scene.read(id)
-    leaving.destroy()
-    assert scene.save(leaving) == ""
-    assert scene.save(slow) is None
-    assert type(scene.at(id)) is Tombstone
 
 
 def test_a_session_is_ended_once(scene: Scene) -> None:

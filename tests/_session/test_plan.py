@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from coatcheck import BackendError
+from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.ids import key_of, new_id, tag_of
 from coatcheck._session.moves import closed
 from coatcheck._session.plan import Delete, Get, Keyspace, Swap, There, look
@@ -18,6 +19,7 @@ from coatcheck._session.record import (
     pack,
     unpack,
 )
+from coatcheck._session.values import encode
 
 ID = new_id()
 KEY = key_of(ID, "shop:")
@@ -75,10 +77,32 @@ def test_looking_asks_once() -> None:
 
 def test_a_write_carries_the_tag_of_its_key() -> None:
     """The backend may drop it after its deadline and the grace; an expired one, after the grace."""
-    call = SPACE.write(There(ID, KEY, None, 7), record(expires=NOW + 50), NOW)
+    call = SPACE.write(there(), record(expires=NOW + 50), NOW)
     assert (call.key, call.version, call.ttl) == (KEY, 7, 50 + GRACE)
     assert unpack(call.record, tag_of(KEY)) == record(expires=NOW + 50)
-    assert SPACE.write(There(ID, KEY, None, None), record(expires=NOW - 50), NOW).ttl == GRACE
+    assert SPACE.write(there(), record(expires=NOW - 50), NOW).ttl == GRACE
+
+
+SECRET = Keyspace(lambda: NOW, "shop:", "the server", cipher=BodyCipher())
+MOVING = Keyspace(lambda: NOW, "shop:", "the server", cipher=BodyCipher(), accepts_clear=True)
+
+
+def test_a_body_is_encrypted_under_the_id() -> None:
+    """What is written comes back with it; without the id, the body stays closed."""
+    full = record()
+    full.body = Contents({"a": encode("a", "hunter2")})
+    call = SECRET.write(there(), full, NOW)
+    assert b"hunter2" not in call.record
+    assert SECRET.there(Stored(call.record, 8), KEY, ID) == There(ID, KEY, full, 8)
+    assert SECRET.there(Stored(call.record, 8), KEY).kept == record()
+    assert MOVING.there(Stored(call.record, 8), KEY, ID).kept == full
+
+
+def test_a_body_in_clear_is_read_only_while_sessions_move_here() -> None:
+    """A server that could write in clear could write a session of its own."""
+    clear = Stored(pack(record()), 7)
+    assert SECRET.there(clear, KEY, ID) == There(ID, KEY, None, 7)
+    assert MOVING.there(clear, KEY, ID) == There(ID, KEY, record(), 7)
 
 
 def test_a_tombstone_stays_for_the_grace() -> None:
