@@ -171,8 +171,8 @@ def origins_of(there: There, now: float) -> list[object]:
 def test_no_repr_reveals_anything(clock: Clock) -> None:
     """What an error reporter shows of local variables holds no id, secret or value."""
     for issued, thing in held_things(clock):
-        rich = getattr(thing, "__rich_repr__", list)()
-        assert revealing(f"{thing!r} {thing} {list(rich)}", issued) == [], type(thing)
+        rich: object = getattr(thing, "__rich_repr__", list)()
+        assert revealing(f"{thing!r} {thing} {rich}", issued) == [], type(thing)
 
 
 def test_every_struct_is_hidden_or_holds_nothing() -> None:
@@ -189,7 +189,8 @@ def test_every_struct_is_hidden_or_holds_nothing() -> None:
 
 
 def subclasses_of(kind: type) -> Iterator[type]:
-    for each in kind.__subclasses__():
+    below: list[type] = kind.__subclasses__()
+    for each in below:
         yield each
         yield from subclasses_of(each)
 
