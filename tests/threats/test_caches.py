@@ -1,10 +1,24 @@
 """No cache gives the page of one visitor to another."""
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
-from coatcheck import Session
+from coatcheck import Session, asgi, session, wsgi
+from coatcheck.middleware import Sessions
 from coatcheck.storage import MemoryStorage
-from tests.hosts import Answer, Front, Handler
+from tests.hosts import (
+    COOKIE,
+    Answer,
+    Front,
+    Handler,
+    Sent,
+    environ_of,
+    nothing_received,
+    scope_of,
+    served,
+)
 from tests.storage_kinds import Made, front_of
 from tests.threats.attacks import both, everywhere, gets, sets, signed_in
 
@@ -101,3 +115,34 @@ def test_a_response_with_the_cookie_is_kept_by_no_shared_cache(front: Front) -> 
     theme, lang, ours = answer.all("set-cookie")
     assert (theme, lang) == ("theme=dark; Path=/", "lang=en")
     assert ours.startswith("__session=")
+
+
+@both
+def test_a_body_that_still_reads_the_session_makes_the_response_vary(name: str) -> None:
+    """The headers leave before it reads, so they say it beforehand."""
+    storage = MemoryStorage()
+    with front_of(name, Made(storage)) as front:
+        header = signed_in(front).header
+    sessions = session(COOKIE, storage)
+    answer = streamed(sessions, header) if name == "asgi" else generated(sessions, header)
+    assert (answer.body, answer.all("vary")) == (b"Ada", ["Cookie"])
+
+
+def streamed(sessions: Sessions, header: str | None) -> Answer:
+    async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": scope["session"]["user"].encode()})
+
+    sent = Sent()
+    asyncio.run(sessions(app)(scope_of(header), nothing_received, sent))
+    return sent.answer
+
+
+def generated(sessions: Sessions, header: str | None) -> Answer:
+    def app(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        yield b""
+        yield environ["coatcheck.session"]["user"].encode()
+
+    return served(sessions.wsgi(app), environ_of(header))

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import pytest
 
 from coatcheck import Cookie, Session, session
-from coatcheck.storage import MemoryStorage
+from coatcheck.storage import MemoryStorage, SessionStorage
 from tests.hosts import (
+    COOKIE,
     SECRET,
+    Answer,
     Front,
     Sent,
     asgi_app,
@@ -50,6 +52,37 @@ def test_a_huge_header_is_no_session(name: str) -> None:
         for header in ("__session=" + "A" * 1_000_000, "__session=a;" * 90_000, ";" * 1_000_000):
             browser.header = header
             assert browser.ask(is_new).json is True
+
+
+async def ask_with_fields(storage: SessionStorage, fields: list[str]) -> Answer:
+    """Send a request with so many Cookie fields, as HTTP/2 allows (RFC 9113, 8.2.3)."""
+    scope = scope_of(None, {"test.handler": gets("user"), "test.headers": []})
+    scope["headers"] = [(b"cookie", field.encode()) for field in fields]
+    answered = Sent()
+    await session(COOKIE, storage)(asgi_app)(scope, nothing_received, answered)
+    return answered.answer
+
+
+@pytest.mark.parametrize("field", ["a=b", "__session=a", "__session=" + "A" * 40, ""])
+def test_many_fields_of_one_name_cost_linear_time(field: str) -> None:
+    """In quadratic time this would take minutes; what comes beyond a limit is ignored."""
+    storage = MemoryStorage()
+    with front_of("asgi", Made(storage)) as front:
+        ours = signed_in(front).header or ""
+    many = [field] * 200_000
+    first = asyncio.run(ask_with_fields(storage, [ours, *many]))
+    last = asyncio.run(ask_with_fields(storage, [*many, ours]))
+    assert (first.json, last.json) == ("Ada", None)
+    assert last.all("set-cookie") == []
+
+
+def test_a_few_fields_of_one_name_are_one_header() -> None:
+    """Clients that split it are served."""
+    storage = MemoryStorage()
+    with front_of("asgi", Made(storage)) as front:
+        ours = signed_in(front).header or ""
+    answer = asyncio.run(ask_with_fields(storage, ["a=b", "c=d; e=f", ours, "g=h"]))
+    assert answer.json == "Ada"
 
 
 @both
