@@ -4,7 +4,7 @@ Requests to sessions over a dict, carried out call by call, in an order that a t
     scene = Scene()
     id = scene.stored(cart=[1])
     slow, fast = scene.read(id), scene.read(id)
-    saving = scene.begin(lifecycle.save(slow, scene.space))    stands before its first call
+    saving = scene.begin(saving.save(slow, scene.space))    stands before its first call
     saving.step()                                              carries that out
     saving.finish()                                            carries out the rest
 """
@@ -12,7 +12,7 @@ Requests to sessions over a dict, carried out call by call, in an order that a t
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from coatcheck._session import lifecycle
+from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Visitor
 from coatcheck._session.moves import ROTATES, Moves
 from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap
@@ -105,11 +105,11 @@ class Scene:
 
     def save(self, session: Session) -> str | None:
         """Save a session, and return what the cookie is to carry."""
-        return self.run(lifecycle.save(session, self.space))
+        return self.run(saving.save(session, self.space))
 
     def saving(self, session: Session) -> "Running[str | None]":
         """Return the save of a session, before its first call."""
-        return self.begin(lifecycle.save(session, self.space))
+        return self.begin(saving.save(session, self.space))
 
     def change(self, id: str, *changes: Change) -> str | None:
         """Serve a whole request, and return what its cookie is to carry."""

@@ -31,10 +31,10 @@ from coatcheck._session.changes import (
 )
 from coatcheck._session.draft import Carried, Found, Given, Lapsed, Lost, Moved
 from coatcheck._session.ids import key_of
-from coatcheck._session.lifecycle import save
 from coatcheck._session.moves import Moves, marker_of
 from coatcheck._session.plan import Delete, Get, There
 from coatcheck._session.record import Contents, Record, Tombstone, Who
+from coatcheck._session.saving import save
 from coatcheck._session.values import Encoded, encode
 from coatcheck.storage import FileStorage, KeyedStorage, MemoryStorage, RedisStorage, Refused
 from coatcheck.storage.backends.redis_batch import Command

@@ -16,7 +16,7 @@ Pure: `find` and `end_id` are plans, as in `lifecycle`.
 
 from msgspec.structs import replace
 
-from coatcheck._session import lifecycle
+from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Draft, Found, Lapsed, Moved, Visitor
 from coatcheck._session.plan import Keyspace, Plan, look
 from coatcheck._session.record import ANY_OWNER, Contents, Record, Terms, Tombstone
@@ -112,4 +112,4 @@ def end_id(id: str, terms: Terms, space: Keyspace) -> Plan[bool]:
         return False
     if isinstance(there.kept, Record) and there.kept.owner not in (terms.owner, ANY_OWNER):
         return True
-    return not (yield from lifecycle._end_at(there, Draft(terms=terms), space))
+    return not (yield from saving.end_at(there, Draft(terms=terms), space))

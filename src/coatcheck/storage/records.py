@@ -10,7 +10,7 @@ and `await`, written by `scripts/twins`.
 import logging
 from typing import TypeVar
 
-from coatcheck._session import lifecycle
+from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
 from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
@@ -79,7 +79,7 @@ class Records:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
-        value = self._carry_out(lifecycle.save(session, self.space))
+        value = self._carry_out(saving.save(session, self.space))
         if value and self._sweep_every:
             self._sweep_now_and_then(self._sweep_every)
         return value

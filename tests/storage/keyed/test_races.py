@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coatcheck import Session, SessionConflict
-from coatcheck._session.lifecycle import ATTEMPTS
+from coatcheck._session.saving import ATTEMPTS
 from coatcheck.storage import KeyedStorage
 from coatcheck.testing import Clock
 from tests.storage.keyed.stores import DAY, Store, change

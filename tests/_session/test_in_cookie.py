@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from coatcheck import BackendError, Session, SessionConflict
-from coatcheck._session import lifecycle
+from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried, Draft, Lost, Moved, Unread
-from coatcheck._session.lifecycle import ATTEMPTS
 from coatcheck._session.plan import Call, Swap
 from coatcheck._session.record import GRACE, Marker, Record, Refused, Stored, Tombstone
+from coatcheck._session.saving import ATTEMPTS
 from tests._session.scene import (
     Scene,
     clears,
@@ -35,7 +35,7 @@ def carried(scene: Scene, **values: object) -> tuple[str, Record]:
     """Return the id and the record of a session that a cookie carries."""
     session = scene.new()
     session.update(values)
-    found = lifecycle.carry(session, scene.clock())
+    found = in_cookie.carry(session, scene.clock())
     assert isinstance(found, tuple)
     return found
 
@@ -52,7 +52,7 @@ def change(scene: Scene, cookie: tuple[str, Record], *changes: Any) -> Carry:
     session = read(scene, cookie)
     for each in changes:
         each(session)
-    return lifecycle.carry(session, scene.clock())
+    return in_cookie.carry(session, scene.clock())
 
 
 # A cookie carries the session
@@ -91,8 +91,8 @@ def test_an_ended_session_takes_its_cookie_along(scene: Scene, ends: Any) -> Non
     """By a removal cookie, once."""
     session = read(scene, carried(scene, user=1))
     ends(session)
-    assert lifecycle.carry(session, scene.clock()) == ""
-    assert lifecycle.carry(session, scene.clock()) is None
+    assert in_cookie.carry(session, scene.clock()) == ""
+    assert in_cookie.carry(session, scene.clock()) is None
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_is_no_session_makes_no_cookie(session: Session) -> None:
     """Neither does what a handler writes into one that could not be read."""
     if session._draft.fate != "ends" and not session._draft.shared:
         session["user"] = 1
-    assert lifecycle.carry(session, 1000.0) is None
+    assert in_cookie.carry(session, 1000.0) is None
 
 
 @pytest.mark.parametrize("moves", [regenerates, signs_in("ada")], ids=["new id", "sign in"])
@@ -119,7 +119,7 @@ def test_a_new_id_goes_into_the_cookie(scene: Scene, moves: Any) -> None:
     session = read(scene, before)
     moves(session)
     shown = session.id
-    after = lifecycle.carry(session, scene.clock())
+    after = in_cookie.carry(session, scene.clock())
     assert isinstance(after, tuple)
     assert after[0] == shown != before[0]
     assert after[1].issued == scene.clock()
@@ -133,7 +133,7 @@ def test_a_lifetime_ends_a_carried_session(
     session = read(scene, carried(scene, user=1))
     session["user"] = 2
     scene.clock.advance(IDLE)
-    assert lifecycle.carry(session, scene.clock()) is None
+    assert in_cookie.carry(session, scene.clock()) is None
     assert "end of its lifetime" in caplog.text
 
 
@@ -205,7 +205,7 @@ def fits(_: str, record: Record) -> bool:
 
 
 def leave(scene: Scene, session: Session) -> Carry:
-    return scene.run(lifecycle.leave_for_cookie(session, scene.space, fits))
+    return scene.run(in_cookie.leave_for_cookie(session, scene.space, fits))
 
 
 def test_a_session_leaves_the_server_with_its_first_write(scene: Scene) -> None:

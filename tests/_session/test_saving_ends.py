@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coatcheck import Session
-from coatcheck._session import lifecycle
+from coatcheck._session import next_state
 from coatcheck._session.draft import Draft, Lost
 from coatcheck._session.plan import Get, Swap
 from coatcheck._session.record import GRACE, Marker, Tombstone
@@ -172,8 +172,8 @@ def test_what_is_dropped_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """If there was anything; and the request keeps nothing more."""
     session = Session({"user": 1})
     session["user"] = 2
-    lifecycle.discard(session._draft, "a reason")
-    lifecycle.discard(session._draft, "another reason")
+    next_state.discard(session._draft, "a reason")
+    next_state.discard(session._draft, "another reason")
     (record,) = caplog.records
     assert (record.levelno, session.modified) == (logging.WARNING, False)
     assert record.getMessage().endswith(": a reason")
