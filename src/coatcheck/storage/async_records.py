@@ -1,5 +1,5 @@
 """
-Sessions as records in an awaited backend: carry out what `lifecycle` plans.
+Sessions as records in an awaited backend: carry out the plans of `lifecycle` and `saving`.
 
 The id goes to the client, its SHA-256 to the backend. `records` is the same text without `async`
 and `await`, written by `scripts/twins`.

@@ -1,7 +1,7 @@
 """
 Written by scripts/twins from src/coatcheck/storage/async_records.py: change that.
 
-Sessions as records in an awaited backend: carry out what `lifecycle` plans.
+Sessions as records in an awaited backend: carry out the plans of `lifecycle` and `saving`.
 
 The id goes to the client, its SHA-256 to the backend. `records` is the same text without `async`
 and `await`, written by `scripts/twins`.
