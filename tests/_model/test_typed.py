@@ -1,5 +1,6 @@
 """Typed sessions: every kind of model, over both front ends, in the cookie and on a server."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from coatcheck.testing import Clock
 from tests._model.models import (
     KINDS,
     MODEL,
+    Checked,
+    Keys,
     Plain,
     at,
     filled,
@@ -447,3 +450,78 @@ def test_what_is_put_is_what_comes_back(steps: list[dict[str, Any]], number: int
         expected |= step
         seen = browser.ask(lambda session: [at(session.data, name) for name in MODEL]).json
         assert [each or 0 for each in seen] == [expected[name] or 0 for name in MODEL]
+
+
+def test_a_key_that_leaves_the_object_leaves_the_session(shop: Front) -> None:
+    """A TypedDict's keys may go; what was handed out under the key is watched no more."""
+    browser = filled(shop, shop.browser(data=Keys), cart=[1], visits=1)
+
+    def handler(session: Session) -> None:
+        cart = session["cart"]
+        del session.data["cart"]
+        cart.append(2)
+
+    browser.ask(handler)
+    assert stored(shop, browser) == {"visits": 1}
+
+
+@dataclass(frozen=True)
+class Frozen:
+    low: int = 0
+    high: int = 9
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+def test_a_frozen_object_gives_way_to_a_newer_one(shop: Front) -> None:
+    """What cannot change in place is made anew when a key changes."""
+    browser = shop.browser(data=Frozen)
+
+    def handler(session: Session) -> Any:
+        before = session.data
+        session["low"] = 5
+        return [before.low, session.data.low]
+
+    assert browser.ask(handler).json == [0, 5]
+
+
+@dataclass
+class Range:
+    low: int = 0
+    high: int = 9
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+def test_fields_that_do_not_fit_together_are_refused_at_the_save(shop: Front) -> None:
+    """Each fits, and the model refuses them together: nothing is kept."""
+    browser = filled(shop, shop.browser(data=Range), low=1)
+    with pytest.raises(UnstorableValue, match="do not fit together"):
+        browser.ask(puts(low=77))
+    assert stored(shop, browser) == {"low": 1}
+
+
+def test_what_pydantic_turns_into_what_is_stored_is_no_change(shop: Front) -> None:
+    """What is kept is what came out of the validation."""
+    browser = filled(shop, shop.browser(data=Checked), visits=1)
+
+    def same(session: Session) -> bool:
+        put(session.data, visits="1")
+        return session.modified
+
+    assert browser.ask(same).json is False
+    browser.ask(puts(visits="2"))
+    assert stored(shop, browser) == {"visits": 2}
+
+
+def test_a_version_that_stands_alone_is_taken_away(shop: Front) -> None:
+    """A session that holds nothing else is left empty, and so is removed."""
+    browser = filled(shop, shop.browser(data=versioned(Plain)), cart="1")
+    browser.ask(puts(visits=1))
+    assert stored(shop, browser) == {"cart": [1], "visits": 1, "_schema": 2}
+    browser.ask(then(lambda session: session.unset("cart"), lambda s: s.unset("visits")))
+    assert browser.header is None

@@ -395,6 +395,20 @@ def test_a_first_cookie_that_will_be_lost_is_noted(caplog: pytest.LogCaptureFixt
     assert "will be lost: it is Secure" in caplog.text
 
 
+def test_a_cookie_may_be_taken_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Where it gives an id that leads to no session any more; other cookies stay."""
+    cycle, carrying = cycle_of(), cycle_of(CookieStorage())
+    changes = Changes(True, True, ("name=x; Path=/", "names=y"))
+    for each, gives in ((cycle, True), (carrying, False)):
+        visit = served(each)
+        visit.session["user"] = 1
+        answered(each, visit)
+        assert each.gives_id(visit.session, changes) is gives
+        assert not each.gives_id(visit.session, NOTHING)
+    assert cycle.without_cookie(changes) == Changes(True, True, ("names=y",))
+    assert caplog.records == []
+
+
 # After the headers left
 
 

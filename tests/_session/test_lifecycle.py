@@ -177,6 +177,20 @@ def test_a_visitor_who_only_looks_has_no_draft(scene: Scene) -> None:
     assert lifecycle.admit(Session(), scene.terms, visitor=visitor)._draft is visitor
 
 
+def test_a_cookie_may_lead_to_the_session_by_now_or_not(scene: Scene) -> None:
+    """Another request may have ended it, or given it a newer id, while an answer was slow."""
+    session = scene.new()
+    session["user"] = 1
+    assert not lifecycle.is_current(session, scene.new())
+    id = scene.save(session) or ""
+    scene.change(id, sets(n=1))
+    assert lifecycle.is_current(session, scene.read(id))
+    scene.change(id, rotates)
+    assert not lifecycle.is_current(session, scene.read(id))
+    scene.change(id, destroys)
+    assert not lifecycle.is_current(session, scene.read(id))
+
+
 # Is there anything to do?
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck._session.ids import TAG_BYTES
+from coatcheck._session.body_cipher import BodyCipher
+from coatcheck._session.ids import TAG_BYTES, new_id
 from coatcheck._session.record import (
     LIMIT,
     Contents,
@@ -18,9 +19,12 @@ from coatcheck._session.record import (
     Unreadable,
     Who,
     WrongKey,
+    is_encrypted,
     owner_of,
     pack,
+    pack_encrypted,
     unpack,
+    unpack_encrypted,
 )
 from coatcheck._session.values import encode
 from coatcheck.errors import RecordTooLarge
@@ -240,3 +244,53 @@ def test_a_deadline_at_the_end_of_a_lifetime_does_not_move() -> None:
     """However often the session is used."""
     terms = Terms(idle=10.0, lifetime=10.0, refresh=0.0)
     assert not terms.renews(record_of(Contents(), created=0.0, expires=10.0), 5.0)
+
+
+# Bodies that are encrypted
+
+
+CIPHER, ID = BodyCipher(), new_id()
+
+
+@given(kept=kinds)
+def test_an_encrypted_record_comes_back(kept: Kept) -> None:
+    """With the id alone; a tombstone and a marker hold nothing that is to be hidden."""
+    data = pack_encrypted(kept, CIPHER, ID) if isinstance(kept, Record) else pack(kept)
+    assert unpack_encrypted(data, kept.tag, CIPHER, ID) == kept
+    assert is_encrypted(data) is isinstance(kept, Record)
+
+
+def test_without_the_id_a_body_stays_closed() -> None:
+    """Who reads the database sees deadlines; with another id it is damaged."""
+    record = record_of(contents(password="hunter2"))
+    data = pack_encrypted(record, CIPHER, ID)
+    assert b"hunter2" not in data
+    assert unpack_encrypted(data, TAG, CIPHER, "") == record_of(Contents())
+    with pytest.raises(Unreadable, match="does not open"):
+        unpack_encrypted(data, TAG, CIPHER, new_id())
+
+
+def test_every_byte_of_an_encrypted_record_counts() -> None:
+    """A server cannot change a deadline, an owner or a time either."""
+    data = pack_encrypted(record_of(contents(user=1)), CIPHER, ID)
+    for at in range(len(data)):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        with pytest.raises((Unreadable, WrongKey)):
+            unpack_encrypted(changed, TAG, CIPHER, ID)
+
+
+def test_a_body_in_clear_is_refused() -> None:
+    """So is the record of another key, and what is no record."""
+    record = record_of(contents(user=1))
+    assert not is_encrypted(pack(record))
+    for data in (pack(record), b"\x03", b"\x07", b""):
+        with pytest.raises(Unreadable):
+            unpack_encrypted(data, TAG, CIPHER, ID)
+    with pytest.raises(WrongKey):
+        unpack_encrypted(pack_encrypted(record, CIPHER, ID), b"another.", CIPHER, ID)
+
+
+def test_an_encrypted_record_has_a_limit() -> None:
+    """The same as one in clear."""
+    with pytest.raises(RecordTooLarge):
+        pack_encrypted(record_of(contents(filler="x" * LIMIT)), CIPHER, ID)

@@ -1,15 +1,27 @@
 """What a handler reads and changes."""
 
+import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from coatcheck import ResponseStarted, Session, SessionDestroyed, UnstorableValue
+from coatcheck import (
+    ConfigurationError,
+    ResponseStarted,
+    Schema,
+    Session,
+    SessionDestroyed,
+    UnstorableValue,
+)
+from coatcheck._model.typed import TypedDraft
 from coatcheck._session.draft import Draft
 from coatcheck._session.record import Contents
 from coatcheck._session.values import Encoded
 from coatcheck.storage import MemoryStorage
+from coatcheck.testing import Clock
+from tests._model.models import Plain
 
 STORAGE = MemoryStorage()
 
@@ -391,3 +403,160 @@ def test_a_repr_shows_no_data(session: Session, state: str) -> None:
     assert repr(session) == f"<Session {state}>"
     session.destroy()
     assert repr(session) == "<Session destroyed>"
+
+
+def test_the_last_key_is_popped_first() -> None:
+    """As with a dict; an empty session has none."""
+    session = stored(a=1, b=2)
+    assert list(reversed(session)) == ["b", "a"]
+    assert session.popitem() == ("b", 2)
+    assert session.popitem() == ("a", 1)
+    with pytest.raises(KeyError):
+        session.popitem()
+
+
+def test_a_copy_is_a_dict() -> None:
+    """Changing it changes no session."""
+    session = stored(a=1)
+    copy = session.copy()
+    copy["a"] = 2
+    assert type(copy) is dict
+    assert session["a"] == 1
+
+
+def test_sessions_and_dicts_are_united() -> None:
+    """`|` makes a dict, `|=` updates the session; of a key in both, the right one counts."""
+    session = stored(a=1, b=1)
+    assert session | {"b": 2} == {"a": 1, "b": 2}
+    assert {"b": 2, "c": 2} | session == {"a": 1, "b": 1, "c": 2}
+    session |= {"b": 3}
+    session |= [("c", 4)]
+    assert dict(session) == {"a": 1, "b": 3, "c": 4}
+    number: Any = 1
+    with pytest.raises(TypeError):
+        session | number
+    with pytest.raises(TypeError):
+        number | session
+
+
+def test_a_session_cannot_be_pickled() -> None:
+    """It holds an id and a visitor's data, which would lie in a queue or a cache."""
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(stored(a=1))
+
+
+def test_a_stored_session_has_times() -> None:
+    """In UTC: when it was first saved, and when it dies if nobody uses it."""
+    clock = Clock(1_800_000_000.0)
+    storage = MemoryStorage(clock=clock)
+    session = Session()
+    session["a"] = 1
+    session = storage.read(storage.save(session))
+    assert session.created_at == datetime.fromtimestamp(1_800_000_000, UTC)
+    assert session.expires_at == session.created_at + timedelta(days=14)
+
+
+def test_a_model_is_reached_through_the_session() -> None:
+    """Without one, reading and writing say how to give it."""
+    session = Session._of(TypedDraft.under(stored(visits=1)._draft, Schema(Plain)))
+    assert session.data.visits == 1
+    session.data.visits = 2
+    assert session["visits"] == 2
+    for access in (lambda: Session().data, lambda: setattr(Session(), "data", 1)):
+        with pytest.raises(ConfigurationError, match="data=Model"):
+            access()
+
+
+# Who is signed in
+
+
+def test_a_sign_in_is_seen_in_the_same_request_and_the_next() -> None:
+    """With another id; a visitor's values stay."""
+    session = stored(cart=[1])
+    assert session.signed_in is None
+    session.sign_in(42, label="Firefox")
+    assert session.signed_in
+    after = later(session)
+    assert after.signed_in
+    assert (after.signed_in.user, after.signed_in.label) == ("42", "Firefox")
+    assert after.signed_in.handle == session.signed_in.handle
+    assert after["cart"] == [1]
+
+
+def test_a_sign_in_may_keep_nothing_or_some() -> None:
+    """`keep=False` takes everything away; named keys of another user's session stay."""
+    session = stored(cart=[1])
+    session["mine"] = 1
+    session.sign_in("ada", keep=False)
+    assert dict(later(session)) == {}
+    session = stored(cart=[1], theme="dark")
+    session.sign_in("ada")
+    session = later(session)
+    session["mine"] = 1
+    session.sign_in("bob", keep=["theme"])
+    assert dict(later(session)) == {"theme": "dark", "mine": 1}
+
+
+def test_a_confirmation_changes_the_id_and_nothing_else() -> None:
+    """The password was asked again."""
+    session = stored(cart=[1])
+    session.sign_in("ada")
+    session = later(session)
+    before = session.issued_id
+    session.confirm()
+    assert session.modified
+    after = later(session)
+    assert after.signed_in
+    assert after.signed_in.user == "ada"
+    assert dict(after) == {"cart": [1]}
+    assert after.issued_id != before
+
+
+def test_support_staff_act_as_a_user_and_stop() -> None:
+    """While they do, a confirmation would mean the wrong person."""
+    session = stored(theirs=1)
+    session.sign_in("support")
+    session = later(session)
+    session.act_as("ada", seconds=60)
+    session = later(session)
+    assert session.signed_in
+    assert (session.signed_in.user, session.signed_in.actor) == ("ada", "support")
+    assert "theirs" not in session
+    with pytest.raises(ConfigurationError, match="stop acting"):
+        session.confirm()
+    session["adas"] = 1
+    session = later(session) if session.modified else session
+    session.stop_acting()
+    assert session.signed_in
+    assert (session.signed_in.user, session.signed_in.actor) == ("support", None)
+    assert "adas" not in session
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda session: session.confirm(), r"confirm\(\) needs a signed-in user"),
+        (lambda session: session.act_as("ada"), r"act_as\(\) needs a signed-in user"),
+        (lambda session: session.stop_acting(), r"stop_acting\(\) needs a signed-in user"),
+    ],
+)
+def test_what_needs_a_user_says_so(change: Callable[[Session], Any], says: str) -> None:
+    """The message names the call, and what to do before."""
+    with pytest.raises(ConfigurationError, match=says):
+        change(stored(a=1))
+
+
+def test_to_stop_acting_somebody_has_to_act() -> None:
+    """A user who signed in themselves does not."""
+    session = Session()
+    session.sign_in("ada")
+    with pytest.raises(ConfigurationError, match="needs somebody who acts"):
+        session.stop_acting()
+
+
+def test_a_sign_out_destroys_the_session() -> None:
+    """It is the same by another name."""
+    session = stored(a=1)
+    session.sign_out()
+    assert session.destroyed
+    assert later(session).is_new
