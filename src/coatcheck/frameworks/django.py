@@ -21,7 +21,8 @@ run it at once, its `a…` methods await it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, NoReturn, SupportsIndex
 
 from django.conf import settings
 from django.contrib.sessions import middleware
@@ -32,7 +33,7 @@ from django.utils.cache import patch_vary_headers
 from coatcheck._request.coroutines import run_now
 from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
-from coatcheck._session.session import Session, Value
+from coatcheck._session.session import Session, Value, refusal_to_pickle
 from coatcheck.frameworks import django_checks  # noqa: F401 - Django finds the check by this
 from coatcheck.frameworks.django_options import options
 from coatcheck.frameworks.django_session import (
@@ -69,6 +70,15 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._rotates = False  # a response waits for this save, and can carry a new key
         self._flagged, self._noted = False, 0
         super().__init__(session_key)
+
+    def __copy__(self) -> dict[str, Value]:
+        return dict(self.items())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return deepcopy(dict(self.items()), memo)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise refusal_to_pickle()
 
     def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
         """Give *key* what *function* makes of its value, as one atomic step: `Session.apply`."""

@@ -10,13 +10,14 @@ session, and nothing is written when a client without a session sends a form.
 """
 
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from copy import deepcopy
+from typing import Any, NoReturn, Self, SupportsIndex
 
 from pyramid.interfaces import ICSRFStoragePolicy, ISession
 from zope.interface import implementer
 
-from coatcheck._session.session import Session, Value
+from coatcheck._session.session import Session, Value, refusal_to_pickle
 from coatcheck.context import Context
 from coatcheck.csrf import csrf_token, is_csrf_token
 
@@ -125,6 +126,33 @@ class PyramidSession(MutableMapping[str, Value]):
     def clear(self) -> None:
         """Take everything away. A session left empty so is removed."""
         self.own.clear()
+
+    def popitem(self) -> tuple[str, Value]:
+        """Remove the key that came last, and return it with its value."""
+        return self.own.popitem()
+
+    def copy(self) -> dict[str, Value]:
+        """Return the values as a dict."""
+        return self.own.copy()
+
+    def __or__(self, other: Mapping[str, Value]) -> dict[str, Value]:
+        return self.own | other
+
+    def __ror__(self, other: Mapping[str, Value]) -> dict[str, Value]:
+        return other | self.own if isinstance(other, dict) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Self:
+        self.own.update(other)
+        return self
+
+    def __copy__(self) -> dict[str, Value]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return deepcopy(self.copy(), memo)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise refusal_to_pickle()
 
 
 @implementer(ICSRFStoragePolicy)
