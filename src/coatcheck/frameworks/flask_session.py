@@ -7,7 +7,7 @@ from flask.sessions import SessionMixin
 from coatcheck._session.python_only import python_only
 from coatcheck._session.session import Data, Session, Value
 from coatcheck._session.values import encode
-from coatcheck.frameworks.flask_messages import Leave, Take, listed
+from coatcheck.frameworks.message_lists import Leave, Take, listed
 
 FLASHES = "_flashes"
 """Where Flask's own `flash()` keeps its messages."""
