@@ -1,6 +1,7 @@
 """What a host with rules of its own does to a session: operations over any backend."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,9 @@ from coatcheck.testing import Clock
 TERMS = Terms(owner=owner_of("s"), idle=100, refresh=0, keeps_empty=True)
 
 
+TODAY = replace(TERMS, owner=owner_of("today"))
+
+
 @pytest.fixture
 def storage(clock: Clock) -> KeyedStorage:
     return MemoryStorage(clock=clock)
@@ -22,6 +26,12 @@ def storage(clock: Clock) -> KeyedStorage:
 
 def find(storage: KeyedStorage, id: str) -> tuple[Session, bool]:
     return storage._carry_out(operations.find(id, TERMS, storage.space))
+
+
+def inherited(storage: KeyedStorage, id: str) -> Session:
+    """The session, as an application reads it whose owner is another one today."""
+    plan = operations.find(id, TODAY, storage.space, formerly=[TERMS.owner])
+    return storage._carry_out(plan)[0]
 
 
 def end_id(storage: KeyedStorage, id: str) -> bool:
@@ -113,6 +123,66 @@ def test_an_id_whose_session_ended_or_moved_is_an_old_one(
     assert not session
     clock.advance(901)
     assert not find(storage, id)[1]
+
+
+def test_a_record_of_a_former_owner_is_read_and_written_anew(
+    storage: KeyedStorage, clock: Clock
+) -> None:
+    """Under the owner of today, with the deadline and all else that it had."""
+    id = kept(storage, a=1)
+    clock.advance(50)
+    assert inherited(storage, id) == {"a": 1}
+    assert storage._carry_out(operations.find(id, TODAY, storage.space))[0] == {"a": 1}
+    clock.advance(51)
+    assert not storage._carry_out(operations.find(id, TODAY, storage.space))[0]
+
+
+@pytest.mark.parametrize("other", [end_id, moved, inherited])
+def test_another_request_may_be_faster_to_write_it_anew(
+    storage: KeyedStorage, other: Callable[[KeyedStorage, str], object]
+) -> None:
+    """What that one left counts."""
+    id = kept(storage, a=1)
+    plan = operations.find(id, TODAY, storage.space, formerly=[TERMS.owner])
+    there = storage.backend.get(next(plan).key)
+    swap: Any = plan.send(there)
+    other(storage, id)
+    again: Any = plan.send(storage.backend.swap(swap.key, swap.version, swap.record, swap.ttl))
+    with pytest.raises(StopIteration) as done:
+        plan.send(storage.backend.get(again.key))
+    session, is_old = done.value.value
+    assert bool(session) is (other is inherited)
+    assert is_old is (other is not inherited)
+
+
+def test_a_former_owners_session_can_be_ended(storage: KeyedStorage) -> None:
+    """By whoever holds its id, as any other."""
+    id = kept(storage, a=1)
+    plan = operations.end_id(id, TODAY, storage.space, formerly=[TERMS.owner])
+    assert storage._carry_out(plan)
+    assert not find(storage, id)[0]
+
+
+# ---- rotate
+
+
+def test_an_id_that_is_due_gets_a_new_one_with_the_next_save(
+    storage: KeyedStorage, clock: Clock
+) -> None:
+    """Not before, and only where the session is in use; the old id goes on leading to it."""
+    terms = replace(TERMS, idle=10_000, rotate=300)
+    session = operations.start(terms)
+    session["a"] = 1
+    id = storage.save(session)
+    assert id
+    for seconds, in_use, renewed in ((299, True, False), (1, False, False), (0, True, True)):
+        clock.advance(seconds)
+        session, _ = storage._carry_out(operations.find(id, terms, storage.space))
+        session._accessed = in_use
+        operations.renew(session, terms)
+        operations.rotate(session)
+        assert (storage.save(session) != id) is renewed
+    assert storage._carry_out(operations.find(id, terms, storage.space))[0] == {"a": 1}
 
 
 # ---- take_over

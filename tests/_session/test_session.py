@@ -1,5 +1,6 @@
 """What a handler reads and changes."""
 
+import copy
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -439,10 +440,25 @@ def test_sessions_and_dicts_are_united() -> None:
         number | session
 
 
-def test_a_session_cannot_be_pickled() -> None:
-    """It holds an id and a visitor's data, which would lie in a queue or a cache."""
-    with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(stored(a=1))
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, Session.copy])
+def test_a_copy_of_a_session_is_a_dict(copied: Callable[[Session], Any]) -> None:
+    """There is one session for a request; only a deep copy has lists of its own."""
+    session = Session({"cart": ["tea"]}, id="x")
+    made = copied(session)
+    assert type(made) is dict
+    assert made == {"cart": ["tea"]}
+    made["more"] = 1
+    assert "more" not in session
+    assert (made["cart"] is session["cart"]) is (copied is not copy.deepcopy)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_session_cannot_be_pickled(protocol: int) -> None:
+    """It holds an id and values; the message says what can be, and holds neither."""
+    for held in (Session({"a": "hunter2"}, id="id9"), {"session": Session()}):
+        with pytest.raises(TypeError, match=r"dict\(session\)") as refused:
+            pickle.dumps(held, protocol)
+        assert "hunter2" not in str(refused.value)
 
 
 def test_a_stored_session_has_times() -> None:

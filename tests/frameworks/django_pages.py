@@ -24,6 +24,24 @@ def cart(request: HttpRequest) -> HttpResponse:
     return JsonResponse(request.session.get("cart"), safe=False)
 
 
+def glance(request: HttpRequest, way: str) -> HttpResponse:
+    """Ask of the session no more than its key, or whether it is there."""
+    session = request.session
+    ways: dict[str, Callable[[], object]] = {
+        "session_key": lambda: session.session_key,
+        "exists": lambda: session.exists(request.COOKIES.get("sessionid")),
+        "load": session.load,
+    }
+    ways[way]()
+    return HttpResponse()
+
+
+async def async_glance(request: HttpRequest, way: str) -> HttpResponse:
+    session = request.session
+    await (session.aload() if way == "load" else session.aexists("x" * 40))
+    return HttpResponse()
+
+
 def nothing(_: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
@@ -137,6 +155,8 @@ urlpatterns: list[Any] = [
     path("admin/", admin.site.urls),
     path("add/<item>", add),
     path("cart", cart),
+    path("glance/<way>", glance),
+    path("async/glance/<way>", async_glance),
     path("nothing", nothing),
     path("stream", stream),
     path("file", file),

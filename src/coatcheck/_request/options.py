@@ -51,19 +51,31 @@ def check(
         raise ConfigurationError(
             f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
         )
-    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise ConfigurationError(f"{name} must be seconds above 0, got {seconds!r}")
+    check_times(idle=idle, lifetime=lifetime, rotate=rotate)
     if not 0 <= refresh <= 1:
         raise ConfigurationError(f"refresh must be from 0 to 1, got {refresh!r}")
-    if rotate is not None and not SHORTEST_ROTATION <= rotate < float("inf"):
-        raise ConfigurationError(
-            f"rotate must be at least {SHORTEST_ROTATION} seconds, got {rotate!r}: an id that is "
-            "renewed more often could be three ids old before a slow request ends"
-        )
     if not cookie.httponly:
         warnings.warn(
             f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
             CoatcheckWarning,
             stacklevel=4,
+        )
+
+
+def check_times(
+    *, idle: float | None = None, lifetime: float | None = None, rotate: float | None = None
+) -> None:
+    """
+    Refuse times that make no sense.
+
+    Raises:
+        ConfigurationError: One is not above 0, or a rotation comes too often.
+    """
+    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise ConfigurationError(f"{name} must be seconds above 0, got {seconds!r}")
+    if rotate is not None and not SHORTEST_ROTATION <= rotate < float("inf"):
+        raise ConfigurationError(
+            f"rotate must be at least {SHORTEST_ROTATION} seconds, got {rotate!r}: an id that is "
+            "renewed more often could be three ids old before a slow request ends"
         )

@@ -10,6 +10,9 @@ a change inside a value is seen, two requests at once keep what each of them wro
 ended stays ended. A save that finds it ended, or under another key, raises `UpdateError`, which the
 middleware answers with 400.
 
+`COATCHECK_OPTIONS` has what Django has no setting for: see `django_options`. A key is renewed
+(`rotate`) only when our `SessionMiddleware` saves, because the new one must reach the browser.
+
 A request whose key is that of an earlier session says nothing to the browser, which holds, or is
 about to get, a newer key. `SessionMiddleware` here, in place of Django's own, does more of that.
 
@@ -18,7 +21,8 @@ run it at once, its `a…` methods await it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, NoReturn, SupportsIndex
 
 from django.conf import settings
 from django.contrib.sessions import middleware
@@ -29,11 +33,22 @@ from django.utils.cache import patch_vary_headers
 from coatcheck._request.coroutines import run_now
 from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
-from coatcheck._session.session import Session, Value
-from coatcheck.frameworks.django_session import idle_of, is_lost, steps, terms
+from coatcheck._session.session import Session, Value, refusal_to_pickle
+from coatcheck.frameworks import django_checks  # noqa: F401 - Django finds the check by this
+from coatcheck.frameworks.django_options import options
+from coatcheck.frameworks.django_session import (
+    former_owners,
+    idle_of,
+    is_handed,
+    is_lost,
+    steps,
+    terms,
+)
 from coatcheck.frameworks.django_storage import Form, forms
 
-forms()  # the middleware imports this module when the application starts: mistakes are told then
+# The middleware imports this module when the application starts: mistakes are told then.
+forms()
+options()
 
 
 class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
@@ -51,8 +66,19 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._read_by: Form | None = None
         self._cleared_unread = False
         self._is_old = False  # the key is that of an earlier session: the browser has a newer one
+        self._is_handed = False  # the browser's key is older than the session's
+        self._rotates = False  # a response waits for this save, and can carry a new key
         self._flagged, self._noted = False, 0
         super().__init__(session_key)
+
+    def __copy__(self) -> dict[str, Value]:
+        return dict(self.items())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return deepcopy(dict(self.items()), memo)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise refusal_to_pickle()
 
     def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
         """Give *key* what *function* makes of its value, as one atomic step: `Session.apply`."""
@@ -65,12 +91,19 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     @property
     def modified(self) -> bool:
-        """Whether there is anything to save: a change, also inside a value, or Django says so."""
-        return self._flagged or steps(self._held) > self._noted
+        """
+        Whether there is anything to save or to send: a change, also inside a value; a key that the
+        browser does not have yet; or Django says so.
+        """
+        return self._is_handed or self._changed
 
     @modified.setter
     def modified(self, flag: bool) -> None:
         self._flagged, self._noted = flag, steps(self._held)
+
+    @property
+    def _changed(self) -> bool:
+        return self._flagged or steps(self._held) > self._noted
 
     @property
     def session_key(self) -> str | None:
@@ -191,12 +224,14 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             return operations.start(terms())
         self._read_by = form
         session, self._is_old = await self._find(form, self._session_key)
-        if session.issued_id is None and not self._is_old:
-            self._session_key = None
+        self._is_handed = is_handed(session)
+        if session.issued_id is not None or not self._is_old:
+            self._session_key = session.issued_id
         return session
 
     async def _find(self, form: Form, key: str) -> tuple[Session, bool]:
-        return await form.carry_out(operations.find(key, terms(), self._forms.space))
+        plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
+        return await form.carry_out(plan)
 
     async def _exists(self, form: Form, key: str | None) -> bool:
         self.accessed = True
@@ -232,7 +267,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     async def _flush(self, form: Form) -> None:
         ended = await self._delete(form, self._session_key)
-        self._session_key, self._is_old = None, not ended
+        self._session_key, self._is_old, self._is_handed = None, not ended, False
         self._session_cache = operations.start(terms())
         self._cleared_unread = False
         self.accessed, self.modified = True, ended
@@ -241,7 +276,8 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         """End what is under a key; False: the browser holds a newer key, and is to keep it."""
         if not self._validate_session_key(key):
             return True
-        return await form.carry_out(operations.end_id(str(key), terms(), self._forms.space))
+        plan = operations.end_id(str(key), terms(), self._forms.space, formerly=former_owners())
+        return await form.carry_out(plan)
 
     async def _whole(self, form: Form) -> Session:
         """Return the session to be saved: also one that was cleared unread is read now."""
@@ -266,11 +302,14 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             return
         # Only the form that read it knows what its version means.
         operations.renew(session, terms(idle), looks=self._read_by is not form)
+        if self._rotates:
+            operations.rotate(session)
         await form.save(session)
         self._noted = steps(session)
         if is_lost(session):
             raise UpdateError(_GONE)
-        self._session_key, self._is_old = session.issued_id, False
+        self._session_key = session.issued_id
+        self._is_old = self._is_handed = False
 
     async def _expire(self, form: Form, session: Session) -> None:
         """End a session whose expiry is in the past: the middleware then removes the cookie."""
@@ -284,11 +323,12 @@ _GONE = "the session ended, or got another key, in another request"
 
 class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # Django has no types
     """
-    Django's own, with two answers that an engine alone cannot give. It may take its place.
+    Django's own, with three answers that an engine alone cannot give. It may take its place.
 
-    A response whose body is streamed, and may still read the session, says `Vary: Cookie`. And a
+    A response whose body is streamed, and may still read the session, says `Vary: Cookie`. A
     request that changed nothing is answered without a cookie, not with 400, if its session ended,
-    or got another key, while it was served.
+    or got another key, while it was served. And a key that is due for a new one gets it
+    (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it.
     """
 
     def process_response(self, request: Any, response: Any) -> Any:
@@ -296,7 +336,7 @@ class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # D
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return super().process_response(request, response)
-        only_looked = not session.modified
+        only_looked, session._rotates = not session._changed, True
         if session.accessed or (response.streaming and not response.has_header("Content-Length")):
             patch_vary_headers(response, ("Cookie",))
         try:
@@ -305,3 +345,5 @@ class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # D
             if not only_looked:
                 raise
             return response
+        finally:
+            session._rotates = False

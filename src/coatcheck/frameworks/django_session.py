@@ -1,12 +1,22 @@
-"""What Django asks of a session, in the words of ours: its terms, its expiry, its changes."""
+"""
+What Django asks of a session, in the words of ours: whose it is, its terms, expiry and changes.
+
+Django's cookie carries a key without a seal. So the owner of a record is a digest that depends on
+`SECRET_KEY`: another project on the same server, whose cookie has the same name, finds no session
+under a key of this one. Records that were written under a key of `SECRET_KEY_FALLBACKS` are read,
+too.
+"""
 
 from datetime import datetime
+from functools import lru_cache
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from coatcheck._session.draft import Lost
-from coatcheck._session.record import Terms, owner_of
+from coatcheck._session.record import Terms
 from coatcheck._session.session import Session
+from coatcheck.frameworks.django_options import options
 
 LONGEST = 100 * 365 * 24 * 3600.0
 """Seconds: a record's deadline has a year of four digits, whatever `set_expiry` was given."""
@@ -19,12 +29,28 @@ def terms(idle: float | None = None) -> Terms:
     Args:
         idle: Seconds, counted anew from each save; None: as the settings say.
     """
+    chosen = options()
     return Terms(
-        owner=owner_of(settings.SESSION_COOKIE_NAME),
+        owner=_owner(settings.SESSION_COOKIE_NAME, settings.SECRET_KEY),
         idle=float(settings.SESSION_COOKIE_AGE) if idle is None else min(idle, LONGEST),
+        lifetime=chosen.lifetime,
+        rotate=chosen.rotate,
         refresh=0,
         keeps_empty=True,
     )
+
+
+def former_owners() -> list[bytes]:
+    """Return the owners of records that were written before `SECRET_KEY` was changed."""
+    name = settings.SESSION_COOKIE_NAME
+    return [_owner(name, secret) for secret in settings.SECRET_KEY_FALLBACKS]
+
+
+@lru_cache(maxsize=16)
+def _owner(cookie_name: str, secret: str | bytes) -> bytes:
+    """Return the mark of a project's records: 8 bytes, from which no secret can be learned."""
+    mark: bytes = salted_hmac("coatcheck.owner", cookie_name, secret, algorithm="sha256").digest()
+    return mark[:8]
 
 
 def idle_of(session: Session, now: float) -> float:
@@ -43,6 +69,12 @@ def steps(session: Session | None) -> int:
         return 0
     session._draft.note_changes_in_place()
     return len(session._draft.log)
+
+
+def is_handed(session: Session) -> bool:
+    """Tell whether the browser's key is older than the session's, which a rotation renewed."""
+    found = session._draft.found
+    return found is not None and found.handed
 
 
 def is_lost(session: Session) -> bool:

@@ -19,6 +19,7 @@ from django.utils.asyncio import async_unsafe
 from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
+from coatcheck.frameworks.django_options import Misconfigured
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.urls import storage_from_url
@@ -63,25 +64,27 @@ def forms() -> Forms:
 
 def _storage(found: object) -> KeyedStorage | AsyncKeyedStorage:
     if not found:
-        raise ImproperlyConfigured(
-            f"{SETTING} is missing: set it to a URL, such as 'sqlite:sessions/db', or to a storage"
-        )
+        raise Misconfigured(f"{SETTING} is missing", _HINT)
     if isinstance(found, str):
         try:
             found = storage_from_url(found)
         except ConfigurationError as error:
-            raise ImproperlyConfigured(f"{SETTING} cannot be used: {error}") from error
+            raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
     if isinstance(found, CookieStorage):
-        raise ImproperlyConfigured(
-            f"{SETTING} cannot be a CookieStorage: Django's cookie carries a key without a seal, "
-            "so the sessions need a server or a file, as in 'sqlite:sessions/db'"
+        raise Misconfigured(
+            f"{SETTING} cannot be a CookieStorage",
+            "Django's cookie carries a key without a seal, so the sessions need a server or a "
+            "file, as in 'sqlite:sessions/db'",
         )
     if not isinstance(found, KeyedStorage | AsyncKeyedStorage):
-        raise ImproperlyConfigured(
-            f"{SETTING} is a {type(found).__name__}: set it to a URL or to a storage over a "
-            "backend (KeyedStorage, AsyncKeyedStorage)"
-        )
+        raise Misconfigured(f"{SETTING} is a {type(found).__name__}", _HINT)
     return found
+
+
+_HINT = (
+    "set it to a URL, such as 'sqlite:sessions/db', or to a storage over a backend "
+    "(KeyedStorage, AsyncKeyedStorage)"
+)
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 from flask.sessions import SessionMixin
 
+from coatcheck._session.python_only import python_only
 from coatcheck._session.session import Data, Session, Value
 from coatcheck._session.values import encode
-from coatcheck.frameworks.flask_messages import Leave, Take, listed
+from coatcheck.frameworks.message_lists import Leave, Take, listed
 
 FLASHES = "_flashes"
 """Where Flask's own `flash()` keeps its messages."""
@@ -14,6 +15,7 @@ FLASHES = "_flashes"
 PERMANENT = "_permanent"
 
 
+@python_only
 class FlaskSession(Session[Data]):
     """A `Session` with the attributes of Flask's sessions."""
 
@@ -60,13 +62,13 @@ class FlaskSession(Session[Data]):
             value[:] = map(tuple, value)  # as Flask promises them; stored they are lists
         return value
 
-    def set(self, key: str, value: Value) -> None:
+    def __setitem__(self, key: str, value: Value) -> None:
         if key == FLASHES and isinstance(value, list | tuple):
             kept, given = self._messages(), list(map(_pair, value))
             if len(given) > len(kept) and given[: len(kept)] == kept:
                 self._merge(Leave(key, encode(key, given[len(kept) :])))
                 return
-        super().set(key, value)
+        super().__setitem__(key, value)
 
     def __delitem__(self, key: str) -> None:
         if key == FLASHES and (kept := self._messages()):

@@ -1,9 +1,9 @@
 """
-The changes behind Flask's `flash()` and `get_flashed_messages()`.
+Messages that are left in a list under a key, as Flask's `flash()` and Pyramid's queues keep them.
 
-Flask reads a list, appends to it and puts it back, or takes it away. Two requests at once would
-each put back their own list. As changes of their own they merge: both messages are shown, and one
-that was left while others were shown waits for the next request.
+A framework reads the list, appends to it and puts it back, or takes it away. Two requests at once
+would each put back their own list. As changes of their own they merge: both messages are shown, and
+one that was left while others were shown waits for the next request.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ class Take(Hidden, msgspec.Struct, frozen=True, gc=False):
 
     key: str
     messages: Encoded
-    name = "get_flashed_messages()"
+    name = "taking messages away"
 
     def replay(self, contents: Contents) -> bool:
         left = listed(contents.values.pop(self.key, None))
