@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from coatcheck._cookie import headers
 from coatcheck._cookie.cache import Remembered
+from coatcheck._cookie.joined import JoinedFields
 from coatcheck._cookie.sealing import Encrypter, Opened, Seal, Signer, checked_secrets
 from coatcheck.errors import ConfigurationError, CookieTooLarge
 
@@ -89,6 +90,7 @@ class Cookie:
     _seal: Seal | None = field(init=False)
     _finder: headers.CookieFinder = field(init=False)
     _known: Remembered[Opened] = field(init=False)
+    _joined: JoinedFields = field(init=False)
     _attributes: str = field(init=False)
 
     if TYPE_CHECKING:  # what may be given is more than what is read again
@@ -122,6 +124,7 @@ class Cookie:
         make(self, "_seal", _seal_of(self))
         make(self, "_finder", headers.CookieFinder(self.name))
         make(self, "_known", Remembered())
+        make(self, "_joined", JoinedFields(self.name))
         make(self, "_attributes", _written(self))
 
     @property
@@ -155,16 +158,17 @@ class Cookie:
             opened = self._known.get(value) or self._opened(value)
             if opened:
                 return opened
+        self._joined.check(header)
         return None
 
     def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
         values = self._finder.values(header)
-        if len(values) == 1:
-            opened = self._known.get(values[0]) or self._opened(values[0])
-            return (opened,) if opened else ()
         found = [self._known.get(value) or self._opened(value) for value in values]
-        return [opened for opened in found if opened]
+        kept = [opened for opened in found if opened]
+        if not kept:
+            self._joined.check(header)
+        return kept
 
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:
         """
