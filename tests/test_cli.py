@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coatcheck import __version__
+from coatcheck.cli import main
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -99,3 +100,45 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     (line,) = done.stderr.splitlines()
     assert line.startswith("coatcheck: ")
     return line
+
+
+URL = "postgresql://app:Tr0ub4dor#3horse@db/shop"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sweep", URL),
+        ("demo", "--storage", URL),
+        ("demo", f"--storage={URL}"),
+        (URL,),
+        ("sweep", "redis://:Tr0ub4dor", "3horse@cache"),
+        ("sweep", "memory:", URL),
+        ("demo", f"--storag={URL}"),
+        ("demo", f"--s={URL}"),
+        (f"--version={URL}",),
+        ("demo", "--port", URL),
+        ("sweep", f"--url={URL}"),
+        (f"{URL} (choose from 'Tr0ub4dor')",),
+    ],
+)
+def test_no_part_of_a_url_is_on_the_terminal(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever on the command line a URL stands, or a piece of one that the shell cut."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    printed = "".join(capsys.readouterr())
+    assert "error: " in printed
+    assert "Tr0ub4dor" not in printed
+    assert "3horse" not in printed
+
+
+def test_arguments_too_many_are_answered_with_the_likely_cause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A shell cuts a URL at a space, and takes an & for the end of the command."""
+    with pytest.raises(SystemExit):
+        main(["sweep", "redis://:a", "b@cache"])
+    assert "put quotes around a URL with a space, a # or an &" in capsys.readouterr().err

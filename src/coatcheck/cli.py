@@ -11,6 +11,7 @@ not answer, a missing package), 2 if the command line makes no sense.
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -92,18 +93,41 @@ def _complain(what: str) -> int:
     return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors quote no argument: a URL, or a piece of one, may hold a password."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_unquoted(message))
+
+
+def _unquoted(message: str) -> str:
+    """Return an error of argparse without the arguments that it quotes."""
+    if message.startswith("unrecognized arguments: "):
+        return "there are arguments too many: put quotes around a URL with a space, a # or an &"
+    if message.startswith("argument ") and ": invalid choice: " in message:
+        name, _, quoted = message.partition(": invalid choice: ")
+        return f"{name}: invalid choice (choose{quoted.rpartition(' (choose')[2]}"
+    if ": ignored explicit argument " in message:
+        return f"{message.partition(': ignored explicit argument ')[0]}: takes no value"
+    return message
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="coatcheck", description="HTTP sessions for Python.")
+    parser = _Parser(prog="coatcheck", description="HTTP sessions for Python.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"coatcheck {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
-    demo = commands.add_parser("demo", help="serve a small shop that shows what sessions do")
+    demo = commands.add_parser(
+        "demo", allow_abbrev=False, help="serve a small shop that shows what sessions do"
+    )
     demo.add_argument(
         "--storage",
         metavar="URL",
         help="sqlite:PATH, redis://HOST, postgresql://HOST/NAME, memory:, cookie: or any other "
         "(default: SQLite in a temporary folder)",
     )
-    sweeping = commands.add_parser("sweep", help="remove the expired sessions of a storage")
+    sweeping = commands.add_parser(
+        "sweep", allow_abbrev=False, help="remove the expired sessions of a storage"
+    )
     sweeping.add_argument("url", metavar="URL", help="sqlite:PATH, file:DIR, postgresql://…")
     demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     demo.add_argument(
@@ -113,6 +137,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to {LAST_PORT}")
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port must be a number from 0 to {LAST_PORT}")
     return int(text)

@@ -11,6 +11,7 @@ from coatcheck import asgi, wsgi
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.cycle import Cycle
+from coatcheck._request.options import Duration
 from coatcheck._request.outages import OnOutage
 from coatcheck.storage.protocol import SessionStorage
 
@@ -21,10 +22,10 @@ def session(
     cookie: Cookie,
     storage: SessionStorage,
     *,
-    idle: float | None = None,
-    lifetime: float | None = None,
+    idle: Duration | None = None,
+    lifetime: Duration | None = None,
     refresh: float = 0.1,
-    rotate: float | None = None,
+    rotate: Duration | None = None,
     on_outage: OnOutage = "raise",
     data: type[Any] | Schema[Any] | None = None,
 ) -> "Sessions":
@@ -34,14 +35,15 @@ def session(
     Args:
         cookie: The session cookie; it must be signed or encrypted.
         storage: Where sessions are kept. WSGI needs a plain storage; ASGI takes either kind.
-        idle: Seconds that a session lives after its last use. None: the `max_age` of the cookie, or
-            14 days if it has none.
-        lifetime: Seconds that a session lives at most, even if it is used. None: no limit. Neither
-            a refresh nor a new id extends it.
+        idle: How long a session lives after its last use, in seconds or as a timedelta. None: the
+            `max_age` of the cookie, or 14 days if it has none.
+        lifetime: How long a session lives at most, even if it is used, in seconds or as a
+            timedelta. None: no limit. Neither a refresh nor a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the
             record and of the cookie. 0 renews them with each request, 1 never.
-        rotate: Seconds after which a session in use gets a new id, at least 300. Requests that
-            still carry the old id go on for 15 minutes. None: never. `CookieStorage` refuses it.
+        rotate: Seconds, or a timedelta, after which a session in use gets a new id, at least 300
+            seconds. Requests that still carry the old id go on for 15 minutes. None: never.
+            `CookieStorage` refuses it.
         on_outage: What a request gets while the server of the storage fails. "raise": it fails with
             `BackendError`. "anonymous": if its session cannot be read, it gets an empty session,
             which is not saved and does not change the cookie; a change that cannot be saved raises
@@ -55,7 +57,8 @@ def session(
         `session(cookie, storage).wsgi(app)` a WSGI application.
 
     Raises:
-        ConfigurationError: The cookie is not sealed, or an option is out of its range.
+        ConfigurationError: An argument is of another kind, the cookie is not sealed, or an option
+            is out of its range.
     """
     return Sessions(
         Cycle(

@@ -1,69 +1,94 @@
-"""What may be said of an application's sessions."""
+"""What session() is made from: its options, and the two arguments before them."""
 
 import warnings
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
+import sqlalchemy
 
-from coatcheck import CoatcheckWarning, ConfigurationError, Cookie
-from coatcheck._request.options import SHORTEST_ROTATION, Options, check
-from tests.hosts import COOKIE, SECRET
+from coatcheck import ConfigurationError, Cookie, session
+from coatcheck._request.cycle import Cycle
+from coatcheck.storage import CookieStorage, MemoryStorage
+from tests.hosts import COOKIE
 
-GOOD: dict[str, Any] = {"idle": 60, "lifetime": 3600, "refresh": 0.5, "rotate": 3600}
+
+@pytest.mark.parametrize("option", ["idle", "lifetime", "rotate"])
+@pytest.mark.parametrize("duration", [3600, 3600.0, timedelta(hours=1)])
+def test_a_duration_is_seconds_or_a_timedelta(option: str, duration: float | timedelta) -> None:
+    """Each is converted once, so that all that decides counts in seconds."""
+    options: dict[str, Any] = {option: duration}
+    terms = Cycle(COOKIE, MemoryStorage(), **options).terms
+    assert getattr(terms, option) == 3600
+    assert not isinstance(getattr(terms, option), timedelta)
+
+
+def test_an_idle_time_that_is_not_given_is_the_max_age_of_the_cookie() -> None:
+    """Also where that is a timedelta."""
+    cookie = Cookie("s", secrets=["x" * 40], max_age=timedelta(hours=2))
+    assert Cycle(cookie, MemoryStorage()).terms.idle == 7200
+
+
+@pytest.mark.parametrize("option", ["idle", "lifetime", "rotate"])
+@pytest.mark.parametrize(
+    "duration",
+    [0, -1, float("inf"), float("nan"), True, "3600", timedelta(0), timedelta(-1), [], object()],
+)
+def test_another_duration_is_refused(option: str, duration: Any) -> None:
+    """The message names the option."""
+    options: dict[str, Any] = {option: duration}
+    with pytest.raises(ConfigurationError, match=rf"^{option} must be seconds above 0, or a timed"):
+        session(COOKIE, MemoryStorage(), **options)
+
+
+@pytest.mark.parametrize("rotate", [299, timedelta(minutes=4)])
+def test_ids_are_not_rotated_more_often_than_every_five_minutes(rotate: float | timedelta) -> None:
+    """A slow request would find its id three ids old."""
+    with pytest.raises(ConfigurationError, match=r"^rotate must be at least 300 seconds"):
+        session(COOKIE, MemoryStorage(), rotate=rotate)
+
+
+@pytest.mark.parametrize("refresh", [-0.1, 1.1, 2, None, "0.1", True, float("nan")])
+def test_a_refresh_is_a_share(refresh: Any) -> None:
+    """From 0 to 1."""
+    with pytest.raises(ConfigurationError, match=r"^refresh must be from 0 to 1"):
+        session(COOKIE, MemoryStorage(), refresh=refresh)
+
+
+PASSWORD = "Tr0ub4dor"
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("cookie", "storage", "says"),
     [
-        {},
-        {"idle": None, "lifetime": None, "rotate": None},
-        {"refresh": 0},
-        {"refresh": 1},
-        {"rotate": SHORTEST_ROTATION},
-        {"idle": 0.1},
+        (MemoryStorage(), COOKIE, "cookie must be a Cookie, got the storage: write session(cookie"),
+        (CookieStorage(), COOKIE, "cookie must be a Cookie, got the storage: write session(cookie"),
+        ("__session", MemoryStorage(), "cookie must be a Cookie, got str: Cookie("),
+        (Cookie, MemoryStorage(), "cookie must be a Cookie, got the class"),
+        (None, MemoryStorage(), "cookie must be a Cookie, got None"),
+        (COOKIE, f"redis://:{PASSWORD}@host", "got a text: for a URL, write storage_from_url(url)"),
+        (COOKIE, None, "storage must be a storage, with the methods read and save, got None"),
+        (COOKIE, CookieStorage, "got the class CookieStorage: make one"),
+        (COOKIE, MemoryStorage, "got function: make one, such as MemoryStorage()"),
+        (COOKIE, redis.Redis(), "got a client, Redis: write RedisStorage(client)"),
+        (COOKIE, sqlalchemy.create_engine("sqlite://"), "got an engine, Engine: write SqlStorage("),
+        (COOKIE, MemoryStorage().backend, "got a backend, MemoryBackend: write KeyedStorage("),
+        (COOKIE, {}, "got dict: make one"),
     ],
-    ids=str,
 )
-def test_what_makes_sense_is_taken_in_silence(options: dict[str, Any]) -> None:
+def test_an_argument_of_another_kind_is_answered_with_what_to_write(
+    cookie: Any, storage: Any, says: str
+) -> None:
+    """The message names the argument, and holds nothing of a URL."""
+    with pytest.raises(ConfigurationError) as raised:
+        session(cookie, storage)
+    assert says in str(raised.value)
+    assert PASSWORD not in str(raised.value)
+
+
+def test_the_usual_options_are_quiet() -> None:
     """No warning without a reason."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check(COOKIE, **{**GOOD, **options})
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"idle": 0}, "idle must be seconds above 0, got 0"),
-        ({"idle": float("nan")}, "idle must be seconds above 0, got nan"),
-        ({"lifetime": -1}, "lifetime must be seconds above 0, got -1"),
-        ({"lifetime": float("inf")}, "lifetime must be seconds above 0, got inf"),
-        ({"refresh": 2}, "refresh must be from 0 to 1, got 2"),
-        ({"refresh": float("nan")}, "refresh must be from 0 to 1, got nan"),
-        ({"rotate": 60}, "rotate must be at least 300 seconds, got 60"),
-        ({"rotate": float("inf")}, "rotate must be at least 300 seconds, got inf"),
-    ],
-    ids=str,
-)
-def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
-    """The message names the option, what it must be, and what it is."""
-    with pytest.raises(ConfigurationError, match=f"^{says}"):
-        check(COOKIE, **{**GOOD, **options})
-
-
-def test_a_cookie_without_secrets_is_refused() -> None:
-    """Anybody could write a session of their own; the message names the cookie."""
-    with pytest.raises(ConfigurationError, match="'visit' has no secrets"):
-        check(Cookie("visit"), **GOOD)
-
-
-def test_a_cookie_that_scripts_can_read_warns() -> None:
-    """It works, and is weaker than it should be."""
-    with pytest.warns(CoatcheckWarning, match="httponly=False"):
-        check(Cookie("visit", secrets=[SECRET], httponly=False), **GOOD)
-
-
-def test_every_option_is_explained() -> None:
-    """The docstring names each keyword."""
-    assert Options.__doc__
-    assert all(f"{name}: " in Options.__doc__ for name in Options.__annotations__)
+        session(COOKIE, MemoryStorage(), idle=60, lifetime=timedelta(days=1), refresh=0)

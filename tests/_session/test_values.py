@@ -1,17 +1,25 @@
 """What a session may hold."""
 
-from collections import OrderedDict, defaultdict
+import datetime as frozen
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
+from werkzeug.datastructures import MultiDict
 
-from coatcheck import UnstorableValue
+from coatcheck import Session, UnstorableValue
 from coatcheck._session.values import Encoded, decode, encode
+from coatcheck.storage import MemoryStorage
 
 scalars = (
     st.none()
@@ -46,7 +54,25 @@ class Number(float):
 
 
 class Moment(datetime):
-    """A datetime that would come back as less than it was."""
+    """A datetime of somebody's own, as freezegun and pendulum make them."""
+
+
+class Count(int):
+    """An int of somebody's own."""
+
+    __slots__ = ()
+
+
+class Flags(IntFlag):
+    READ = 1
+    WRITE = 2
+
+
+class Lists(dict[str, Any]):
+    """A dict that shows the last of several values, as Django's QueryDict does."""
+
+    def items(self) -> Any:
+        return [(name, values[-1]) for name, values in super().items()]
 
 
 class Colour(IntEnum):
@@ -73,6 +99,12 @@ def test_a_value_comes_back_as_it_was(value: object) -> None:
         (Data(b"a"), b"a"),
         (Number(1.5), 1.5),
         (Colour.RED, 1),
+        (Count(7), 7),
+        (Flags.READ | Flags.WRITE, 3),
+        ([{"n": Count(7)}], [{"n": 7}]),
+        (Moment(2026, 1, 1, 12, 30, 5, 7, tzinfo=UTC), datetime(2026, 1, 1, 12, 30, 5, 7, UTC)),
+        (Markup("<b>a</b>"), "<b>a</b>"),
+        (Counter("aab"), {"a": 2, "b": 1}),
         (Size.SMALL, "s"),
         ({Size.SMALL: 1}, {"s": 1}),
         (OrderedDict(a=1), {"a": 1}),
@@ -126,7 +158,14 @@ def deep() -> object:
         ({"a": ({1},)},),
         lambda: None,
         endless(),
-        Moment(2026, 1, 1, tzinfo=UTC),
+        Moment(2026, 1, 1),
+        Count(2**64),
+        {"a": ["\ud800"]},
+        {"\udcff": 1},
+        Lists(a=["1", "2"]),
+        [Lists(a=["1"])],
+        MultiDict([("a", "1"), ("a", "2")]),
+        MultiDict([("a", "1")]),
     ],
 )
 def test_what_would_not_come_back_is_refused(value: object) -> None:
@@ -148,6 +187,77 @@ def test_the_message_holds_nothing_of_the_value() -> None:
     with pytest.raises(UnstorableValue) as raised:
         encode("key", {"password": {"hunter2"}})
     assert "hunter2" not in str(raised.value)
+
+
+def test_no_error_in_the_chain_carries_the_value() -> None:
+    """What Python raises for a lone surrogate has the whole text in its arguments."""
+    with pytest.raises(UnstorableValue, match="a text in it holds a lone surrogate") as raised:
+        encode("key", "hunter2\ud800")
+    error: BaseException | None = raised.value
+    while error:
+        assert "hunter2" not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("key", ["\ud800", "é\udfff", "\udcff" * 100])
+def test_a_key_that_is_no_valid_text_is_refused_at_the_line_that_writes_it(key: str) -> None:
+    """No record could hold it, so the error is raised where the handler can see why."""
+    session = Session()
+    writes: list[Callable[[], object]] = [
+        lambda: session.set(key, 1),
+        lambda: session.__setitem__(key, 1),
+        lambda: session.setdefault(key, 1),
+        lambda: session.update({key: 1}),
+        lambda: session.flash(key, 1),
+        lambda: session.apply(key, lambda n: n + 1, default=0),
+        lambda: Session({key: 1}),
+    ]
+    for write in writes:
+        with pytest.raises(UnstorableValue, match=r"its key holds a lone surrogate, .* text$"):
+            write()
+    assert len(session) == 0
+
+
+def test_a_datetime_of_freezegun_is_kept() -> None:
+    """It is of a subclass, and takes the place of `datetime` in every module meanwhile."""
+    moment = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    storage = MemoryStorage()
+    session = storage.read(None)
+    with freeze_time(moment):
+        session["at"] = frozen.datetime.now(UTC)
+        assert type(session["at"]) is not type(moment)
+        value = storage.save(session)
+    found = storage.read(value)["at"]
+    assert found == moment
+    assert type(found) is datetime
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        msgspec.msgpack.Ext(5, b"x"),
+        [msgspec.msgpack.Ext(-5, b"x")],
+        {1: "a"},
+        {"a": [{"b": {b"c": 1}}]},
+        {None: 1},
+        {(1, 2): 1},
+    ],
+)
+def test_what_no_session_writes_counts_as_damaged_when_it_is_read(
+    foreign: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at a later save, which would fail for each request of this visitor."""
+    storage = MemoryStorage()
+    session = Session({"a": 1})
+    session._draft.contents.values["foreign"] = Encoded(msgspec.msgpack.encode(foreign))
+    session.set("b", 2)
+    value = storage.save(session)
+    found = storage.read(value)
+    assert found.get("foreign") is None
+    assert "damaged" in caplog.text
+    found["a"] += 1
+    storage.save(found)
+    assert storage.read(value)["a"] == 2
 
 
 def test_a_key_is_text() -> None:

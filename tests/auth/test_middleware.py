@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -193,3 +194,44 @@ def test_a_websocket_with_a_refused_sign_in_is_closed_without_a_word() -> None:
     app = session(cookie, storage)(auth(schemes=[by_session()])(require_auth()(accept)))
     told = connect(app, (b"cookie", f"s={jar['s']}".encode()))
     assert [message["type"] for message in told] == ["websocket.close"]
+
+
+class Plain(Fixed):
+    """A scheme whose author forgot `async`."""
+
+    def authenticate(self, _context: Context) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("scheme", "got"),
+    [
+        (Fixed("a", True), "bool"),  # type: ignore[arg-type]
+        (Fixed("a", {"id": 1}), "dict"),  # type: ignore[arg-type]
+        (Fixed("a", Success), "type"),  # type: ignore[arg-type]
+        (Plain("a", Success("ada")), "Success"),
+        (Plain("a", None), "NoneType"),
+    ],
+)
+def test_a_scheme_that_answers_with_something_else_is_a_configuration_error(
+    scheme: Any, got: str
+) -> None:
+    """Nobody is recognised by mistake; the message names the scheme and what it returned."""
+    says = rf"^{type(scheme).__name__}\.authenticate must be `async def` and .* got {got}$"
+    with pytest.raises(ConfigurationError, match=says):
+        who(site(scheme))
+
+
+@pytest.mark.parametrize(
+    ("schemes", "says"),
+    [
+        (by_token(), r"got a BearerScheme: write auth\(schemes=\[scheme\]\)"),
+        ([type(by_token())], "got the class BearerScheme"),
+        ([by_token(), lambda _context: None], "got a function"),
+        (["bearer"], "got a str"),
+    ],
+)
+def test_what_is_no_scheme_is_found_when_the_middleware_is_made(schemes: Any, says: str) -> None:
+    """A scheme without its list, a class in place of an object, a function."""
+    with pytest.raises(ConfigurationError, match=says):
+        auth(schemes=schemes)

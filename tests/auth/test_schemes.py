@@ -1,6 +1,8 @@
 """The schemes: by the session, by a bearer token, by an API key."""
 
+import re
 import threading
+from typing import Any
 
 import httpx
 import pytest
@@ -9,7 +11,16 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from coatcheck import ConfigurationError, Context, Session
-from coatcheck.auth import ApiKeyScheme, BearerScheme, SessionScheme, Success, auth, require_auth
+from coatcheck.auth import (
+    ApiKeyScheme,
+    Auth,
+    BearerScheme,
+    Scheme,
+    SessionScheme,
+    Success,
+    auth,
+    require_auth,
+)
 from tests.asgi_requests import Exchange, ask
 from tests.auth.sites import (
     TOKENS,
@@ -188,3 +199,101 @@ def test_no_bytes_of_a_client_raise(authorization: bytes, key: bytes) -> None:
         (b"x-api-key", key),
     ][len(key) % 2 :]
     assert exchange.with_app(site(by_key(), by_token())).status == 200
+
+
+@pytest.mark.parametrize(
+    ("token", "pattern"),
+    [
+        ("1|Zk3bQ0", r"\d+\|\w+"),
+        ("perm:YWJj:ZGVm", r"perm:[\w:]+"),
+        ("123:AAxyz", re.compile(r"\d+:AA\w+")),
+        ("{any}", r"[!-~]+"),
+    ],
+)
+def test_a_token_of_another_grammar_reaches_verify(
+    token: str, pattern: str | re.Pattern[str]
+) -> None:
+    """By the option `token`: without it, the token is malformed, as RFC 6750 says."""
+    header = {"Authorization": f"Bearer {token}"}
+    with_option = BearerScheme(verify={token: "ada"}.get, token=pattern)
+    assert who(site(with_option), header) == [True, "ada", "bearer", None]
+    assert who(site(BearerScheme(verify={token: "ada"}.get)), header)[3] == "the token is malformed"
+
+
+@pytest.mark.parametrize("token", ["", "a b", "caf\xe9", "a\x01b", "x1|Zk", "1|Zk=", "1|Zk\x85"])
+def test_a_pattern_is_for_the_whole_token(token: str) -> None:
+    """A token in part is malformed, and so is one with spaces, controls or other than ASCII."""
+    scheme = BearerScheme(verify=lambda _: pytest.fail("verify was asked"), token=r"\d+\|\w+")
+    header = {"Authorization": f"Bearer {token}".encode("latin-1")}
+    assert who(site(scheme), header)[3] == "the token is malformed"
+
+
+@pytest.mark.parametrize("token", ["", "a b", "caf\xe9", "a\x01b"])
+def test_no_pattern_lets_through_what_no_token_can_hold(token: str) -> None:
+    """Spaces, controls and bytes beyond ASCII never reach `verify`."""
+    scheme = BearerScheme(verify=lambda _: pytest.fail("verify was asked"), token=".*")
+    header = {"Authorization": f"Bearer {token}".encode("latin-1")}
+    assert who(site(scheme), header)[3] == "the token is malformed"
+
+
+def test_everything_that_a_client_reads_of_a_bearer_scheme_can_be_set() -> None:
+    """The word before the token, the header, the message, the code, and the name."""
+    scheme = BearerScheme(
+        verify={"t": "ada"}.get,
+        realm="shop",
+        scheme="Token",
+        header="X-Authorization",
+        name="shop-token",
+        message="sign in again",
+        code="token_expired",
+    )
+    router = site(scheme)
+    assert who(router, {"X-Authorization": "token t"}) == [True, "ada", "shop-token", None]
+    for header in ({"X-Authorization": "Bearer t"}, {"Authorization": "Token t"}):
+        assert who(router, header) == [False, None, None, None]
+    assert who(router, {"X-Authorization": "Token no"})[2:] == ["shop-token", "sign in again"]
+    answer = ask(router, "GET", "/closed", headers={"X-Authorization": "Token no"})
+    assert answer.headers["www-authenticate"] == (
+        'Token realm="shop", error="token_expired", error_description="sign in again"'
+    )
+
+
+def test_a_refusal_has_a_code_for_programs() -> None:
+    """Each scheme can be told which; only a bearer token has one of its own."""
+
+    async def code(context: Context) -> Response:
+        return PlainTextResponse(str(context.get(Auth).code))
+
+    def code_of(scheme: Scheme, headers: dict[str, str]) -> str:
+        router = site(scheme)
+        router.get("/code", code)
+        jar = httpx.Cookies()
+        ask(router, "POST", "/sign-in/3", cookies=jar)
+        return ask(router, "GET", "/code", cookies=jar, headers=headers).text
+
+    assert code_of(by_token(), {"Authorization": "Bearer no"}) == "invalid_token"
+    assert code_of(by_key(), {"x-api-key": "no"}) == "None"
+    named = ApiKeyScheme(verify=user_of_key, code="no_key", message="which?", name="key")
+    assert code_of(named, {"x-api-key": "no"}) == "no_key"
+    assert who(site(named), {"x-api-key": "no"})[2:] == ["key", "which?"]
+    gone = by_session(code="gone", message="sign in again", name="cookie")
+    assert code_of(gone, {}) == "gone"
+    router, jar = site(gone), httpx.Cookies()
+    ask(router, "POST", "/sign-in/3", cookies=jar)
+    assert who(router, cookies=jar)[2:] == ["cookie", "sign in again"]
+
+
+@pytest.mark.parametrize("option", ["scheme", "header", "message", "code", "realm"])
+@pytest.mark.parametrize("text", ['a"b', "a\r\nb", "é", None])
+def test_no_option_of_a_bearer_scheme_can_break_out_of_its_header(option: str, text: Any) -> None:
+    """Each is checked when the scheme is made, and the message names it."""
+    options: dict[str, Any] = {option: text}
+    with pytest.raises(ConfigurationError, match=f"^{option} must be text that a header can hold"):
+        BearerScheme(verify=TOKENS.get, **options)
+
+
+@pytest.mark.parametrize("pattern", ["(", 5, b"x"])
+def test_a_pattern_of_tokens_is_a_regular_expression(pattern: Any) -> None:
+    """That is found when the scheme is made."""
+    with pytest.raises(ConfigurationError, match="token must be a regular expression"):
+        BearerScheme(verify=TOKENS.get, token=pattern)

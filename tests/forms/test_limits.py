@@ -13,6 +13,7 @@ from tests.forms.posts import (
     ONE_FIELD,
     ONE_FILE,
     URLENCODED,
+    field,
     in_pieces,
     multipart,
     post,
@@ -117,3 +118,54 @@ def test_a_limit_is_a_number(value: Any) -> None:
     """What is none is found when the application starts."""
     with pytest.raises(ConfigurationError, match="max_files"):
         form_data(max_files=value)
+
+
+def with_headers(*sizes: int) -> bytes:
+    """Return a field with headers of these many bytes beside its Content-Disposition."""
+    headers = b"".join(b"X: " + b"x" * (size - 1) + b"\r\n" for size in sizes)
+    return field("a", "1").replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n", 1)
+
+
+@pytest.mark.parametrize("suppress_errors", [False, True])
+@pytest.mark.parametrize("size", [64, 100_000])
+@pytest.mark.parametrize(
+    ("limit", "sizes", "status"),
+    [
+        (4096, [3000], 200),
+        (4096, [4096], 413),
+        (4096, [2500, 2500], 413),
+        (4096, [6144], 413),
+        (16_384, [6144, 6144], 200),
+        (16_384, [15_000], 200),
+        (16_384, [17_000], 413),
+        (100_000, [90_000], 200),
+        (10, [], 413),
+    ],
+)
+def test_headers_of_a_part_are_limited_by_our_limit_alone(
+    limit: int, sizes: list[int], status: int, size: int, suppress_errors: bool
+) -> None:
+    """Above it is 413, also with suppress_errors, below it the form is read, however it is cut."""
+    body = in_pieces(multipart(with_headers(*sizes)), size)
+    answer = post(body, suppress_errors=suppress_errors, max_header_size=limit)
+    assert answer.status == status
+    if status == 200:
+        assert answer.text == '[["a","1"]]'
+
+
+@pytest.mark.parametrize("suppress_errors", [False, True])
+def test_the_number_of_headers_of_a_part_is_limited(suppress_errors: bool) -> None:
+    """A limit of numbers is 400, also with suppress_errors; each part counts anew."""
+    eight = with_headers(*[5] * 7)
+    assert post(multipart(eight, eight), suppress_errors=suppress_errors).status == 200
+    answer = post(multipart(eight, with_headers(*[5] * 8)), suppress_errors=suppress_errors)
+    assert (answer.status, answer.text) == (400, "the form has more than 8 headers in a part\n")
+
+
+@pytest.mark.parametrize("piece", [b"&", b"&=", b"=&"])
+def test_an_urlencoded_body_of_separators_is_refused_while_it_streams(piece: bytes) -> None:
+    """It holds no text and hardly a field; so separators have a limit of their own."""
+    endless = [piece * 500] * 1000
+    answer = post(endless, URLENCODED, max_text_size=2000, suppress_errors=True)
+    assert answer.status in (400, 413)
+    assert answer.taken <= 10

@@ -1,8 +1,14 @@
 """What a form holds, and which bodies are no form."""
 
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
+from starlette.formparsers import FormParser
 
 from tests.asgi_requests import ask
 from tests.forms.posts import (
@@ -116,3 +122,63 @@ def test_no_content_type_raises(text: str) -> None:
         f"multipart/form-data; boundary={text}",
     ):
         assert post(b"a=1", {"content-type": content_type}).status in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "preamble",
+    [
+        b"\r\n",
+        b"This is a message in several parts.\r\n",
+        b"--cutting\r\n",
+        b"a --cut\r\n",
+        b"--cut \r\n",
+        b"-\r\n" * 5000,
+        b"x" * 100_000 + b"\r\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 1000, 200_000])
+def test_a_preamble_is_no_part_of_the_form(preamble: bytes, size: int) -> None:
+    """RFC 2046, 5.1.1: what stands before the first boundary is ignored, wherever it is cut."""
+    if size < 1000 < len(preamble):
+        preamble = preamble[-2000:]
+    body = preamble + multipart(field("a", "1")) + b"the epilogue --cut\r\n"
+    assert post(in_pieces(body, size)).text == '[["a","1"]]'
+
+
+def test_a_preamble_counts_as_bytes_of_the_body() -> None:
+    """An endless one is refused while it streams, and never held in memory."""
+    endless = [b"x" * 1000] * 1000
+    answer = post(endless, max_total_size=5000)
+    assert (answer.status, answer.taken) == (413, 6)
+
+
+def test_an_urlencoded_form_is_read_as_starlette_reads_it() -> None:
+    """Empty pieces are none; what stands without a "=" is a name; further "=" are of the value."""
+    body = b"a&&b=&=c&d=e=f&=&g+h=%20%zz%&\xff=\xc3\xa9&"
+    expected = [
+        ["a", ""],
+        ["b", ""],
+        ["", "c"],
+        ["d", "e=f"],
+        ["", ""],
+        ["g h", " %zz%"],
+        ["ÿ", "Ã©"],
+    ]
+    for size in (1, 3, 100):
+        assert json.loads(post(in_pieces(body, size), URLENCODED).text) == expected
+
+
+@given(st.text("a&=+%41;é ", max_size=40).map(str.encode), st.integers(1, 40))
+def test_every_urlencoded_form_is_read_as_starlette_reads_it(body: bytes, size: int) -> None:
+    """Wherever it is cut."""
+
+    async def parsed() -> list[list[str]]:
+        async def stream() -> AsyncGenerator[bytes, None]:
+            yield body
+            yield b""
+
+        form = await FormParser(Headers(), stream()).parse()
+        return [[name, str(value)] for name, value in form.multi_items()]
+
+    chunks = in_pieces(body, size) or [b""]
+    assert json.loads(post(chunks, URLENCODED).text) == asyncio.run(parsed())

@@ -11,11 +11,12 @@ client sent reads as no cookie.
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Literal, TypedDict, Unpack, get_args
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from coatcheck._cookie import headers
 from coatcheck._cookie.cache import Cache
+from coatcheck._cookie.joined import JoinedFields
 from coatcheck._cookie.sealing import Encrypter, Opened, Seal, Signer, checked_secrets
 from coatcheck.errors import ConfigurationError, CookieTooLarge
 
@@ -27,16 +28,20 @@ MAX_COOKIE = 4096
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+AnySameSite = SameSite | Literal["lax", "strict", "none"]
+"""What may be given; read again, it begins with a capital."""
+
+
 class Attributes(TypedDict, total=False):
     """What `serialize` may be told to write differently for one cookie."""
 
     domain: str | None
     expires: datetime | None
     httponly: bool
-    max_age: int | None
+    max_age: float | timedelta | None
     partitioned: bool
     path: str | None
-    samesite: SameSite | None
+    samesite: AnySameSite | None
     secure: bool
 
 
@@ -49,10 +54,14 @@ class Cookie:
         name: A token (RFC 9110, 5.6.2). "__Host-" and "__Secure-" demand what browsers demand.
         secrets: The first seals, every one opens. Without any, the value travels as it is.
         encrypt: Also hide the value from the browser (extra `coatcheck[encrypt]`).
-        domain: Hosts the cookie goes to, subdomains included; None: the host that set it alone.
+        domain: Hosts the cookie goes to, subdomains included; None: the host that set it alone. A
+            leading dot means nothing, and is dropped.
         expires: An aware datetime. Prefer `max_age`, which no wrong clock disturbs.
-        max_age: Seconds the browser keeps the cookie; None: until it is closed.
+        max_age: How long the browser keeps the cookie: whole seconds, or a timedelta of them; None:
+            until it is closed. Read again, it is an int.
         path: Where on the host the cookie goes; None: the folder of the page that set it.
+        samesite: "Lax", "Strict" or "None", in upper or lower case; None: what the browser takes
+            for its default.
         encode: Turns the value into cookie-safe text before it is sealed; None: percent-encoding of
             what is not safe already.
         decode: Undoes `encode`. A ValueError from it reads as no cookie.
@@ -81,16 +90,41 @@ class Cookie:
     _seal: Seal | None = field(init=False)
     _finder: headers.CookieFinder = field(init=False)
     _known: Cache[Opened] = field(init=False)
+    _joined: JoinedFields = field(init=False)
     _attributes: str = field(init=False)
 
+    if TYPE_CHECKING:  # what may be given is more than what is read again
+
+        def __init__(
+            self,
+            name: str,
+            *,
+            secrets: Sequence[str] = (),
+            encrypt: bool = False,
+            domain: str | None = None,
+            expires: datetime | None = None,
+            httponly: bool = True,
+            max_age: float | timedelta | None = None,
+            partitioned: bool = False,
+            path: str | None = "/",
+            samesite: AnySameSite | None = "Lax",
+            secure: bool = True,
+            encode: Callable[[str], str] | None = None,
+            decode: Callable[[str], str] | None = None,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        _check(self)
         # A frozen dataclass is written through object: what follows is made once, from its fields.
         make = object.__setattr__
+        make(self, "max_age", _whole_seconds(self.max_age))
+        make(self, "samesite", _samesite(self.samesite))
+        make(self, "domain", headers.checked_domain(self.domain))
+        _check(self)
         make(self, "secrets", checked_secrets(self.secrets))
         make(self, "_seal", _seal_of(self))
         make(self, "_finder", headers.CookieFinder(self.name))
         make(self, "_known", Cache())
+        make(self, "_joined", JoinedFields(self.name))
         make(self, "_attributes", _written(self))
 
     @property
@@ -124,16 +158,17 @@ class Cookie:
             opened = self._known.get(value) or self._opened(value)
             if opened:
                 return opened
+        self._joined.check(header)
         return None
 
     def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
         values = self._finder.values(header)
-        if len(values) == 1:
-            opened = self._known.get(values[0]) or self._opened(values[0])
-            return (opened,) if opened else ()
         found = [self._known.get(value) or self._opened(value) for value in values]
-        return [opened for opened in found if opened]
+        kept = [opened for opened in found if opened]
+        if not kept:
+            self._joined.check(header)
+        return kept
 
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:
         """
@@ -153,7 +188,8 @@ class Cookie:
 
         Source: RFC 6265, 4.1.1 (grammar) and 6.1 (size).
         """
-        worn = replace(self, secrets=(), encrypt=False, **overrides) if overrides else self
+        given: dict[str, Any] = {**overrides}
+        worn = replace(self, secrets=(), encrypt=False, **given) if overrides else self
         if not value:
             return f"{self.name}={_written(worn, removing=True)}"
         attributes = _written(worn) if overrides else self._attributes
@@ -204,21 +240,39 @@ def _seal_of(cookie: Cookie) -> Seal | None:
 
 def _check(cookie: Cookie) -> None:
     headers.check_name(cookie.name)
-    headers.check_domain(cookie.domain)
     headers.check_path(cookie.path)
     headers.check_prefix(cookie)
-    if cookie.max_age is not None and (type(cookie.max_age) is not int or cookie.max_age < 1):
-        raise ConfigurationError(f"max_age={cookie.max_age!r} is no number of seconds above 0")
     if cookie.expires is not None and cookie.expires.utcoffset() is None:
         raise ConfigurationError("expires needs a datetime that knows its time zone")
-    if cookie.samesite not in (None, *get_args(SameSite)):
-        raise ConfigurationError(f"samesite={cookie.samesite!r} is none of Lax, Strict, None")
     if not cookie.secure and (cookie.samesite == "None" or cookie.partitioned):
         raise ConfigurationError("samesite='None' and partitioned=True need secure=True")
     if cookie.encrypt and not cookie.secrets:
         raise ConfigurationError("encrypt=True needs secrets")
     if (cookie.encode is None) != (cookie.decode is None):
         raise ConfigurationError("encode and decode belong together: give both or neither")
+
+
+def _whole_seconds(max_age: object) -> int | None:
+    seconds = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
+    if seconds is None:
+        return None
+    if type(seconds) is float and seconds.is_integer():
+        seconds = int(seconds)
+    if type(seconds) is not int or seconds < 1:
+        raise ConfigurationError(
+            f"max_age must be whole seconds above 0, or a timedelta of them, got {max_age!r}"
+        )
+    return seconds
+
+
+def _samesite(given: object) -> SameSite | None:
+    for known in get_args(SameSite):
+        if isinstance(given, str) and given.lower() == known.lower():
+            found: SameSite = known
+            return found
+    if given is None:
+        return None
+    raise ConfigurationError(f'samesite must be "Lax", "Strict", "None" or None, got {given!r}')
 
 
 def _written(cookie: Cookie, *, removing: bool = False) -> str:

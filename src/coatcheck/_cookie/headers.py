@@ -28,13 +28,13 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _COOKIE_OCTETS = re.compile(
     r"[!#-+\--:<-\[\]-~]*"
 )  # RFC 6265, 4.1.1: no control, space, " , ; or \
-_PATH = re.compile(r"[ -+\--:<-~]*")  # RFC 6265, 4.1.1: no control character, no ";", ASCII
-_DOMAIN = re.compile(r"\.?(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+_PATH = re.compile(r"[ -:<-~]*")  # RFC 6265, 4.1.1: no control character, no ";", ASCII
+_DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 
 _SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"  # cookie octets, less "%", which marks an escape
 _UNESCAPED = (ascii_letters + digits + _SAFE).encode()
 
-_AROUND = ' \t"'  # what may stand around a value, and is no part of it
+_AROUND = " \t"  # white space around a value, which is no part of it
 
 _PREFIXES = {  # RFC 6265bis, 4.1.3, longest first; browsers compare them without case
     "__host-http-": ("Secure", "HttpOnly", "Path=/", "no Domain"),
@@ -51,7 +51,8 @@ class CookieFinder:
     A browser sends a name twice when two cookies differ in Domain or Path, and nothing in the
     header tells them apart. A pair without a name ("=x=1") never counts as the pair "x=1".
 
-    Source: RFC 6265, 4.2.1 and 5.4. Quotes around a value are no part of it (4.1.1).
+    Source: RFC 6265, 4.2.1 and 5.4. One pair of quotes around a value is no part of it (4.1.1); any
+    other quote is.
     """
 
     def __init__(self, name: str) -> None:
@@ -72,8 +73,16 @@ class CookieFinder:
             if at != 1:  # 1: written in another way
                 start = at + self._length
                 end = header.find(";", start)
-                return [(header[start:] if end < 0 else header[start:end]).strip(_AROUND)]
-        return [value.strip(_AROUND) for value in self._pattern.findall(header)]
+                return [_bare(header[start:] if end < 0 else header[start:end])]
+        return list(map(_bare, self._pattern.findall(header)))
+
+
+def _bare(value: str) -> str:
+    """Return a value without white space around it, and without one pair of quotes."""
+    value = value.strip(_AROUND)
+    if value[:1] == '"' and value[-1:] == '"' and len(value) > 1:
+        return value[1:-1]
+    return value
 
 
 def escape(value: str) -> str:
@@ -101,23 +110,34 @@ def is_cookie_safe(value: str) -> bool:
 
 def check_name(name: str) -> None:
     """Refuse a cookie name that is no token."""
-    if not _TOKEN.fullmatch(name):
-        raise ConfigurationError(f"{name!r} is no cookie name: letters, digits and !#$%&'*+-.^_`|~")
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ConfigurationError(f"name must be letters, digits and !#$%&'*+-.^_`|~, got {name!r}")
 
 
-def check_domain(domain: str | None) -> None:
-    """Refuse a Domain that is no host name (RFC 1123, 2.1; browsers ignore a leading dot)."""
-    if domain is not None and not _DOMAIN.fullmatch(domain):
+def checked_domain(domain: str | None) -> str | None:
+    """
+    Return a Domain without the leading dot, which browsers ignore (RFC 6265, 5.2.3).
+
+    Raises:
+        ConfigurationError: It is no host name (RFC 1123, 2.1).
+    """
+    if domain is None:
+        return None
+    if not isinstance(domain, str) or not _DOMAIN.fullmatch(domain.removeprefix(".")):
         raise ConfigurationError(
-            f"domain={domain!r} is no host name: give it without scheme or port"
+            f"domain must be a host name without scheme, port or list, got {domain!r}"
         )
+    return domain.removeprefix(".")
 
 
 def check_path(path: str | None) -> None:
     """Refuse a Path that browsers would ignore or that breaks out of its attribute."""
-    if path is not None and not (path.startswith("/") and _PATH.fullmatch(path)):
+    if path is None:
+        return
+    if not (isinstance(path, str) and path.startswith("/") and _PATH.fullmatch(path)):
         raise ConfigurationError(
-            f"path={path!r} must start with '/' and hold no control character, ';' or non-ASCII"
+            "path must start with '/' and hold no control character, ';' or non-ASCII, "
+            f"got {path!r}"
         )
 
 

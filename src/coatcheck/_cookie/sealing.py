@@ -21,7 +21,7 @@ import hashlib
 import hmac
 import warnings
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from secrets import token_bytes
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -143,12 +143,19 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ConfigurationError: One is empty or no text, or they are one text instead of several.
     """
-    if isinstance(secrets, str | bytes):
-        raise ConfigurationError("secrets is a list: secrets=[secret]")
+    if isinstance(secrets, str | bytes) or not isinstance(secrets, Iterable):
+        got = "None" if secrets is None else f"one {type(secrets).__name__}"
+        raise ConfigurationError(
+            f'secrets must be a list of texts, got {got}: write secrets=[os.environ["…"]]; for '
+            "no seal, leave it out"
+        )
+    secrets = tuple(secrets)
     for secret in secrets:
         if not isinstance(secret, str) or not secret:
+            got = "an empty text" if secret == "" else f"a {type(secret).__name__} among them"
             raise ConfigurationError(
-                "a secret is empty or no text: is the variable that holds it set?"
+                f"secrets must be a list of texts, got {'None' if secret is None else got}: is the "
+                "variable that holds the secret set?"
             )
         if len(secret) < SHORT_SECRET:
             warnings.warn(
@@ -157,7 +164,7 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
                 CoatcheckWarning,
                 stacklevel=4,
             )
-    return tuple(secrets)
+    return secrets
 
 
 def _derive(secret: str, use: str) -> bytes:

@@ -18,7 +18,7 @@ from coatcheck._cookie.pins import Pins
 from coatcheck._cookie.rejections import Rejections, Seen
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
-from coatcheck._request.options import check
+from coatcheck._request.options import Duration, check, check_kinds
 from coatcheck._request.outages import OnOutage, Outages
 from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
@@ -58,14 +58,15 @@ class Cycle:
         cookie: Cookie,
         storage: SessionStorage,
         *,
-        idle: float | None = None,
-        lifetime: float | None = None,
+        idle: Duration | None = None,
+        lifetime: Duration | None = None,
         refresh: float = 0.1,
-        rotate: float | None = None,
+        rotate: Duration | None = None,
         on_outage: OnOutage = "raise",
         data: type[Any] | Schema[Any] | None = None,
     ) -> None:
-        check(cookie, idle, lifetime, refresh, rotate)
+        check_kinds(cookie, storage)
+        seconds = check(cookie, idle, lifetime, refresh, rotate)
         powers = powers_of(storage)
         if rotate is not None and not powers.rotates:
             raise ConfigurationError(
@@ -78,10 +79,10 @@ class Cycle:
         self.storage = storage
         self.terms = Terms(
             owner=owner_of(cookie.name),
-            idle=idle or cookie.max_age or DEFAULT_IDLE,
-            lifetime=lifetime,
+            idle=seconds.idle or cookie.max_age or DEFAULT_IDLE,
+            lifetime=seconds.lifetime,
             refresh=refresh,
-            rotate=rotate,
+            rotate=seconds.rotate,
             clock=clock_of(storage),
             max_age=cookie.max_age,
             pins=Pins(cookie.secrets),

@@ -1,7 +1,8 @@
 """What may be said of an application's sessions, wherever they are set up."""
 
 import warnings
-from typing import Any, TypedDict
+from datetime import timedelta
+from typing import Any, NamedTuple, TypedDict
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
@@ -12,37 +13,50 @@ SHORTEST_ROTATION = 300
 """Seconds: three rotations outlast the longest request."""
 
 
+Duration = float | timedelta
+"""How long: seconds, or a timedelta."""
+
+
 class Options(TypedDict, total=False):
     """
     The keywords of `coatcheck.session`, which explains them, and of every other way in.
 
     Args:
-        idle: Seconds that an unused session lives; None: the cookie's `max_age`, else 14 days.
-        lifetime: Seconds that any session lives, used or not; None: no limit.
+        idle: How long an unused session lives, in seconds or as a timedelta; None: the cookie's
+            `max_age`, else 14 days.
+        lifetime: How long any session lives, used or not; None: no limit.
         refresh: The share of *idle* after which record and cookie of a session in use are renewed.
-        rotate: Seconds after which the id of a session in use is renewed; None: never.
+        rotate: Time after which the id of a session in use is renewed; None: never.
         on_outage: What becomes of requests while the storage's server fails: see `outages`.
         data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
             a `Schema` of one.
     """
 
-    idle: float | None
-    lifetime: float | None
+    idle: Duration | None
+    lifetime: Duration | None
     refresh: float
-    rotate: float | None
+    rotate: Duration | None
     on_outage: OnOutage
     data: type[Any] | Schema[Any] | None
 
 
+class Durations(NamedTuple):
+    """The durations of the options, in seconds."""
+
+    idle: float | None
+    lifetime: float | None
+    rotate: float | None
+
+
 def check(
     cookie: Cookie,
-    idle: float | None,
-    lifetime: float | None,
+    idle: Duration | None,
+    lifetime: Duration | None,
     refresh: float,
-    rotate: float | None,
-) -> None:
+    rotate: Duration | None,
+) -> Durations:
     """
-    Refuse what makes no sense, and warn of what is seldom meant.
+    Return the durations in seconds, refuse what makes no sense, and warn of what is seldom meant.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or a time or share is none.
@@ -51,8 +65,8 @@ def check(
         raise ConfigurationError(
             f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
         )
-    check_times(idle=idle, lifetime=lifetime, rotate=rotate)
-    if not 0 <= refresh <= 1:
+    seconds = check_times(idle=idle, lifetime=lifetime, rotate=rotate)
+    if isinstance(refresh, bool) or not isinstance(refresh, int | float) or not 0 <= refresh <= 1:
         raise ConfigurationError(f"refresh must be from 0 to 1, got {refresh!r}")
     if not cookie.httponly:
         warnings.warn(
@@ -60,22 +74,80 @@ def check(
             CoatcheckWarning,
             stacklevel=4,
         )
+    return seconds
+
+
+def _seconds(name: str, duration: object) -> float | None:
+    if duration is None:
+        return None
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 < seconds < float("inf")
+    ):
+        raise ConfigurationError(
+            f"{name} must be seconds above 0, or a timedelta of them, got {duration!r}"
+        )
+    return seconds
 
 
 def check_times(
-    *, idle: float | None = None, lifetime: float | None = None, rotate: float | None = None
-) -> None:
+    *, idle: object = None, lifetime: object = None, rotate: object = None
+) -> "Durations":
     """
-    Refuse times that make no sense.
+    Return times in seconds.
 
     Raises:
         ConfigurationError: One is not above 0, or a rotation comes too often.
     """
-    for name, seconds in (("idle", idle), ("lifetime", lifetime)):
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise ConfigurationError(f"{name} must be seconds above 0, got {seconds!r}")
-    if rotate is not None and not SHORTEST_ROTATION <= rotate < float("inf"):
+    seconds = Durations(
+        _seconds("idle", idle), _seconds("lifetime", lifetime), _seconds("rotate", rotate)
+    )
+    if seconds.rotate is not None and seconds.rotate < SHORTEST_ROTATION:
         raise ConfigurationError(
             f"rotate must be at least {SHORTEST_ROTATION} seconds, got {rotate!r}: an id that is "
             "renewed more often could be three ids old before a slow request ends"
         )
+    return seconds
+
+
+def check_kinds(cookie: object, storage: object) -> None:
+    """
+    Check what the options are for.
+
+    Raises:
+        ConfigurationError: The cookie is no cookie, or the storage no storage.
+    """
+    if not isinstance(cookie, Cookie):
+        if _is_storage(cookie) and isinstance(storage, Cookie):
+            raise ConfigurationError(
+                "cookie must be a Cookie, got the storage: write session(cookie, storage)"
+            )
+        got = "the class" if cookie is Cookie else _kind_of(cookie)
+        raise ConfigurationError(f'cookie must be a Cookie, got {got}: Cookie("name", secrets=[…])')
+    if _is_storage(storage) and not isinstance(storage, type):
+        return
+    if isinstance(storage, str):
+        what = "a text: for a URL, write storage_from_url(url)"
+    elif hasattr(storage, "execute_command"):
+        what = f"a client, {_kind_of(storage)}: write RedisStorage(client)"
+    elif hasattr(storage, "dialect"):
+        what = f"an engine, {_kind_of(storage)}: write SqlStorage(engine)"
+    elif hasattr(storage, "swap"):
+        what = f"a backend, {_kind_of(storage)}: write KeyedStorage(backend)"
+    else:
+        what = f"{_kind_of(storage)}: make one, such as MemoryStorage()"
+    raise ConfigurationError(
+        f"storage must be a storage, with the methods read and save, got {what}"
+    )
+
+
+def _is_storage(given: object) -> bool:
+    return callable(getattr(given, "read", None)) and callable(getattr(given, "save", None))
+
+
+def _kind_of(given: object) -> str:
+    if given is None:
+        return "None"
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

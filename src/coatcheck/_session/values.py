@@ -2,13 +2,16 @@
 What a session may hold: a value ⇄ MessagePack.
 
 A value comes back as what it was. So a set, a Decimal or a naive datetime is refused rather than
-turned into something else; only a tuple comes back as a list, and a subclass as its base.
+turned into something else; only a tuple comes back as a list, and a subclass as its base: an
+IntEnum as an int, Markup as plain text, which a template escapes again, a datetime of another
+library as a datetime in UTC. A subclass of dict that shows other items than a dict would, such as a
+MultiDict, is refused.
 
 Pure: values in, bytes out.
 """
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -25,6 +28,13 @@ _logger = logging.getLogger("coatcheck")
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
+_CONTAINERS = frozenset({dict, list})
+
+_SURROGATE = "a lone surrogate, which is no valid text"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""A datetime that is of no subclass, also while a test replaces the class `datetime` itself."""
+
 
 def encode(key: str, value: object) -> Encoded:
     """
@@ -32,16 +42,22 @@ def encode(key: str, value: object) -> Encoded:
 
     Raises:
         TypeError: *key* is no text.
-        UnstorableValue: It, or something inside it, would not come back as it is; names *key*.
+        UnstorableValue: It, or something inside it, would not come back as it is; names *key*. Or
+            *key* holds what no UTF-8 can spell.
     """
     if not isinstance(key, str):
         raise TypeError(f"a session has str keys, not {type(key).__name__}")
+    if not (key.isascii() or _is_text(key)):
+        raise UnstorableValue(key, f"its key holds {_SURROGATE}", takes="")
     if type(value) not in _SCALARS:
         _check(key, value)
     try:
         return Encoded(_encoder.encode(value))
+    except UnicodeEncodeError:
+        reason = f"a text in it holds {_SURROGATE}"  # the error itself carries the text
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UnstorableValue(key, str(error)) from error
+    raise UnstorableValue(key, reason)
 
 
 def decode(encoded: Encoded) -> Any:
@@ -49,13 +65,42 @@ def decode(encoded: Encoded) -> Any:
     Return the value, made anew: changing it changes nothing else.
 
     Raises:
-        KeyError: The bytes are damaged, and the value counts as absent; a warning is logged.
+        KeyError: The bytes are damaged, or hold what `encode` would refuse, such as a key that is
+            no text; the value counts as absent, and a warning is logged.
     """
     try:
-        return _decoder.decode(encoded)
+        value = _decoder.decode(encoded)
+        if type(value) in _CONTAINERS:
+            _check_names(value)
     except CORRUPT as damage:
         _logger.warning("a value in a session is damaged and counts as absent")
         raise KeyError("damaged") from damage
+    return value
+
+
+def _check_names(value: Any) -> None:
+    """
+    Check the keys of the dicts in a value.
+
+    Raises:
+        ValueError: One is no text.
+    """
+    inner = value
+    if type(value) is dict:
+        if not all(type(name) is str for name in value):
+            raise ValueError("a key in it is no text")
+        inner = value.values()
+    for each in inner:
+        if type(each) in _CONTAINERS:
+            _check_names(each)
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check(key: str, value: object) -> None:
@@ -72,10 +117,7 @@ def _objection(value: object) -> str | None:
     if isinstance(value, int | float | str | bytes | None):
         return None
     if isinstance(value, dict):
-        strange = next((name for name in value if not isinstance(name, str)), None)
-        if strange is not None:
-            return f"a dict in it has a key of type {type(strange).__name__}"
-        return next(filter(None, map(_objection, value.values())), None)
+        return _objection_to_dict(value)
     if isinstance(value, list | tuple):
         return next(filter(None, map(_objection, value)), None)
     if isinstance(value, datetime):
@@ -83,8 +125,25 @@ def _objection(value: object) -> str | None:
     return f"it is or holds a {type(value).__name__}"
 
 
+def _objection_to_dict(value: dict[Any, Any]) -> str | None:
+    strange = next((name for name in dict.keys(value) if not isinstance(name, str)), None)
+    if strange is not None:
+        return f"a dict in it has a key of type {type(strange).__name__}"
+    inside = next(filter(None, map(_objection, dict.values(value))), None)
+    if inside or type(value) is dict:
+        return inside
+    if dict(value.items()) != dict(dict.items(value)):  # what it shows, and what would be written
+        kind = type(value).__name__
+        return f"it is or holds a {kind}, which a dict cannot stand for: keep its lists of values"
+    return None
+
+
 def _base_of(value: object) -> object:
-    """Return a str, bytes or float of a subclass, as template engines make them, as its base."""
+    """Return a value of a subclass, as template engines and test tools make them, as its base."""
+    if isinstance(value, datetime):
+        return _base_of_datetime(value)
+    if isinstance(value, int):
+        return int.__index__(value)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes):
@@ -94,5 +153,23 @@ def _base_of(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is no value of a session")
 
 
+def _base_of_datetime(value: datetime) -> datetime:
+    return _EPOCH.replace(
+        value.year,
+        value.month,
+        value.day,
+        value.hour,
+        value.minute,
+        value.second,
+        value.microsecond,
+        value.tzinfo,
+        fold=value.fold,
+    )
+
+
+def _refuse_extension(code: int, _: memoryview) -> Any:
+    raise ValueError(f"an extension type of MessagePack, {code}, is no value of a session")
+
+
 _encoder = msgspec.msgpack.Encoder(enc_hook=_base_of)
-_decoder = msgspec.msgpack.Decoder()
+_decoder = msgspec.msgpack.Decoder(ext_hook=_refuse_extension)

@@ -5,8 +5,9 @@ They are separate, so that one application can have public pages, pages that red
 page, and interfaces that answer 401.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from inspect import isawaitable
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from coatcheck._request.concurrency import call
-from coatcheck.auth.states import Auth, Scheme, Success
+from coatcheck.auth.states import Answer, Auth, Failure, Scheme, Success
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
 
@@ -22,6 +23,8 @@ OnFailure = Callable[[Context], Response | Awaitable[Response]]
 """A function that answers a request without a user, for example with a redirect to sign in."""
 
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+
+_MEMBERS = ("name", "challenge", "authenticate")
 
 
 def auth(*, schemes: Sequence[Scheme]) -> Callable[[ASGIApp], ASGIApp]:
@@ -32,7 +35,7 @@ def auth(*, schemes: Sequence[Scheme]) -> Callable[[ASGIApp], ASGIApp]:
         schemes: Tried in order. The first that recognises or refuses the request decides.
 
     Raises:
-        ConfigurationError: *schemes* is empty.
+        ConfigurationError: *schemes* is empty, or holds something that is no scheme.
     """
     return partial(AuthMiddleware, schemes=_checked(schemes))
 
@@ -62,7 +65,7 @@ class AuthMiddleware:
         schemes: As in `auth`.
 
     Raises:
-        ConfigurationError: *schemes* is empty.
+        ConfigurationError: *schemes* is empty, or holds something that is no scheme.
     """
 
     def __init__(self, app: ASGIApp, *, schemes: Sequence[Scheme]) -> None:
@@ -70,7 +73,12 @@ class AuthMiddleware:
         self.schemes = _checked(schemes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, connection or lifespan."""
+        """
+        Serve one request, connection or lifespan.
+
+        Raises:
+            ConfigurationError: A scheme answered with something else than an `Answer`.
+        """
         if scope["type"] in ("http", "websocket"):
             scope = dict(scope)
             context = Context(scope)
@@ -81,13 +89,17 @@ class AuthMiddleware:
 
     async def _resolve(self, context: Context) -> Auth:
         for scheme in self.schemes:
-            answer = await scheme.authenticate(context)
+            answer = await _answer_of(scheme, context)
             if isinstance(answer, Success):
                 return Auth(ok=True, identity=answer.identity, method=scheme.name)
             if answer is not None:
                 challenges = self._challenges(scheme, answer.challenge)
                 return Auth(
-                    ok=False, method=scheme.name, error=answer.message, challenges=challenges
+                    ok=False,
+                    method=scheme.name,
+                    error=answer.message,
+                    challenges=challenges,
+                    code=answer.code,
                 )
         return Auth(ok=False, challenges=self._challenges())
 
@@ -149,9 +161,33 @@ def _state_of(context: Context) -> Auth:
     return context.get(Auth)
 
 
+async def _answer_of(scheme: Scheme, context: Context) -> Answer:
+    answer: object = scheme.authenticate(context)
+    if isawaitable(answer):
+        answer = await answer
+        if answer is None or isinstance(answer, Success | Failure):
+            return answer
+    raise ConfigurationError(
+        f"{type(scheme).__name__}.authenticate must be `async def` and return a Success, a Failure "
+        f"or None, got {type(answer).__name__}"
+    )
+
+
 def _checked(schemes: Sequence[Scheme]) -> tuple[Scheme, ...]:
-    if not schemes:
+    if not isinstance(schemes, Iterable) or not (found := tuple(schemes)):
+        got = "none" if isinstance(schemes, Iterable) else f"a {type(schemes).__name__}"
         raise ConfigurationError(
-            "auth() must have at least one scheme, got none: write auth(schemes=[scheme])"
+            f"auth() must have at least one scheme, got {got}: write auth(schemes=[scheme])"
         )
-    return tuple(schemes)
+    for scheme in found:
+        missing = [name for name in _MEMBERS if not hasattr(scheme, name)]
+        if isinstance(scheme, type) or missing:
+            raise ConfigurationError(
+                "a scheme must be an object with the members name, challenge and authenticate, got "
+                + (
+                    f"the class {scheme.__name__}"
+                    if isinstance(scheme, type)
+                    else f"a {type(scheme).__name__}"
+                )
+            )
+    return found

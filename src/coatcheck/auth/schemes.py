@@ -26,7 +26,7 @@ Verify = Callable[[str], Identity | None | Awaitable[Identity | None]]
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, 2.1: b64token
 _VISIBLE = re.compile(r"[!-~]+")
-_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.1
+_HTTP_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")  # what stands in quotes unescaped: RFC 9110, 5.6.4
 
 
@@ -39,9 +39,11 @@ class SessionScheme:
         verify: Returns the identity for that value, or None if the user was deleted or locked out.
         invalidate: Called with the session when `verify` returned None; None: `Session.clear`, so
             that the next user of this browser finds nothing of the refused user.
+        name: The value of `Auth.method`.
+        message: The value of `Auth.error` if `verify` returned None.
+        code: The value of `Auth.code` then.
     """
 
-    name = "session"
     challenge = "Session"  # a 401 must name some scheme; browsers pass over one they do not know
 
     def __init__(
@@ -50,7 +52,12 @@ class SessionScheme:
         read: Callable[[Session], Value | None],
         verify: Callable[[Value], Identity | None | Awaitable[Identity | None]],
         invalidate: Callable[[Session], object] | None = None,
+        name: str = "session",
+        message: str = "the session's sign-in is no longer valid",
+        code: str | None = None,
     ) -> None:
+        self.name = name
+        self._refusal = Failure(message, code=code)
         self._read = read
         self._verify = verify
         self._invalidate = invalidate or Session.clear
@@ -76,43 +83,75 @@ class SessionScheme:
             return Success(identity)
         if context.scope["type"] == "http":  # a WebSocket that is refused takes no cookie along
             self._invalidate(session)
-        return Failure("the session's sign-in is no longer valid")
+        return self._refusal
 
 
 class BearerScheme:
-    """
+    r"""
     Recognise a user by a bearer token: `Authorization: Bearer mF_9.B5f-4.1JqM`.
+
+        BearerScheme(verify=user_of, token=r"\d+\|\w+")  # "1|Zk3b", as Sanctum makes them
+        BearerScheme(verify=user_of, scheme="Token", token=r"[!-~]+")
 
     Args:
         verify: Returns the identity for a token, or None if the token is not valid.
         realm: The name of the protected area, which a 401 tells the client.
+        token: A regular expression for the whole token, which is visible ASCII in any case; None:
+            letters, digits and "-._~+/", then any number of "=", as RFC 6750 has it.
+        scheme: The word before the token, compared without case.
+        header: The name of the header.
+        name: The value of `Auth.method`.
+        message: The value of `Auth.error`, and of "error_description" in a 401, if `verify`
+            returned None.
+        code: The value of `Auth.code`, and of "error" in a 401, if the token is malformed or
+            `verify` returned None.
 
     Raises:
-        ConfigurationError: *realm* holds a character that cannot be in a header.
+        ConfigurationError: *realm*, *message*, *code*, *scheme* or *header* holds a character that
+            cannot be in a header, or *token* is no regular expression.
 
     Source: RFC 6750, 2.1 (the header) and 3 (the challenge).
     """
 
-    name = "bearer"
-
-    def __init__(self, *, verify: Verify, realm: str = "api") -> None:
+    def __init__(
+        self,
+        *,
+        verify: Verify,
+        realm: str = "api",
+        token: str | re.Pattern[str] | None = None,
+        scheme: str = "Bearer",
+        header: str = "Authorization",
+        name: str = "bearer",
+        message: str = "the token is not valid",
+        code: str = "invalid_token",
+    ) -> None:
         self._verify = verify
-        self.challenge = f'Bearer realm="{_checked(_QUOTABLE, realm, "realm")}"'
+        self._token = _TOKEN if token is None else _compiled(token)
+        self._scheme = _checked(_HTTP_TOKEN, scheme, "scheme")
+        self._header = _checked(_HTTP_TOKEN, header, "header")
+        self._message = _checked(_QUOTABLE, message, "message")
+        self._code = _checked(_QUOTABLE, code, "code")
+        self.name = name
+        self.challenge = f'{scheme} realm="{_checked(_QUOTABLE, realm, "realm")}"'
 
     async def authenticate(self, context: Context) -> Answer:
         """Return the answer of this scheme; None if the header is missing or of another scheme."""
-        given = Headers(scope=context.scope).getlist("authorization")
-        if not any(_is_bearer(credentials) for credentials in given):
+        given = Headers(scope=context.scope).getlist(self._header)
+        if not any(map(self._is_ours, given)):
             return None
-        token = given[0][len("bearer") :].strip(" ")
-        if len(given) > 1 or not _TOKEN.fullmatch(token):
+        token = given[0][len(self._scheme) :].strip(" ")
+        if len(given) > 1 or not (_VISIBLE.fullmatch(token) and self._token.fullmatch(token)):
             return self._refuse("the token is malformed")
         identity = await call(self._verify, token)
-        return self._refuse("the token is not valid") if identity is None else Success(identity)
+        return self._refuse(self._message) if identity is None else Success(identity)
+
+    def _is_ours(self, credentials: str) -> bool:
+        """Tell whether the scheme is this one, in upper or lower case (RFC 9110, 11.1)."""
+        return credentials.partition(" ")[0].lower() == self._scheme.lower()
 
     def _refuse(self, message: str) -> Failure:
-        challenge = f'{self.challenge}, error="invalid_token", error_description="{message}"'
-        return Failure(message, challenge)
+        challenge = f'{self.challenge}, error="{self._code}", error_description="{message}"'
+        return Failure(message, challenge, self._code)
 
 
 class ApiKeyScheme:
@@ -122,16 +161,27 @@ class ApiKeyScheme:
     Args:
         verify: Returns the identity for a key, or None if the key is not valid.
         header: The name of the header.
+        name: The value of `Auth.method`.
+        message: The value of `Auth.error` if `verify` returned None.
+        code: The value of `Auth.code` if the key is malformed or `verify` returned None.
 
     Raises:
         ConfigurationError: *header* is not the name of a header.
     """
 
-    name = "api-key"
-
-    def __init__(self, *, verify: Verify, header: str = "X-API-Key") -> None:
+    def __init__(
+        self,
+        *,
+        verify: Verify,
+        header: str = "X-API-Key",
+        name: str = "api-key",
+        message: str = "the API key is not valid",
+        code: str | None = None,
+    ) -> None:
         self._verify = verify
-        self._header = _checked(_FIELD_NAME, header, "header")
+        self._header = _checked(_HTTP_TOKEN, header, "header")
+        self._message, self._code = message, code
+        self.name = name
         self.challenge = f'ApiKey header="{header}"'
 
     async def authenticate(self, context: Context) -> Answer:
@@ -140,18 +190,25 @@ class ApiKeyScheme:
         if not given:
             return None
         if len(given) > 1 or not _VISIBLE.fullmatch(given[0]):
-            return Failure("the API key is malformed")
+            return Failure("the API key is malformed", code=self._code)
         identity = await call(self._verify, given[0])
-        return Failure("the API key is not valid") if identity is None else Success(identity)
+        if identity is not None:
+            return Success(identity)
+        return Failure(self._message, code=self._code)
 
 
-def _is_bearer(credentials: str) -> bool:
-    """Tell whether the scheme is Bearer, in upper or lower case (RFC 9110, 11.1)."""
-    return credentials.partition(" ")[0].lower() == "bearer"
+def _compiled(token: str | re.Pattern[str]) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(token)
+    except (re.error, TypeError) as wrong:
+        raise ConfigurationError(f"token must be a regular expression: {wrong}") from wrong
+    if not isinstance(compiled.pattern, str):
+        raise ConfigurationError("token must be a regular expression of text, got one of bytes")
+    return compiled
 
 
 def _checked(grammar: re.Pattern[str], text: str, name: str) -> str:
-    if not grammar.fullmatch(text):
+    if not isinstance(text, str) or not grammar.fullmatch(text):
         raise ConfigurationError(
             f"{name} must be text that a header can hold, got {text!r}: use ASCII letters, digits "
             "and '-'"

@@ -30,10 +30,12 @@ class Failure:
     Args:
         message: What is wrong, in words that the client may read.
         challenge: The challenge for WWW-Authenticate; None: the scheme's own.
+        code: What is wrong, for programs, such as "invalid_token"; None: there is no code.
     """
 
     message: str
     challenge: str | None = None
+    code: str | None = None
 
 
 Answer = Success | Failure | None
@@ -78,6 +80,7 @@ class Auth:
         error: Why a scheme refused the request, in words that the client may read. None: no scheme
             refused it.
         challenges: The challenges for WWW-Authenticate in a 401.
+        code: The code of the refusal, such as "invalid_token". None: the scheme gave none.
     """
 
     ok: bool
@@ -85,3 +88,4 @@ class Auth:
     method: str | None = None
     error: str | None = None
     challenges: tuple[str, ...] = ()
+    code: str | None = None

@@ -10,8 +10,6 @@ tokens for applications that cannot count on such browsers.
 Source: Fetch Metadata (W3C) for Sec-Fetch-Site; RFC 6454, 7 for Origin.
 """
 
-from urllib.parse import urlsplit
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,4 +57,4 @@ def is_foreign(headers: Headers) -> bool:
         return fetched not in ("same-origin", "none")
     # Browsers send no Sec-Fetch-Site over plain HTTP, but for this computer itself.
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    return origin is not None and origin.partition("://")[2] != headers.get("host")

@@ -9,6 +9,9 @@ from starlette.types import Message, Receive
 
 from coatcheck.forms.limits import KIBIBYTE, Limits, check_total
 
+TINY, ENOUGH = 512, 4 * KIBIBYTE
+"""Chunks of fewer bytes than the first are gathered, up to the second: each parse has a price."""
+
 IN_MEMORY = 64 * KIBIBYTE
 """Bytes of a body or an upload that stay in memory; a larger one is kept on disk."""
 
@@ -26,36 +29,62 @@ class Body:
         self._limits = limits
         self._size = self._left = 0
         self._ended = self._replayed = False
+        self._unkept = bytearray()
         spool = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - close() closes it
         self._kept = UploadFile(spool)  # type: ignore[arg-type]  # Starlette gives it one too
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """
-        Yield the chunks that were not read yet, as they arrive, and at the end an empty chunk.
+        Yield the bytes that were not read yet, as they arrive, and at the end an empty chunk.
 
-        Starlette's own stream ends with an empty chunk, and some versions of its parsers need it.
+        Tiny chunks are gathered, so that a body costs the same however a client cuts it.
 
         Raises:
             OverLimit: The body has more bytes than its limit.
             ClientDisconnect: The client disconnected before the end.
         """
         while not self._ended:
-            message = await self._receive()
+            chunk = await self._chunk()
+            if chunk:
+                await self._keep(chunk)
+                yield chunk
+        yield b""
+
+    async def _chunk(self) -> bytes:
+        """Return the next chunk: as it came, or made of several tiny ones."""
+        receive, gathered, more, chunk = self._receive, bytearray(), True, b""
+        while more and len(gathered) < ENOUGH:
+            message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             chunk = message.get("body", b"")
-            self._ended = not message.get("more_body", False)
-            self._size += len(chunk)
-            check_total(self._size, self._limits)
-            if chunk:
-                await self._kept.write(chunk)
-                yield chunk
-        yield b""
+            more = message.get("more_body", False)
+            if len(chunk) >= TINY:
+                break
+            gathered += chunk
+            chunk = b""
+        self._ended = not more
+        whole = bytes(gathered) + chunk if gathered else chunk
+        self._size += len(whole)
+        check_total(self._size, self._limits)
+        return whole
+
+    async def _keep(self, chunk: bytes) -> None:
+        self._unkept += chunk
+        if len(self._unkept) >= IN_MEMORY:
+            await self._kept_wholly()
+
+    async def _kept_wholly(self) -> None:
+        """Write what waits to be kept, many chunks at once: a write may need a thread."""
+        if self._unkept:
+            await self._kept.write(bytes(self._unkept))
+            self._unkept.clear()
 
     async def rewind(self) -> None:
         """Read the rest of the body, so that `replay` can begin."""
         async for _ in self.stream():
             pass
+        await self._kept_wholly()
         self._left = self._size
         await self._kept.seek(0)
 

@@ -11,6 +11,9 @@ from starlette.formparsers import MultiPartException
 
 from coatcheck.errors import ConfigurationError
 
+MAX_HEADERS = 8
+"""Headers that a part may have: RFC 7578, 4.8 knows three of them."""
+
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
 
@@ -38,8 +41,7 @@ class Limits:
         max_text_size: Bytes of all fields together. They are kept in memory.
         max_file_size: Bytes of one upload. One of more than 64 KiB is kept on disk.
         max_total_size: Bytes of the whole body. One of more than 64 KiB is kept on disk.
-        max_header_size: Bytes of the headers of one part. `python-multipart` refuses a header line
-            of more than about 4 KiB in any case.
+        max_header_size: Bytes of the headers of one part, of which there may be 8.
 
     Raises:
         ConfigurationError: A limit is not an integer from 0 up.
@@ -69,12 +71,12 @@ class Count:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._parts = self._fields = self._files = 0
-        self._text = self._part = self._header = 0
+        self._text = self._part = self._header = self._headers = self._body = 0
 
     def part(self) -> None:
         """Count a part, and begin to count its bytes."""
         self._parts = _within(self._parts + 1, self.limits.max_parts, "parts")
-        self._part = self._header = 0
+        self._part = self._header = self._headers = 0
 
     def field(self) -> None:
         """Count the part as a field."""
@@ -87,6 +89,17 @@ class Count:
     def header(self, size: int) -> None:
         """Count bytes of a part's headers."""
         self._header = _fits(self._header + size, self.limits.max_header_size, "headers of a part")
+
+    def whole_header(self) -> None:
+        """Count one of a part's headers."""
+        self._headers = _within(self._headers + 1, MAX_HEADERS, "headers in a part")
+
+    def urlencoded(self, size: int) -> None:
+        """Count bytes of an urlencoded body: the fields, and a "=" and a "&" for each."""
+        self._body += size
+        marks = 2 * self.limits.max_fields
+        if self._body > self.limits.max_text_size + marks:
+            _fits(self._body, self.limits.max_text_size, "all fields together")
 
     def text(self, size: int) -> None:
         """Count bytes of a field."""

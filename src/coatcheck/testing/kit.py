@@ -26,6 +26,7 @@ from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.coroutines import run_now
 from coatcheck._request.cycle import Cycle, is_async
+from coatcheck._request.options import Duration
 from coatcheck._request.visit import Visit
 from coatcheck._session.session import Session, Value
 from coatcheck.errors import ConfigurationError
@@ -63,8 +64,8 @@ class SessionKit:
         cookie: Cookie,
         storage: SessionStorage,
         *,
-        idle: float | None = None,
-        lifetime: float | None = None,
+        idle: Duration | None = None,
+        lifetime: Duration | None = None,
         data: type[Any] | Schema[Any] | None = None,
         url: str | None = None,
     ) -> None:

@@ -191,9 +191,11 @@ def test_what_makes_no_sense_is_refused(url: str) -> None:
 
 def test_an_unknown_option_is_answered_with_those_that_are_known() -> None:
     """And so is an unknown scheme."""
-    with pytest.raises(ConfigurationError, match=r"prefix, timeout, db.*; got 'colour'"):
+    with pytest.raises(
+        ConfigurationError, match=r"prefix, timeout, db.*; option 1 is none of them"
+    ):
         storage_from_url("redis://host?colour=red")
-    with pytest.raises(ConfigurationError, match=r"each once.*; got 'db' twice"):
+    with pytest.raises(ConfigurationError, match=r"each once.*; option 2 is there twice"):
         storage_from_url("redis://host?db=1&db=2")
     with pytest.raises(ConfigurationError, match="memory:, cookie:, file:") as raised:
         storage_from_url("mongodb://user:secret@host")
@@ -205,9 +207,9 @@ def test_an_unknown_option_is_answered_with_those_that_are_known() -> None:
     ("url", "says"),
     [
         ("redis://host?timeout=0", "timeout in a redis: URL must be a number of seconds above 0"),
-        ("redis://host?db=-1", "db in a redis: URL must be an integer from 0 up, got '-1'"),
+        ("redis://host?db=-1", "db in a redis: URL must be an integer from 0 up"),
         ("sqlite:db?sweep_every=0", "sweep_every in a sqlite: URL must be an integer above 0"),
-        ("rediss://host?ssl_check_hostname=1", "ssl_check_hostname .* must be yes or no, got '1'"),
+        ("rediss://host?ssl_check_hostname=1", "ssl_check_hostname .* must be yes or no"),
     ],
 )
 def test_an_option_of_another_form_is_answered_with_its_form(url: str, says: str) -> None:

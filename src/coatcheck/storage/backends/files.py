@@ -22,6 +22,7 @@ from secrets import token_hex
 
 from coatcheck._session.record import LIMIT
 from coatcheck.errors import BackendError, ConfigurationError
+from coatcheck.storage.arguments import path_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.clock import Clock, system_clock
@@ -58,14 +59,14 @@ class FileBackend:
         clock: Seconds since 1970.
 
     Raises:
-        ConfigurationError: This system has no flock.
+        ConfigurationError: *directory* is no path, or this system has no flock.
         BackendError: The folders cannot be made.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, timeout: float, clock: Clock) -> None:
         if fcntl is None:
             raise ConfigurationError("FileStorage needs a POSIX system: use another storage here")
-        self._directory = Path(directory)
+        self._directory = path_of("directory", directory)
         self._timeout = timeout
         self._clock = clock
         self._next_folder = 0
@@ -239,7 +240,7 @@ def FileStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: This system has no flock.
+        ConfigurationError: *directory* is no path, or this system has no flock.
         BackendError: The folders cannot be made.
     """
     clock = clock or system_clock

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from coatcheck.errors import BackendError, ConfigurationError, RecordTooLarge
+from coatcheck.storage.arguments import is_url, not_of_form
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
@@ -190,9 +191,9 @@ def picker(*nodes: str) -> Callable[[str], str]:
 
 def _address(node: str) -> tuple[str, int] | str:
     """Return where a node listens: host and port, or the path of a socket."""
-    parts = _NODE.fullmatch(node)
-    if not parts:
-        raise ConfigurationError(f"{node!r} is no Memcached node: give 'host:port' or '/path'")
+    parts = _NODE.fullmatch(node) if isinstance(node, str) and not is_url(node) else None
+    if not parts or int(parts["port"] or 1) not in range(1, 65536):
+        raise not_of_form("each of nodes", "'host:port' or the '/path' of a socket", node)
     return parts["path"] or (parts["host"].strip("[]"), int(parts["port"]))
 
 
@@ -235,9 +236,11 @@ def MemcachedStorage(
         ConfigurationError: No node or one that is no address, a prefix that Memcached would not
             take, or a client that is not installed.
     """
-    if not nodes or not _PREFIX.fullmatch(prefix):
+    if not nodes:
+        raise ConfigurationError("nodes must be at least one node, got none: 'host:port'")
+    if not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(
-            "give at least one node, and a prefix of up to 100 visible characters"
+            "prefix must be up to 100 visible ASCII characters, without spaces"
         )
     clock = clock or system_clock
     asynchronous = AsyncMemcachedBackend(*nodes, timeout=timeout, clock=clock)

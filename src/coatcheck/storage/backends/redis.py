@@ -6,6 +6,7 @@ Sentinel or Cluster.
 import inspect
 from typing import TypeGuard, overload
 
+from coatcheck.storage.arguments import not_of_form
 from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
 from coatcheck.storage.backends.redis_backend import RedisBackend
 from coatcheck.storage.backends.redis_client import AsyncClient, Client
@@ -37,8 +38,11 @@ def RedisStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: The client was made with decode_responses=True, or reads from replicas.
+        ConfigurationError: It is no client, was made with decode_responses=True, or reads from
+            replicas.
     """
+    if not callable(getattr(client, "execute_command", None)) or isinstance(client, type):
+        raise not_of_form("client", "a client of redis-py or valkey-py", client)
     if _is_async(client):
         return AsyncKeyedStorage(AsyncRedisBackend(client), prefix=prefix, clock=clock)
     return KeyedStorage(RedisBackend(client), prefix=prefix, clock=clock)

@@ -9,6 +9,7 @@ version, new with every write, so that a write need not send the old record alon
 from typing import TYPE_CHECKING, overload
 
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import not_of_form
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
@@ -125,4 +126,4 @@ def SqlStorage(
             clock=clock,
             sweep_every=sweep_every,
         )
-    raise ConfigurationError(f"{type(engine).__name__} is no engine of SQLAlchemy")
+    raise not_of_form("engine", "an engine of SQLAlchemy, plain or asyncio", engine)

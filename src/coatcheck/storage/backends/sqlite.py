@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from coatcheck.errors import BackendError
+from coatcheck.storage.arguments import path_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.clock import Clock, system_clock
@@ -73,7 +74,7 @@ class SqliteBackend:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float, clock: Clock) -> None:
-        self._path = Path(path)
+        self._path = path_of("path", path)
         self._timeout = timeout
         self._clock = clock
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
@@ -235,6 +236,7 @@ def SqliteStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
+        ConfigurationError: *path* is no path.
         BackendError: The database cannot be opened.
     """
     clock = clock or system_clock

@@ -13,10 +13,11 @@ call, and opens its connections with the first request. `close()` closes them; a
 calls it at shutdown.
 """
 
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.files import FileStorage
@@ -28,10 +29,17 @@ from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.urls.lazy import AsyncOpenedBackend, OpenedBackend
-from coatcheck.storage.urls.redis import clients_of, hosts_of, open_async_client, open_client
-from coatcheck.storage.urls.sql import Place, check, open_async_engine, open_engine
+from coatcheck.storage.urls.parsing import ENCODE, hosts_of, options_of, parts_of
+from coatcheck.storage.urls.redis import clients_of, open_async_client, open_client
+from coatcheck.storage.urls.sql import SSL_MODES, Place, check, open_async_engine, open_engine
 
 MEMCACHED_PORT = 11211
+
+DAY = 86_400
+"""Seconds; no timeout is longer."""
+
+_LOCAL = frozenset({"memory", "cookie", "file", "sqlite"})
+"""Schemes whose URLs have no place for a password."""
 
 Storage = CookieStorage | KeyedStorage
 Options = Mapping[str, Any]
@@ -49,56 +57,67 @@ def storage_from_url(url: str, *, clock: Clock | None = None) -> Storage:
         clock: A function that returns seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: The scheme or an option is not known, or a package is not installed. The
-            message holds no password.
+        ConfigurationError: The URL is not valid, its scheme or an option is not known, a file that
+            it names cannot be read, or a package is not installed. Neither the message nor the
+            traceback holds a part of the URL.
         BackendError: A file or a folder cannot be used.
 
     Source: RFC 3986, 3 (the parts of a URL) and 2.1 (percent-encoding).
     """
-    scheme = url.partition(":")[0]
-    if ":" not in url or scheme not in SCHEMES:
+    try:
+        return _made(url, clock or system_clock)
+    except ConfigurationError as wrong:
+        del url  # a report of errors may show the variables of each frame
+        raise wrong.with_traceback(None) from wrong.__cause__
+
+
+def _made(url: str, clock: Clock) -> Storage:
+    scheme, colon, _ = url.partition(":")
+    if not colon or scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in SCHEMES)
         raise ConfigurationError(f"the URL of a storage must begin with one of {known}")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port if "," not in parts.netloc else None
-    except ValueError as nonsense:
-        raise ConfigurationError(f"the {scheme}: URL must be a valid URL: {nonsense}") from None
     form = SCHEMES[scheme]
-    return form.make(parts, _options(parts, form.options), clock or system_clock)
+    parts = parts_of(url, scheme, server=scheme not in _LOCAL)
+    return form.make(parts, _options(parts, form.options), clock)
 
 
 def _options(url: SplitResult, known: Readers) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for name, text in parse_qsl(url.query, keep_blank_values=True):
+    hint = "" if url.scheme in _LOCAL else f"; {ENCODE}"
+    for place, (name, text) in enumerate(options_of(url), start=1):
         if name not in known or name in options:
-            got = repr(name) if name not in known else f"{name!r} twice"
-            names = ", ".join(known) or "none"
+            wrong = "is there twice" if name in options else "is none of them"
             raise ConfigurationError(
-                f"the options of a {url.scheme}: URL must be among these, each once: {names}; "
-                f"got {got}"
+                f"the options of a {url.scheme}: URL must be among these, each once: "
+                f"{', '.join(known) or 'none'}; option {place} {wrong}{hint}"
             )
-        try:
-            options[name] = known[name](text)
-        except ValueError:
+        value = _read(known[name], text)
+        if value is None:
             must = MUST[known[name]]
-            raise ConfigurationError(
-                f"{name} in a {url.scheme}: URL must be {must}, got {text!r}"
-            ) from None
+            raise ConfigurationError(f"{name} in a {url.scheme}: URL must be {must}{hint}")
+        options[name] = value
     return options
+
+
+def _read(reader: Callable[[str], Any], text: str) -> Any:
+    """Return the value of an option, or None: the message of the error would quote it."""
+    try:
+        return reader(text)
+    except (ValueError, OSError):
+        return None
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise ValueError(text)
+    if not 0 < seconds <= DAY:
+        raise ValueError
     return seconds
 
 
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise ValueError(text)
+        raise ValueError
     return count
 
 
@@ -108,8 +127,30 @@ def _index(text: str) -> int:
 
 def _truth(text: str) -> bool:
     if text not in ("yes", "no"):
-        raise ValueError(text)
+        raise ValueError
     return text == "yes"
+
+
+def _ssl_mode(text: str) -> str:
+    if text not in SSL_MODES:
+        raise ValueError
+    return text
+
+
+def _file_read(text: str) -> str:
+    """Return the path of a file that can be read."""
+    with Path(text).open("rb"):
+        return text
+
+
+def _certificates(text: str) -> str:
+    """Return the path of a file with certificates of authorities."""
+    ssl.create_default_context(cafile=_file_read(text))
+    return text
+
+
+def _certificates_or_system(text: str) -> str:
+    return text if text == "system" else _certificates(text)
 
 
 def _path(url: SplitResult) -> Path:
@@ -147,11 +188,18 @@ def _sqlite(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
 
 
 def _memcached(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+    if "@" in url.netloc:
+        raise ConfigurationError("a memcached: URL must have no user and no password")
     if url.netloc:
         found = hosts_of(url, MEMCACHED_PORT)
         nodes = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found]
     else:
         nodes = [unquote(path) for path in url.path.split(",")]
+        if not all(path.strip("/") and path.startswith("/") for path in nodes):
+            raise ConfigurationError(
+                "a memcached: URL must have hosts or the paths of sockets: memcached://HOST:PORT "
+                "or memcached:///run/memcached.sock"
+            )
     return MemcachedStorage(*nodes, **options, clock=clock)
 
 
@@ -187,10 +235,15 @@ class Form(NamedTuple):
 
 
 MUST: dict[Callable[[str], Any], str] = {
-    _seconds: "a number of seconds above 0",
+    _seconds: f"a number of seconds above 0, up to {DAY}",
     _count: "an integer above 0",
     _index: "an integer from 0 up",
     _truth: "yes or no",
+    _ssl_mode: f"one of {', '.join(SSL_MODES)}",
+    _file_read: "the path of a file that this process can read",
+    _certificates: "the path of a file with certificates, in PEM, that this process can read",
+    _certificates_or_system: "system, or the path of a file with certificates, in PEM, that this "
+    "process can read",
 }
 """For messages: the form of the text that each function reads."""
 
@@ -198,9 +251,9 @@ _HERE: Readers = {"timeout": _seconds, "sweep_every": _count}
 _SHARED: Readers = {"prefix": str, "timeout": _seconds}
 _REDIS: Readers = {**_SHARED, "db": _index, "max_connections": _count}
 _TLS: Readers = {
-    "ssl_ca_certs": str,
-    "ssl_certfile": str,
-    "ssl_keyfile": str,
+    "ssl_ca_certs": _certificates,
+    "ssl_certfile": _file_read,
+    "ssl_keyfile": _file_read,
     "ssl_check_hostname": _truth,
 }
 _SENTINEL: Readers = {**_REDIS, "sentinel_password": str}
@@ -211,7 +264,7 @@ _SQL: Readers = {
     "pool_size": _count,
     "sweep_every": _count,
 }
-_MYSQL = Form(_sql, {**_SQL, "ssl_ca": str})
+_MYSQL = Form(_sql, {**_SQL, "ssl_ca": _certificates})
 
 SCHEMES: dict[str, Form] = {
     "memory": Form(_memory, {"max_records": _count}),
@@ -227,7 +280,14 @@ SCHEMES: dict[str, Form] = {
     "rediss+cluster": Form(_redis, {**_SHARED, "max_connections": _count, **_TLS}),
     "memcached": Form(_memcached, _SHARED),
     "postgresql": Form(
-        _sql, {**_SQL, "sslmode": str, "sslrootcert": str, "sslcert": str, "sslkey": str}
+        _sql,
+        {
+            **_SQL,
+            "sslmode": _ssl_mode,
+            "sslrootcert": _certificates_or_system,
+            "sslcert": _file_read,
+            "sslkey": _file_read,
+        },
     ),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from coatcheck.storage.urls.lazy import AsyncOpened, Opened
+from coatcheck.storage.urls.parsing import account_of, check_key, hosts_of, number_of, one_host_of
 
 PORT, SENTINEL_PORT = 6379, 26379
 
@@ -24,6 +25,32 @@ class Clients(NamedTuple):
 
     plain: Callable[[], Any]
     waiting: Callable[[], Any]
+
+
+class Hidden(str):
+    """
+    A password that only a connection sees: as text it is "<hidden>".
+
+    The clients of some versions of redis-py write their arguments into errors, such as that of a
+    Sentinel which knows no master of that name. A connection sends the characters themselves.
+    """
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "<hidden>"
+
+    __repr__ = __str__
+
+    def __format__(self, _: str) -> str:
+        return "<hidden>"
+
+
+class Arguments(dict[str, Any]):
+    """The arguments of a client. Their repr hides them: a report of errors may show variables."""
+
+    def __repr__(self) -> str:
+        return "<arguments>"
 
 
 def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
@@ -41,10 +68,11 @@ def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
         ) from missing
     del redis
     kind = url.scheme.partition("+")[2]
-    shared = {**_account(url), **_limits(options)}
+    shared = Arguments({**_account(url), **_limits(options)})
     if url.scheme.startswith("rediss"):
         shared["ssl"] = True
         shared |= {name: value for name, value in options.items() if name.startswith("ssl_")}
+        check_key(options.get("ssl_certfile"), options.get("ssl_keyfile"))
     if kind == "cluster":
         return _cluster(url, shared)
     shared["db"] = options.get("db", 0)
@@ -72,51 +100,28 @@ async def open_async_client(make: Callable[[], Any]) -> AsyncOpened:
     return AsyncOpened(AsyncRedisBackend(client), client.aclose)
 
 
-def hosts_of(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
-    """
-    Return the hosts and ports of "user:password@host:port,host:port".
-
-    Raises:
-        ConfigurationError: There is no host, or a port is no number.
-    """
-    hosts = []
-    for place in filter(None, url.netloc.rpartition("@")[2].split(",")):
-        host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
-        if not colon:
-            host, port = place, str(default_port)
-        if not (host and port.isdecimal()):
-            raise ConfigurationError(
-                f"a host in a {url.scheme}: URL must be HOST or HOST:PORT, got {place!r}"
-            )
-        hosts.append((host.strip("[]"), int(port)))
-    if not hosts:
-        raise ConfigurationError(
-            f"a {url.scheme}: URL must have a host, got none: {url.scheme}://HOST:PORT"
-        )
-    return hosts
-
-
-def _single(url: SplitResult, shared: dict[str, Any]) -> Clients:
+def _single(url: SplitResult, shared: Arguments) -> Clients:
     import redis.asyncio
 
     place: dict[str, Any]
     if url.scheme == "unix":
-        if not url.path:
+        if not url.path.strip("/") or url.netloc.rpartition("@")[2]:
             raise ConfigurationError(
-                "a unix: URL must have the path of a socket, got none: unix:///run/redis.sock"
+                "a unix: URL must have the path of a socket and no host: unix:///run/redis.sock"
             )
         place = {"unix_socket_path": unquote(url.path)}
     else:
-        place = dict(zip(("host", "port"), hosts_of(url, PORT)[0], strict=True))
+        several = "use redis+sentinel: or redis+cluster:"
+        place = dict(zip(("host", "port"), one_host_of(url, PORT, several=several), strict=True))
         if database := url.path.strip("/"):
-            place["db"] = _number(database)
+            place["db"] = number_of(database, url, "the database")
     return Clients(
         lambda: redis.Redis(**{**shared, **place}, retry=_retry()),
         lambda: redis.asyncio.Redis(**{**shared, **place}, retry=_retry(waiting=True)),
     )
 
 
-def _sentinel(url: SplitResult, shared: dict[str, Any], options: Mapping[str, Any]) -> Clients:
+def _sentinel(url: SplitResult, shared: Arguments, options: Mapping[str, Any]) -> Clients:
     import redis.asyncio
 
     master, _, database = url.path.strip("/").partition("/")
@@ -125,25 +130,25 @@ def _sentinel(url: SplitResult, shared: dict[str, Any], options: Mapping[str, An
             f"a {url.scheme}: URL must name a master, got none: {url.scheme}://HOST:PORT/MASTER"
         )
     if database:
-        shared["db"] = _number(database)
+        shared["db"] = number_of(database, url, "the database")
     hosts = hosts_of(url, SENTINEL_PORT)
-    sentinels: dict[str, Any] = {**_limits(options)}
+    sentinels = Arguments(_limits(options))
     if "sentinel_password" in options:
-        sentinels["password"] = options["sentinel_password"]
+        sentinels["password"] = Hidden(options["sentinel_password"])
 
     def plain() -> Any:
         found = redis.Sentinel(hosts, sentinel_kwargs={**sentinels, "retry": _retry()}, **shared)
         return found.master_for(master, retry=_retry())
 
     def waiting() -> Any:
-        kwargs = {**sentinels, "retry": _retry(waiting=True)}
+        kwargs = Arguments({**sentinels, "retry": _retry(waiting=True)})
         found = redis.asyncio.Sentinel(hosts, sentinel_kwargs=kwargs, **shared)
         return found.master_for(master, retry=_retry(waiting=True))
 
     return Clients(plain, waiting)
 
 
-def _cluster(url: SplitResult, shared: dict[str, Any]) -> Clients:
+def _cluster(url: SplitResult, shared: Arguments) -> Clients:
     import redis.asyncio.cluster
     from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import ExponentialBackoff
@@ -166,8 +171,8 @@ def _cluster(url: SplitResult, shared: dict[str, Any]) -> Clients:
 
 
 def _account(url: SplitResult) -> dict[str, str]:
-    account = {"username": url.username, "password": url.password}
-    return {name: unquote(value) for name, value in account.items() if value}
+    names = ("username", "password")
+    return {name: Hidden(text) for name, text in zip(names, account_of(url), strict=True) if text}
 
 
 def _limits(options: Mapping[str, Any]) -> dict[str, float]:
@@ -182,11 +187,3 @@ def _retry(*, waiting: bool = False) -> Any:
 
     kind = AsyncRetry if waiting else Retry
     return kind(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise ConfigurationError(
-            f"the database of a Redis URL must be a number, got {text!r}: redis://HOST:PORT/0"
-        )
-    return int(text)

@@ -7,6 +7,7 @@ The drivers are psycopg for PostgreSQL, PyMySQL and asyncmy for MySQL and MariaD
 import math
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, unquote
 
@@ -14,9 +15,15 @@ from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.sql import SqlStorage
 from coatcheck.storage.clock import Clock
 from coatcheck.storage.urls.lazy import AsyncOpened, Opened
+from coatcheck.storage.urls.parsing import account_of, check_key, one_host_of
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
+PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+"""What libpq takes as sslmode, from the weakest to the strongest."""
 
 EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
@@ -32,8 +39,9 @@ class Drivers(NamedTuple):
     """The function that makes a plain connection; None: the driver's own."""
 
 
-class Place(NamedTuple):
-    """The database and the options of a URL."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Place:
+    """The database and the options of a URL. The repr hides them, and the password among them."""
 
     url: SplitResult
     options: Mapping[str, Any]
@@ -48,11 +56,21 @@ def open_engine(place: Place) -> Opened:
     url = _url(place.url, drivers.plain)
     engine = create_engine(url, connect_args=drivers.plain_arguments, **_pool(place.options))
     if connect := drivers.connect:
-        event.listen(engine, "do_connect", lambda _, __, args, named: connect(*args, **named))
+        event.listen(engine, "do_connect", _connecting(connect))
     storage = SqlStorage(engine, table=place.options["table"], clock=place.clock)
     if place.options.get("create_table"):
         storage.create_table()
     return Opened(storage.backend, engine.dispose)
+
+
+def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def do_connect(_: object, __: object, arguments: Any, named: Any) -> Any:
+        try:
+            return connect(*arguments, **named)
+        finally:
+            del arguments, named  # a report of errors may show variables, and the password is here
+
+    return do_connect
 
 
 async def open_async_engine(place: Place) -> AsyncOpened:
@@ -75,8 +93,12 @@ def check(place: Place) -> None:
     Check the URL and the packages when the storage is made, before the first request.
 
     Raises:
-        ConfigurationError: A package is not installed, or the URL names no database.
+        ConfigurationError: A package is not installed, the URL names no database or several hosts,
+            or a certificate and its key do not fit.
     """
+    _address(place.url)
+    if {"sslcert", "sslkey"} <= place.options.keys():  # libpq has a default for each
+        check_key(place.options["sslcert"], place.options["sslkey"])
     if not place.url.path.strip("/"):
         scheme = place.url.scheme
         raise ConfigurationError(
@@ -121,14 +143,23 @@ def _mysql(timeout: float, tls: dict[str, Any]) -> Drivers:
 def _url(url: SplitResult, driver: str) -> "URL":
     from sqlalchemy import URL
 
+    user, password = account_of(url)
+    host, port = _address(url)
     return URL.create(
         driver,
-        username=unquote(url.username) if url.username else None,
-        password=unquote(url.password) if url.password else None,
-        host=url.hostname,
-        port=url.port,
+        username=user,
+        password=password,
+        host=host,
+        port=port,
         database=unquote(url.path.lstrip("/")),
     )
+
+
+def _address(url: SplitResult) -> tuple[str | None, int | None]:
+    """Return the host and the port; None: the driver's own, such as a socket."""
+    if not url.netloc.rpartition("@")[2]:
+        return None, None
+    return one_host_of(url, PORTS[url.scheme])
 
 
 def _pool(options: Mapping[str, Any]) -> dict[str, Any]:
