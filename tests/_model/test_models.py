@@ -294,3 +294,4 @@ def test_what_fits_is_read_and_what_does_not_is_named(model: type[Any]) -> None:
     assert not at(built.data, "visits")
     assert built.misfits.keys() == {"visits"}
     assert "secret" not in str(built.misfits)
+    assert repr(built) == "<Built>"

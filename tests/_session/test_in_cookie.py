@@ -309,6 +309,17 @@ def test_an_ended_session_is_ended_on_the_server(scene: Scene, ends: Any) -> Non
     assert isinstance(scene.at(id), Tombstone)
 
 
+def test_a_sign_out_of_what_a_cookie_carried_away_removes_that_cookie(scene: Scene) -> None:
+    """The server has nothing more of it; the browser holds the cookie that carries it."""
+    id = scene.stored(user=1)
+    ends, leaves_server = scene.read(id), scene.read(id)
+    leaves_server["n"] = 1
+    assert isinstance(leave(scene, leaves_server), tuple)
+    for session in (ends, scene.read(id)):
+        session.destroy()
+        assert leave(scene, session) == ""
+
+
 def test_a_request_with_a_marker_leaves_nothing(scene: Scene) -> None:
     """It has no session that could leave."""
     id = scene.stored(user=1)

@@ -10,6 +10,7 @@ from coatcheck._session.moves import (
     ROTATES,
     By,
     Moves,
+    carried_away,
     closed,
     is_hushed,
     joined_id,
@@ -210,6 +211,15 @@ def test_the_browser_is_about_to_get_the_new_cookie_for_a_minute() -> None:
     assert is_hushed(left, NOW)
     assert is_hushed(left, NOW + HUSH - 1)
     assert not is_hushed(left, NOW + HUSH)
+
+
+@pytest.mark.parametrize(("who", "kind"), [(None, "visitor"), (GONE, "visitor"), (ADA, "other")])
+def test_a_session_that_a_cookie_carries_away_leaves_a_marker(who: Who | None, kind: str) -> None:
+    """It names its own key: the id goes on, in the cookie alone, and no request follows."""
+    left = carried_away(key_of(OLD, "shop:"), body(who), NOW)
+    assert (left.tag, left.next_key, left.kind) == (tag_of(key_of(OLD)), key_of(OLD), kind)
+    assert rotated_id(left, OLD) is None
+    assert joined_id(left, OLD, Moves("sign_in", ADA)) is None
 
 
 def test_a_closed_marker_leads_nowhere() -> None:

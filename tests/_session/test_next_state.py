@@ -4,19 +4,24 @@ import logging
 
 import pytest
 
-from coatcheck._session.changes import Append, Set
-from coatcheck._session.draft import Draft, Found, Lost
+from coatcheck._session.changes import Append, Consume, Set, Unset
+from coatcheck._session.draft import Draft, Found, Lost, Moved
 from coatcheck._session.moves import Moves
 from coatcheck._session.next_state import (
     discard,
+    ended,
+    is_emptied,
     logged,
     moved_record,
     new_record,
     next_record,
     only_written,
+    reason_of,
     settle,
+    usable,
 )
-from coatcheck._session.record import Contents, Record, Terms
+from coatcheck._session.plan import There
+from coatcheck._session.record import Contents, Kept, Marker, Record, Terms, Tombstone
 from coatcheck._session.values import encode
 
 NOW, ID = 1_700_000_000.0, "A" * 40
@@ -110,3 +115,66 @@ def test_changes_that_came_during_a_save_stay_in_the_log() -> None:
     settle(draft, record(a=2), ID, NOW, steps=1)
     assert draft.log == [Set("b", encode("b", 3))]
     assert draft.found and draft.found.version is None
+
+
+def test_a_session_of_its_own_loses_nothing_that_is_new() -> None:
+    """Then there is nothing to warn of."""
+    draft = found(a=1)
+    draft.write(Set("b", encode("b", 3)))
+    assert only_written(draft, Moves("regenerate")).values == {"b": encode("b", 3)}
+
+
+def there(kept: Kept | None) -> There:
+    return There(ID, "key", kept, 7)
+
+
+@pytest.mark.parametrize(
+    ("read_at", "is_usable"), [(NOW, True), (NOW + 59, True), (NOW + 60, False)]
+)
+def test_a_write_builds_on_what_was_alive_when_the_request_read_it(
+    read_at: float, *, is_usable: bool
+) -> None:
+    """Also on what has expired since; a request that read a marker is judged in the same way."""
+    base = record(a=1)
+    marker = Marker(b"", NOW + 900, "other")
+    for draft in (found(now=read_at), Draft(origin=Moved(marker, ID, read_at))):
+        assert usable(draft, there(base)) is (base if is_usable else None)
+    assert usable(Draft(), there(base)) is base
+    for gone in (None, marker, Tombstone(b"", NOW)):
+        assert usable(found(), there(gone)) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        (Marker(b"", NOW, "other"), "another request changed its id"),
+        (record(), "it expired before the request read it"),
+        (Tombstone(b"", NOW), "another request ended it"),
+        (None, "another request ended it"),
+    ],
+)
+def test_a_write_that_keeps_nothing_says_why(kept: Kept | None, why: str) -> None:
+    """What it found tells that; a record that was evicted looks like one that was ended."""
+    assert reason_of(there(kept)) == Lost(why)
+
+
+def test_a_session_is_emptied_by_a_handler_that_takes_the_last_thing_out() -> None:
+    """Not by a flash that was read, nor where empty sessions are kept."""
+    taken, read = found(), found()
+    taken.write(Unset("a"))
+    read.write(Consume("notice", encode("notice", 1)))
+    assert is_emptied(taken, Contents())
+    assert not is_emptied(taken, contents(b=1))
+    assert not is_emptied(read, Contents())
+    taken.terms = Terms(keeps_empty=True)
+    assert not is_emptied(taken, Contents())
+
+
+def test_an_emptied_session_is_lost_and_its_cookie_goes() -> None:
+    """What came during the save stays in the log, and is dropped by the next one."""
+    draft = found(a=1)
+    draft.write(Unset("a"))
+    draft.write(Set("b", encode("b", 3)))
+    assert ended(draft, steps=1) == ""
+    assert draft.log == [Set("b", encode("b", 3))]
+    assert draft.origin == Lost("it was emptied")

@@ -219,6 +219,15 @@ def test_a_renewed_session_is_written_without_a_change(storage: KeyedStorage, cl
     assert is_lost(session)
 
 
+def test_a_new_id_is_not_taken_back_by_a_renewal(storage: KeyedStorage) -> None:
+    """The save writes anyway."""
+    id = kept(storage, a=1)
+    session, _ = find(storage, id)
+    session.regenerate_id()
+    operations.renew(session, TERMS)
+    assert storage.save(session) not in (id, None)
+
+
 def test_a_session_that_another_form_of_the_storage_read_is_looked_at_again(
     storage: KeyedStorage,
 ) -> None:
@@ -256,6 +265,17 @@ def test_a_session_shows_what_its_save_kept(storage: KeyedStorage) -> None:
     assert late.modified
     storage.save(late)
     assert dict(find(storage, late.id)[0]) == {"next": ["/account", "/home"]}
+
+
+def test_a_session_that_was_not_kept_shows_what_the_handler_saw(storage: KeyedStorage) -> None:
+    """There is nothing else to show."""
+    id = kept(storage, a=1)
+    late, _ = find(storage, id)
+    late["a"] = 2
+    end_id(storage, id)
+    assert storage.save(late) is None
+    operations.show_kept(late)
+    assert dict(late) == {"a": 2}
 
 
 # ---- end_id

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Session, SessionConflict
+from coatcheck import BackendError, Session, SessionConflict
 from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft, Lost
+from coatcheck._session.draft import Draft, Lost, Unread
 from coatcheck._session.plan import Call, Swap, There
 from coatcheck._session.record import Refused, Stored, Tombstone
 from coatcheck._session.saving import ATTEMPTS
@@ -30,9 +30,6 @@ def scene() -> Scene:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
-
-
-# Reading
 
 
 def test_a_new_session_claims_an_id(scene: Scene) -> None:
@@ -163,6 +160,15 @@ def test_a_refresh_that_comes_too_late_is_quiet(
     scene.change(id, destroys)
     assert scene.save(late) is None
     assert warnings(caplog) == []
+
+
+def test_nothing_is_kept_of_a_session_that_could_not_be_read(scene: Scene) -> None:
+    """Nobody is asked, and what the handler did is a warning."""
+    session = Session._of(Draft(origin=Unread(BackendError("the server", "read"))))
+    session["user"] = 1
+    assert scene.save(session) is None
+    assert session._draft.origin == Lost("it could not be read")
+    assert scene.asked == []
 
 
 def test_after_a_lost_save_nothing_more_is_kept(scene: Scene) -> None:

@@ -8,7 +8,8 @@ import pytest
 from coatcheck import Session
 from coatcheck._session import next_state
 from coatcheck._session.draft import Draft, Lost
-from coatcheck._session.plan import Get, Swap
+from coatcheck._session.moves import carried_away
+from coatcheck._session.plan import Get, Swap, There
 from coatcheck._session.record import GRACE, Marker, Tombstone
 from tests._session.scene import (
     Scene,
@@ -100,6 +101,17 @@ def test_a_sign_out_with_an_old_id_ends_nobody_elses_session(scene: Scene, chang
         session.destroy()
         assert scene.save(session) is None
     assert not scene.read(newest).is_new
+
+
+def test_a_sign_out_of_what_only_the_cookie_has_removes_the_cookie(scene: Scene) -> None:
+    """The marker names its own key: the session was carried away under the same id."""
+    id = scene.stored(user=1)
+    key = scene.space.key(id)
+    there = There(id, key, scene.record(id), scene.records[key].version)
+    marker = carried_away(key, scene.record(id).body, scene.clock())
+    scene.ask(scene.space.mark(there, marker, scene.clock(), IDLE))
+    assert scene.change(id, destroys) == ""
+    assert scene.marker(id) == marker
 
 
 def test_a_sign_out_that_meets_a_move_follows_it(scene: Scene) -> None:

@@ -201,3 +201,11 @@ def test_sign_out_is_destroy(memory: KeyedStorage) -> None:
     assert memory.save(session) == ""
     with pytest.raises(SessionDestroyed):
         session.sign_in("ada")
+
+
+def test_a_sign_in_shows_its_handle_alone(clock: Clock) -> None:
+    """A repr may end up in a log, and the user is nobody's business there."""
+    session = session_at(clock)
+    session.sign_in("hunter2", label="hunter2")
+    assert session.signed_in
+    assert repr(session.signed_in) == f"<SignIn {session.signed_in.handle}>"

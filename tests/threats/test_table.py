@@ -38,7 +38,7 @@ LINES = {
         "test_a_new_id_and_the_end_in_one_request_leave_nothing",
         "test_nothing_at_all_is_left_in_the_backend",
     ],
-    "ids carry at least 128 random bits": ["test_ids.py::test_an_id_has_256_random_bits"],
+    "ids carry at least 128 random bits": ["test_ids.py::test_an_id_has_240_random_bits"],
     # Races
     "a session that was destroyed meanwhile stays gone": [
         "test_races.py::test_what_is_destroyed_meanwhile_stays_gone",
@@ -121,8 +121,8 @@ LINES = {
     "a response with the cookie is never publicly cacheable, other cookies are unchanged": [
         "test_a_response_with_the_cookie_is_kept_by_no_shared_cache",
         "test_headers.py::test_no_shared_cache_keeps_the_response",
-        "test_cycle.py::test_a_response_that_sets_the_cookie_is_private",
-        "test_cycle.py::test_headers_that_do_not_concern_us_stay",
+        "test_headers.py::test_a_response_that_sets_the_cookie_is_private",
+        "test_headers.py::test_headers_that_do_not_concern_us_stay",
     ],
     # The cookie parser
     "no attribute can break out of the cookie": [

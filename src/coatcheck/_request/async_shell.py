@@ -9,7 +9,6 @@ The path of a request through its session: the four things that every host asks 
 `shell` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,8 +19,6 @@ from coatcheck._request.visit import Answer, Changes, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-
-_logger = logging.getLogger("coatcheck")
 
 
 class AsyncShell:

@@ -373,6 +373,3 @@ def _replaced() -> ConfigurationError:
         "something replaced the session of this request, and its changes would be lost: change "
         "the session that is there, and keep one session middleware"
     )
-
-
-__all__ = ["Cycle", "Due", "Found", "clock_of", "is_async", "is_living"]
