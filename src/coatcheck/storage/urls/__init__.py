@@ -227,7 +227,15 @@ SCHEMES: dict[str, Form] = {
     "rediss+cluster": Form(_redis, {**_SHARED, "max_connections": _count, **_TLS}),
     "memcached": Form(_memcached, _SHARED),
     "postgresql": Form(
-        _sql, {**_SQL, "sslmode": str, "sslrootcert": str, "sslcert": str, "sslkey": str}
+        _sql,
+        {
+            **_SQL,
+            "prepare": _truth,
+            "sslmode": str,
+            "sslrootcert": str,
+            "sslcert": str,
+            "sslkey": str,
+        },
     ),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
