@@ -98,6 +98,8 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
         "storage.backends.sql": {"sqlalchemy"},
         "storage.backends.async_sql_backend": {"sqlalchemy"},
         "storage.backends.sql_backend": {"sqlalchemy"},
+        "storage.backends.sql_errors": {"sqlalchemy"},
+        "storage.backends.sql_pool": {"sqlalchemy"},
         "storage.backends.sql_table": {"sqlalchemy"},
         "_cookie.sealing": {"cryptography"},
         "_session.body_cipher": {"cryptography"},

@@ -272,7 +272,9 @@ def names_in(module: str) -> tuple[dict[str, bool], list[str] | None]:
             names[node.targets[0].id] = isinstance(text, ast.Constant)
             if node.targets[0].id == "__all__":
                 public = ast.literal_eval(node.value)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coatcheck.frameworks."):
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "coatcheck.frameworks."
+        ):
             below, _ = names_in(str(node.module))
             names |= {each.name: below.get(each.name, False) for each in node.names}
     return names, public

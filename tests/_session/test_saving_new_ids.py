@@ -447,3 +447,14 @@ def test_the_questions_of_a_move_are_few(scene: Scene) -> None:
     scene.asked.clear()
     scene.save(slow)
     assert [type(call) for call in scene.asked] == [Swap, Swap, Delete, Get, Swap]
+
+
+def test_a_session_that_two_requests_empty_is_removed(scene: Scene) -> None:
+    """Also where one of them changes its id: nothing is left that could move."""
+    id = scene.stored(a=1, b=2)
+    slow = scene.read(id)
+    del slow["a"]
+    slow.regenerate_id()
+    scene.change(id, lambda session: session.unset("b"))
+    assert scene.save(slow) == ""
+    assert type(scene.at(id)) is Tombstone

@@ -177,6 +177,8 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         newer = moved_record(draft, move, base, now)
         if newer.expires <= now:
             return Lost("it reached the end of its lifetime")
+        if is_emptied(draft, newer.body):  # what was left, another request removed
+            return (yield from _write(draft, there, space, first=False))
         id = yield from _claim(draft, newer, space)
         marker = marker_for(move, base, there, id, space)
         refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)

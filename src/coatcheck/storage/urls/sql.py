@@ -118,14 +118,16 @@ def check(place: Place) -> None:
 
 def _drivers(place: Place) -> Drivers:
     tls = {name: value for name, value in place.options.items() if name.startswith("ssl")}
-    of = _psycopg if place.url.scheme == "postgresql" else _mysql
-    return of(place.options["timeout"], tls)
+    if place.url.scheme != "postgresql":
+        return _mysql(place.options["timeout"], tls)
+    prepares = {} if place.options.get("prepare", True) else {"prepare_threshold": None}
+    return _psycopg(place.options["timeout"], {**tls, **prepares})
 
 
-def _psycopg(timeout: float, tls: dict[str, Any]) -> Drivers:
+def _psycopg(timeout: float, more: dict[str, Any]) -> Drivers:
     from coatcheck.storage.urls.postgresql import async_patient, patient
 
-    name, limits = "postgresql+psycopg", {"connect_timeout": math.ceil(timeout), **tls}
+    name, limits = "postgresql+psycopg", {"connect_timeout": math.ceil(timeout), **more}
     waiting = {**limits, "async_creator_fn": async_patient(timeout).connect}
     return Drivers(name, name, limits, waiting, connect=patient(timeout).connect)
 
