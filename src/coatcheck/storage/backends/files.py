@@ -303,8 +303,8 @@ def FileStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: *directory* is no path; or this system has no flock; or the folder, or one
-            in it, was there already and belongs to another user.
+        ConfigurationError: *directory* is no path; or this system has no flock; or the folder, or
+            one in it, was there already and belongs to another user.
         BackendError: The folders cannot be made.
 
     Warns:

@@ -330,8 +330,8 @@ def SqliteStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: *path* is no path or ":memory:"; or the database, or a file beside it, was
-            there already and belongs to another user.
+        ConfigurationError: *path* is no path or ":memory:"; or the database, or a file beside it,
+            was there already and belongs to another user.
         BackendError: The database cannot be opened.
 
     Warns:
