@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakSet
 
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
@@ -62,6 +63,37 @@ _ERRORS = (sqlite3.Error, OSError)
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+_INHERITED: list[sqlite3.Connection] = []
+"""
+Connections that a parent had open at a fork. SQLite allows no process to use or close them but the
+parent (https://sqlite.org/howtocorrupt.html, 2.6).
+"""
+
+
+class _Held:
+    """The connection of one thread or greenlet: closed when that ends, and by `close`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        return not self._closed and self._pid == os.getpid()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid == os.getpid():
+            self.connection.close()
+        else:
+            _INHERITED.append(self.connection)
+
+    __del__ = close
+
+
 class SqliteBackend:
     """
     A row a record. Each thread has a connection of its own.
@@ -76,7 +108,8 @@ class SqliteBackend:
         self._path = Path(path)
         self._timeout = timeout
         self._clock = clock
-        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
+        self._mine = threading.local()
+        self._held: WeakSet[_Held] = WeakSet()
         self._swept_to = ""
         self.swept = 0.0
 
@@ -126,18 +159,16 @@ class SqliteBackend:
 
     def close(self) -> None:
         """Close every connection of this process."""
-        own = [each for each in self._connections if each[0] == os.getpid()]
-        for each in own:
-            self._connections.pop(each).close()
+        for held in list(self._held):
+            held.close()
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        # A connection that was open before a fork belongs to the parent, and is left alone.
-        place = os.getpid(), threading.get_ident()
-        found = self._connections.get(place)
-        if found is None:
-            found = self._connections[place] = self._opened()
-        return found
+        held: _Held | None = getattr(self._mine, "held", None)
+        if held is None or not held.usable:
+            held = self._mine.held = _Held(self._opened())
+            self._held.add(held)
+        return held.connection
 
     def _opened(self) -> sqlite3.Connection:
         _make(self._path)
