@@ -1,8 +1,9 @@
 """
 Clients of Redis and Valkey from a URL: one server, the master of a Sentinel, or a cluster.
 
-Each call has a timeout. If a connection was closed by the server, the client opens it again and
-retries once; after a timeout it does not retry.
+Each call has a timeout, and waits as long for a connection if all are in use. If a connection was
+closed by the server, the client opens it again and retries once; after a timeout it does not retry.
+Over TLS the host name is checked, whatever the version of redis-py does by default.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,9 @@ from coatcheck.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from coatcheck.storage.urls.lazy import AsyncOpened, Opened
 
 PORT, SENTINEL_PORT = 6379, 26379
+
+CONNECTIONS = 100
+"""Connections to a server that a client may open if the option max_connections does not say so."""
 
 CLUSTER_TRIES = 5
 """How often the client of a cluster retries, with a growing delay, during an election."""
@@ -41,15 +45,11 @@ def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
         ) from missing
     del redis
     kind = url.scheme.partition("+")[2]
-    shared = {**_account(url), **_limits(options)}
-    if url.scheme.startswith("rediss"):
-        shared["ssl"] = True
-        shared |= {name: value for name, value in options.items() if name.startswith("ssl_")}
+    shared = {**_account(url), **_limits(options), **_tls(url, options)}
+    shared["max_connections"] = options.get("max_connections", CONNECTIONS)
     if kind == "cluster":
         return _cluster(url, shared)
     shared["db"] = options.get("db", 0)
-    if "max_connections" in options:
-        shared["max_connections"] = options["max_connections"]
     if kind == "sentinel":
         return _sentinel(url, shared, options)
     return _single(url, shared)
@@ -127,7 +127,7 @@ def _sentinel(url: SplitResult, shared: dict[str, Any], options: Mapping[str, An
     if database:
         shared["db"] = _number(database)
     hosts = hosts_of(url, SENTINEL_PORT)
-    sentinels: dict[str, Any] = {**_limits(options)}
+    sentinels: dict[str, Any] = {**_limits(options), **_tls(url, options)}
     if "sentinel_password" in options:
         sentinels["password"] = options["sentinel_password"]
 
@@ -168,6 +168,13 @@ def _cluster(url: SplitResult, shared: dict[str, Any]) -> Clients:
 def _account(url: SplitResult) -> dict[str, str]:
     account = {"username": url.username, "password": url.password}
     return {name: unquote(value) for name, value in account.items() if value}
+
+
+def _tls(url: SplitResult, options: Mapping[str, Any]) -> dict[str, Any]:
+    if not url.scheme.startswith("rediss"):
+        return {}
+    given = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    return {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
 
 
 def _limits(options: Mapping[str, Any]) -> dict[str, float]:
