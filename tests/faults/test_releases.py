@@ -12,12 +12,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
 
 from coatcheck.storage import KeyedStorage, storage_from_url
+from tests import redis_servers
 
 KINDS = ["redis", "valkey", "memcached", "postgresql", "mariadb", "sqlite", "file"]
 AWAITED = ["redis", "valkey", "memcached", "postgresql", "mariadb", "sqlite"]
@@ -192,6 +194,36 @@ def test_storages(url: str) -> None:
         once()
         asyncio.run(once_awaited())
     assert open_files() <= before + FEW
+
+
+@pytest.mark.parametrize("form", ["sentinel", "cluster"])
+def test_clients_of_several_servers(form: str, tmp_path: Path) -> None:
+    """close() closes the connections to the Sentinels, and to every server of a cluster, too."""
+    with several(form, tmp_path) as url:
+
+        async def once() -> None:
+            storage = storage_from_url(url)
+            assert isinstance(storage, KeyedStorage)
+            await visit_awaited(storage)
+            await asyncio.to_thread(visit, storage)
+            storage.close()
+
+        asyncio.run(once())
+        before = open_files()
+        for _ in range(20):
+            asyncio.run(once())
+        assert open_files() <= before
+
+
+@contextmanager
+def several(form: str, folder: Path) -> Iterator[str]:
+    """Run several servers of Redis; yield the URL of a storage on them."""
+    if form == "cluster":
+        with redis_servers.cluster(folder) as nodes:
+            yield f"redis+cluster://127.0.0.1:{nodes[0].port}"
+    else:
+        with redis_servers.sentinel(folder) as watch:
+            yield f"redis+sentinel://127.0.0.1:{watch.sentinels[0].port}/mymaster"
 
 
 GREENLETS = """

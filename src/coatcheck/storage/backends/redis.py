@@ -8,7 +8,7 @@ from typing import TypeGuard, overload
 
 from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
 from coatcheck.storage.backends.redis_backend import RedisBackend
-from coatcheck.storage.backends.redis_client import AsyncClient, Client
+from coatcheck.storage.backends.redis_client import AsyncClient, Client, warn_of_names
 from coatcheck.storage.clock import Clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
@@ -39,6 +39,7 @@ def RedisStorage(
     Raises:
         ConfigurationError: The client was made with decode_responses=True, or reads from replicas.
     """
+    warn_of_names(client)
     if _is_async(client):
         return AsyncKeyedStorage(AsyncRedisBackend(client), prefix=prefix, clock=clock)
     return KeyedStorage(RedisBackend(client), prefix=prefix, clock=clock)

@@ -38,7 +38,7 @@ class AsyncClient(Protocol):
 
 def check(client: Any) -> None:
     """
-    Refuse a client that would lose sessions, or answer with old ones; warn of TLS without a check.
+    Refuse a client that would lose sessions, or answer with old ones.
 
     Raises:
         ConfigurationError: It decodes what it reads, or reads from replicas.
@@ -60,12 +60,16 @@ def check(client: Any) -> None:
             "this Redis client reads from replicas, which are behind: give the storage a client of "
             "the master"
         )
+
+
+def warn_of_names(client: Any) -> None:
+    """Warn of a client that speaks TLS with a server of any name."""
     if _takes_every_certificate(client):
         warnings.warn(
             "this Redis client does not check that the server's certificate has the server's name: "
             "make it with ssl_check_hostname=True",
             CoatcheckWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

@@ -6,7 +6,8 @@ closed by the server, the client opens it again and retries once; after a timeou
 Over TLS the host name is checked, whatever the version of redis-py does by default.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote
 
@@ -63,13 +64,30 @@ def open_client(make: Callable[[], Any]) -> Opened:
         client = make()
     except (RedisError, RedisClusterException, OSError) as error:
         raise BackendError("Redis", "reach") from error
-    return Opened(RedisBackend(client), client.close)
+
+    def close() -> None:
+        for each in (client, *_sentinels_of(client)):
+            each.close()
+
+    return Opened(RedisBackend(client), close)
 
 
 async def open_async_client(make: Callable[[], Any]) -> AsyncOpened:
     """Open an asyncio client."""
     client = make()
-    return AsyncOpened(AsyncRedisBackend(client), client.aclose)
+
+    async def close() -> None:
+        for each in (client, *_sentinels_of(client)):
+            await each.aclose()
+
+    return AsyncOpened(AsyncRedisBackend(client), close)
+
+
+def _sentinels_of(client: Any) -> Sequence[Any]:
+    """Return the clients with which a client asks the Sentinels; it does not close them itself."""
+    pool = getattr(client, "connection_pool", None)
+    manager = getattr(pool, "sentinel_manager", None)
+    return manager.sentinels if manager else ()
 
 
 def hosts_of(url: SplitResult, default_port: int) -> list[tuple[str, int]]:
@@ -149,6 +167,12 @@ def _cluster(url: SplitResult, shared: dict[str, Any]) -> Clients:
     from redis.backoff import ExponentialBackoff
     from redis.retry import Retry
 
+    if shared.get("ssl_check_hostname") and not _cluster_compares_names():
+        raise ConfigurationError(
+            f"a {url.scheme}: URL needs redis-py 6 or later, got {redis.__version__}, whose client "
+            "of a cluster takes a certificate of any name: install a newer one, or say "
+            "ssl_check_hostname=no"
+        )
     hosts = hosts_of(url, PORT)
     later = ExponentialBackoff(base=0.05, cap=0.5)
     return Clients(
@@ -163,6 +187,15 @@ def _cluster(url: SplitResult, shared: dict[str, Any]) -> Clients:
             **shared,
         ),
     )
+
+
+def _cluster_compares_names() -> bool:
+    """Tell whether the plain client of a cluster checks host names, when told to or by itself."""
+    from redis.cluster import REDIS_ALLOWED_KEYS
+    from redis.connection import SSLConnection
+
+    default = signature(SSLConnection.__init__).parameters["ssl_check_hostname"].default
+    return default or "ssl_check_hostname" in REDIS_ALLOWED_KEYS
 
 
 def _account(url: SplitResult) -> dict[str, str]:
