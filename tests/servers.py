@@ -262,8 +262,8 @@ def pgbouncer(folder: Path, url: str) -> Iterator[str]:
 
 
 @contextmanager
-def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
-    """Run MariaDB; yield its URL, and the server."""
+def mariadb_server(folder: Path, *more: str) -> Iterator[tuple[str, Server]]:
+    """Run MariaDB, with more options; yield its URL, and the server."""
     user = "mysql" if os.getuid() == 0 else None  # it does not run as root
     if user:
         shutil.chown(folder, user)
@@ -284,7 +284,7 @@ def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
     start.chmod(0o644)
     options = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
     options += [f"--init-file={start}", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"]
-    options.append(own_tmp)
+    options += [own_tmp, *more]
     command = [find("mariadbd"), "--no-defaults", f"--datadir={data}", *options]
     with Server(*command, ready=lambda: answers(port), user=user) as running:
         yield f"mysql://coatcheck:secret@127.0.0.1:{port}/coatcheck", running

@@ -91,7 +91,6 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
     """A client is imported in its storage's modules, cryptography where values are sealed."""
     allowed = {
         "storage.backends.redis": {"redis", "valkey"},
-        "storage.backends.memcached": {"emcache", "pymemcache"},
         "storage.urls.redis": {"redis"},
         "storage.urls.postgresql": {"psycopg"},
         "storage.urls.sql": {"sqlalchemy", "pymysql", "asyncmy"},

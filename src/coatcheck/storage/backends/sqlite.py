@@ -17,6 +17,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from weakref import WeakSet
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.arguments import path_of
@@ -90,6 +91,37 @@ class _Connection(sqlite3.Connection):
         return self.file == _identity(path)
 
 
+_INHERITED: list[sqlite3.Connection] = []
+"""
+Connections that a parent had open at a fork. SQLite allows no process to use or close them but the
+parent (https://sqlite.org/howtocorrupt.html, 2.6).
+"""
+
+
+class _Held:
+    """The connection of one thread or greenlet: closed when that ends, and by `close`."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self.connection = connection
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        return not self._closed and self._pid == os.getpid()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid == os.getpid():
+            self.connection.close()
+        else:
+            _INHERITED.append(self.connection)
+
+    __del__ = close
+
+
 class SqliteBackend:
     """
     A row a record. Each thread has a connection of its own.
@@ -104,7 +136,8 @@ class SqliteBackend:
         self._path = path_of("path", path)
         self._timeout = timeout
         self._clock = clock
-        self._connections: dict[tuple[int, int], _Connection] = {}
+        self._mine = threading.local()
+        self._held: WeakSet[_Held] = WeakSet()
         self._swept_to = ""
         self.swept = 0.0
 
@@ -157,31 +190,35 @@ class SqliteBackend:
 
     def close(self) -> None:
         """Close every connection of this process."""
-        own = [each for each in self._connections if each[0] == os.getpid()]
-        for each in own:
-            self._connections.pop(each).close()
+        for held in list(self._held):
+            held.close()
 
     @property
     def _readable(self) -> sqlite3.Connection:
         """The connection of this thread, whose file was at the path a moment ago."""
-        found = self._connections.get((os.getpid(), threading.get_ident()))
-        if found is not None and time.monotonic() < found.looked_at + LOOKS_EVERY:
-            return found
+        held = self._held_here
+        if held is not None and time.monotonic() < held.connection.looked_at + LOOKS_EVERY:
+            return held.connection
         return self._connection
 
     @property
     def _connection(self) -> sqlite3.Connection:
         """The connection of this thread, whose file is at the path."""
-        # A connection that was open before a fork belongs to the parent, and is left alone.
-        place = os.getpid(), threading.get_ident()
-        found = self._connections.get(place)
-        if found is not None and not found.opened(self._path):
+        held = self._held_here
+        if held is not None and not held.connection.opened(self._path):
             # SQLite leaves the files alone that are at the path now, also when it closes this one.
-            self._connections.pop(place).close()
-            found = None
-        if found is None:
-            found = self._connections[place] = self._opened()
-        return found
+            held.close()
+            held = None
+        if held is None:
+            held = self._mine.held = _Held(self._opened())
+            self._held.add(held)
+        return held.connection
+
+    @property
+    def _held_here(self) -> _Held | None:
+        """What this thread opened in this process, and has not closed."""
+        held: _Held | None = getattr(self._mine, "held", None)
+        return held if held is not None and held.usable else None
 
     def _opened(self) -> _Connection:
         make_folder(self._path.parent)
