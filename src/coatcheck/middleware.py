@@ -35,7 +35,7 @@ def session(
         cookie: The session cookie; it must be signed or encrypted.
         storage: Where sessions are kept. WSGI needs a plain storage; ASGI takes either kind.
         idle: Seconds that a session lives after its last use. None: the `max_age` of the cookie, or
-            14 days if it has none.
+            14 days if it has none. More than 100 years counts as 100 years, here and below.
         lifetime: Seconds that a session lives at most, even if it is used. None: no limit. Neither
             a refresh nor a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the

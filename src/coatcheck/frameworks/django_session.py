@@ -5,11 +5,8 @@ from datetime import datetime
 from django.conf import settings
 
 from coatcheck._session.draft import Lost
-from coatcheck._session.record import Terms, owner_of
+from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
-
-LONGEST = 100 * 365 * 24 * 3600.0
-"""Seconds: a record's deadline has a year of four digits, whatever `set_expiry` was given."""
 
 
 def terms(idle: float | None = None) -> Terms:
@@ -21,7 +18,7 @@ def terms(idle: float | None = None) -> Terms:
     """
     return Terms(
         owner=owner_of(settings.SESSION_COOKIE_NAME),
-        idle=float(settings.SESSION_COOKIE_AGE) if idle is None else min(idle, LONGEST),
+        idle=min(float(settings.SESSION_COOKIE_AGE) if idle is None else idle, LONGEST),
         refresh=0,
         keeps_empty=True,
     )
