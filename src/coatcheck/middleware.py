@@ -36,7 +36,8 @@ def session(
         cookie: The session cookie; it must be signed or encrypted.
         storage: Where sessions are kept. WSGI needs a plain storage; ASGI takes either kind.
         idle: How long a session lives after its last use, in seconds or as a timedelta. None: the
-            `max_age` of the cookie, or 14 days if it has none.
+            `max_age` of the cookie, or 14 days if it has none. More than 100 years counts as
+            100 years, here and below.
         lifetime: How long a session lives at most, even if it is used, in seconds or as a
             timedelta. None: no limit. Neither a refresh nor a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the

@@ -24,7 +24,7 @@ from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Draft, Found, Given, Reach, Unread, Visitor
 from coatcheck._session.moves import ROTATES
-from coatcheck._session.record import Terms, owner_of
+from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError, ResponseStarted
 from coatcheck.storage.clock import system_clock
@@ -79,8 +79,8 @@ class Cycle:
         self.storage = storage
         self.terms = Terms(
             owner=owner_of(cookie.name),
-            idle=seconds.idle or cookie.max_age or DEFAULT_IDLE,
-            lifetime=seconds.lifetime,
+            idle=min(seconds.idle or cookie.max_age or DEFAULT_IDLE, LONGEST),
+            lifetime=None if seconds.lifetime is None else min(seconds.lifetime, LONGEST),
             refresh=refresh,
             rotate=seconds.rotate,
             clock=clock_of(storage),

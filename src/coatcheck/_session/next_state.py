@@ -46,7 +46,9 @@ def next_record(draft: Draft, base: Record, contents: Contents, now: float) -> R
     if not (renews or draft.log or type(draft.fate) is Moves):
         return None
     expires = terms.deadline(base, now) if renews else base.expires
-    return Record(base.tag, terms.owner or base.owner, base.created, base.issued, expires, contents)
+    # A time in the future comes from a clock that was ahead.
+    created, issued = min(base.created, now), min(base.issued, now)
+    return Record(base.tag, terms.owner or base.owner, created, issued, expires, contents)
 
 
 def moved_record(draft: Draft, move: Moves, base: Record, now: float) -> Record:
@@ -54,7 +56,8 @@ def moved_record(draft: Draft, move: Moves, base: Record, now: float) -> Record:
     terms = draft.terms
     contents = logged(draft, moved(move, base.body))
     contents.who = dated(contents.who, now)
-    record = Record(b"", terms.owner or base.owner, base.created, now, now, contents)
+    created = min(base.created, now)
+    record = Record(b"", terms.owner or base.owner, created, now, now, contents)
     record.expires = terms.deadline(record, now)
     return record
 

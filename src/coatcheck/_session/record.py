@@ -42,6 +42,12 @@ _SESSION, _TOMBSTONE, _MARKER = b"\x03", b"\x04", b"\x05"
 
 Time = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]  # up to the year 9999
 
+LONGEST = 100 * 365 * 24 * 3600
+"""
+Seconds of the longest duration: a longer one means "for ever", and counts as this. So no deadline
+is beyond what a record or a server can hold.
+"""
+
 
 class Unreadable(ValueError):
     """Bytes that are no record of ours, or no longer."""
@@ -215,10 +221,16 @@ class Terms(msgspec.Struct, frozen=True):
     keeps_empty: bool = False
 
     def deadline(self, record: Record, now: float) -> float:
-        """Return when a session dies that is used now, and then no more."""
+        """
+        Return when a session dies that is used now, and then no more.
+
+        A session that was made in the future, by a clock that was ahead, counts as made now.
+        """
         who = record.body.who
         idle = now + (self.idle if who is None or who.idle is None else who.idle)
-        return idle if self.lifetime is None else min(idle, record.created + self.lifetime)
+        if self.lifetime is None:
+            return idle
+        return min(idle, min(record.created, now) + self.lifetime)
 
     def renews(self, record: Record, now: float) -> bool:
         """Tell whether a deadline is so far from where it would be now that it is to be moved."""

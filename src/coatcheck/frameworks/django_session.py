@@ -14,12 +14,9 @@ from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from coatcheck._session.draft import Lost
-from coatcheck._session.record import Terms
+from coatcheck._session.record import LONGEST, Terms
 from coatcheck._session.session import Session
 from coatcheck.frameworks.django_options import options
-
-LONGEST = 100 * 365 * 24 * 3600.0
-"""Seconds: a record's deadline has a year of four digits, whatever `set_expiry` was given."""
 
 
 def terms(idle: float | None = None) -> Terms:
@@ -32,7 +29,7 @@ def terms(idle: float | None = None) -> Terms:
     chosen = options()
     return Terms(
         owner=_owner(settings.SESSION_COOKIE_NAME, settings.SECRET_KEY),
-        idle=float(settings.SESSION_COOKIE_AGE) if idle is None else min(idle, LONGEST),
+        idle=min(float(settings.SESSION_COOKIE_AGE) if idle is None else idle, LONGEST),
         lifetime=chosen.lifetime,
         rotate=chosen.rotate,
         refresh=0,
