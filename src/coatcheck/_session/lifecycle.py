@@ -597,7 +597,7 @@ def _usable(draft: Draft, there: There) -> Record | None:
     record, origin = there.kept, draft.origin
     if not isinstance(record, Record):
         return None
-    if isinstance(origin, Found) and record.expires <= origin.read_at:
+    if isinstance(origin, Found | Moved) and record.expires <= origin.read_at:
         return None
     return record
 
