@@ -129,3 +129,22 @@ def test_a_destroy_after_the_deadline_ends_what_was_read_in_time(
     session.destroy()
     assert store.save(session) == ""
     assert store.backend.sessions == 0
+
+
+def test_a_late_sign_in_does_not_join_a_session_that_expired(store: Store, clock: Clock) -> None:
+    """The marker leads to it still; what is over stays over, and the sign-in begins anew."""
+    terms = Terms(owner_of("a"), idle=100)
+    session = store.read(None, terms)
+    session["cart"] = ["coat"]
+    value = store.save(session)
+    session = store.read(value, terms)
+    session.sign_in("ada")
+    joined = store.save(session)
+    clock.advance(100)
+    assert store.plain.read(joined).is_new
+    late = store.read(value, terms)
+    late.sign_in("ada")
+    own = store.save(late)
+    assert own not in (None, value, joined)
+    assert store.look(own) == {}
+    assert store.plain.read(joined).is_new
