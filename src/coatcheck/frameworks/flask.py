@@ -13,6 +13,7 @@ cookie raises `ResponseStarted`.
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Unpack, cast
+from weakref import WeakSet
 
 import flask
 from flask.sessions import SessionInterface as FlaskInterface
@@ -25,10 +26,11 @@ from coatcheck._request.options import Options
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING
 from coatcheck.frameworks.flask_session import FlaskSession
+from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["FlaskSession", "SessionInterface", "session"]
+__all__ = ["FlaskSession", "SessionInterface", "cookie_from", "session"]
 
 session = cast("FlaskSession[Any]", flask.session)
 """`flask.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
@@ -39,7 +41,8 @@ class SessionInterface(FlaskInterface):
     What to assign to `app.session_interface`.
 
     The arguments are those of `coatcheck.session`. Flask's own settings, SESSION_COOKIE_*,
-    PERMANENT_SESSION_LIFETIME and SECRET_KEY, are not used.
+    PERMANENT_SESSION_LIFETIME and SECRET_KEY, have no effect, except through `cookie_from`. A
+    warning names those that say something else than the cookie.
 
     Raises:
         ConfigurationError: The storage is asynchronous, the cookie is not sealed, or an option
@@ -55,6 +58,7 @@ class SessionInterface(FlaskInterface):
         self._cookie = cookie
         self._shell = Shell(Cycle(cookie, storage, **options))
         self._place = f"coatcheck.flask.{cookie.name}"
+        self._apps: WeakSet[flask.Flask] = WeakSet()
         flask.request_started.connect(self._begin)
         flask.request_tearing_down.connect(self._tear_down)
 
@@ -64,6 +68,9 @@ class SessionInterface(FlaskInterface):
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin:
         """Return the session of a request; Flask's test client asks twice."""
+        if app not in self._apps:
+            self._apps.add(app)
+            warn_of_ignored(app, self._cookie)
         visit = self._visit(request)
         if visit is None or visit.closed or visit.changes is not None:
             visit = _Visit(self._shell, request, visit.session if visit else None)

@@ -12,6 +12,7 @@ A WebSocket is saved when it is accepted, and when Quart leaves its context.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any, Unpack, cast
+from weakref import WeakSet
 
 import quart
 from quart import signals
@@ -29,10 +30,11 @@ from coatcheck._request.options import Options
 from coatcheck._session.draft import Draft, Unread
 from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask_session import FlaskSession
+from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["SessionInterface", "session"]
+__all__ = ["SessionInterface", "cookie_from", "session"]
 
 session = cast("FlaskSession[Any]", quart.session)
 """`quart.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
@@ -43,7 +45,8 @@ class SessionInterface(QuartInterface):
     What to assign to `app.session_interface`.
 
     The arguments are those of `coatcheck.session`. Quart's own settings, SESSION_COOKIE_*,
-    PERMANENT_SESSION_LIFETIME and SECRET_KEY, are not used.
+    PERMANENT_SESSION_LIFETIME and SECRET_KEY, have no effect, except through `cookie_from`. A
+    warning names those that say something else than the cookie.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
@@ -58,6 +61,7 @@ class SessionInterface(QuartInterface):
         self._cookie = cookie
         self._shell = AsyncShell(Cycle(cookie, storage, **options))
         self._place = f"coatcheck.quart.{cookie.name}"
+        self._apps: WeakSet[quart.Quart] = WeakSet()
         for started in (signals.request_started, signals.websocket_started):
             started.connect(self._begin)
         for ends in (signals.request_tearing_down, signals.websocket_tearing_down):
@@ -69,6 +73,9 @@ class SessionInterface(QuartInterface):
 
     async def open_session(self, app: quart.Quart, request: BaseRequestWebsocket) -> SessionMixin:
         """Return the session of a request; Quart's test client asks twice."""
+        if app not in self._apps:
+            self._apps.add(app)
+            warn_of_ignored(app, self._cookie)
         visit = self._visit(request)
         if visit is None or visit.closed or visit.changes is not None:
             visit = _Visit(self._shell, request, visit.session if visit else None)

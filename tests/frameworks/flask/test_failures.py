@@ -8,6 +8,7 @@ import pytest
 
 from coatcheck import (
     BackendError,
+    CoatcheckWarning,
     ConfigurationError,
     Cookie,
     ResponseStarted,
@@ -48,7 +49,8 @@ def test_flasks_own_settings_are_not_used() -> None:
     """The cookie is the one that was given, and extensions that ask learn its name."""
     app = application(MemoryStorage(), PAGES)
     app.config.update(SESSION_COOKIE_NAME="theirs", SESSION_COOKIE_PATH="/theirs")
-    line = app.test_client().get("/add?item=coat").headers["Set-Cookie"]
+    with pytest.warns(CoatcheckWarning, match="no effect"):
+        line = app.test_client().get("/add?item=coat").headers["Set-Cookie"]
     assert line.startswith("session=")
     assert "Path=/;" in line
     assert app.session_interface.get_cookie_name(app) == "session"
