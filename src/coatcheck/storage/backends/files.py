@@ -292,6 +292,7 @@ def FileStorage(
     timeout: float = 5.0,
     sweep_every: int | None = SWEEP_EVERY,
     clock: Clock | None = None,
+    encrypt: bool = False,
 ) -> KeyedStorage:
     """
     Return a storage in files below *directory*.
@@ -301,6 +302,8 @@ def FileStorage(
         timeout: Seconds to wait for another writer before a call fails.
         sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
         clock: Seconds since 1970; None: the system's clock.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the folder never
+            sees (extra `coatcheck[encrypt]`).
 
     Raises:
         ConfigurationError: *directory* is no path; or this system has no flock; or the folder, or
@@ -315,5 +318,7 @@ def FileStorage(
     patient = FileBackend(directory, timeout=timeout, clock=clock)
     impatient = FileBackend(directory, timeout=0, clock=clock)
     backend = InlineBackend(impatient, patient)
-    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every, seldom_waits=True)
-    return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every)
+    aio = AsyncKeyedStorage(
+        backend, clock=clock, sweep_every=sweep_every, seldom_waits=True, encrypt=encrypt
+    )
+    return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every, encrypt=encrypt)

@@ -19,7 +19,11 @@ _PREFIX = re.compile(r"[!-~]{0,100}")
 
 
 def MemcachedStorage(
-    *nodes: str, prefix: str = "coatcheck:", timeout: float = 1.0, clock: Clock | None = None
+    *nodes: str,
+    prefix: str = "coatcheck:",
+    timeout: float = 1.0,
+    clock: Clock | None = None,
+    encrypt: bool = False,
 ) -> KeyedStorage:
     """
     Return a storage in Memcached, for WSGI and ASGI applications alike.
@@ -30,6 +34,8 @@ def MemcachedStorage(
         prefix: Goes before every key, so that applications can share a node.
         timeout: Seconds that a call may take, connecting included.
         clock: Seconds since 1970; None: the system's clock.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the nodes never
+            see (extra `coatcheck[encrypt]`).
 
     Raises:
         ConfigurationError: No node or one that is no address, or a prefix that Memcached would not
@@ -47,5 +53,6 @@ def MemcachedStorage(
         MemcachedBackend(*nodes, timeout=timeout, clock=clock),
         prefix=prefix,
         clock=clock,
-        aio=AsyncKeyedStorage(asynchronous, prefix=prefix, clock=clock),
+        aio=AsyncKeyedStorage(asynchronous, prefix=prefix, clock=clock, encrypt=encrypt),
+        encrypt=encrypt,
     )

@@ -81,14 +81,18 @@ class MemoryBackend:
             self._records.popitem(last=False)
 
 
-def MemoryStorage(*, max_records: int = 10_000, clock: Clock | None = None) -> KeyedStorage:
+def MemoryStorage(
+    *, max_records: int = 10_000, clock: Clock | None = None, encrypt: bool = False
+) -> KeyedStorage:
     """
     Return a storage in this process's memory.
 
     Args:
         max_records: How many sessions there may be; the least recently used goes when more come.
         clock: Seconds since 1970; None: the system's clock.
+        encrypt: Encrypt what a session holds, with a key made from its id (extra
+            `coatcheck[encrypt]`): a dump of the memory shows what requests use at that moment.
     """
     clock = clock or system_clock
     backend = MemoryBackend(max_records=max_records, clock=clock)
-    return KeyedStorage(backend, clock=clock, waits=False)
+    return KeyedStorage(backend, clock=clock, waits=False, encrypt=encrypt)

@@ -18,14 +18,18 @@ __all__ = ["AsyncRedisBackend", "RedisBackend", "RedisStorage"]
 
 @overload
 def RedisStorage(
-    client: AsyncClient, *, prefix: str = ..., clock: Clock | None = ...
+    client: AsyncClient, *, prefix: str = ..., clock: Clock | None = ..., encrypt: bool = ...
 ) -> AsyncKeyedStorage: ...
 @overload
 def RedisStorage(
-    client: Client, *, prefix: str = ..., clock: Clock | None = ...
+    client: Client, *, prefix: str = ..., clock: Clock | None = ..., encrypt: bool = ...
 ) -> KeyedStorage: ...
 def RedisStorage(
-    client: Client | AsyncClient, *, prefix: str = "coatcheck:", clock: Clock | None = None
+    client: Client | AsyncClient,
+    *,
+    prefix: str = "coatcheck:",
+    clock: Clock | None = None,
+    encrypt: bool = False,
 ) -> KeyedStorage | AsyncKeyedStorage:
     """
     Return a storage in Redis or Valkey.
@@ -36,6 +40,8 @@ def RedisStorage(
             the faster choice.
         prefix: Goes before every key, so that applications can share a server.
         clock: Seconds since 1970; None: the system's clock.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the server never
+            sees (extra `coatcheck[encrypt]`).
 
     Raises:
         ConfigurationError: It is no client, was made with decode_responses=True, or reads from
@@ -45,8 +51,10 @@ def RedisStorage(
         raise not_of_form("client", "a client of redis-py or valkey-py", client)
     warn_of_names(client)
     if _is_async(client):
-        return AsyncKeyedStorage(AsyncRedisBackend(client), prefix=prefix, clock=clock)
-    return KeyedStorage(RedisBackend(client), prefix=prefix, clock=clock)
+        return AsyncKeyedStorage(
+            AsyncRedisBackend(client), prefix=prefix, clock=clock, encrypt=encrypt
+        )
+    return KeyedStorage(RedisBackend(client), prefix=prefix, clock=clock, encrypt=encrypt)
 
 
 def _is_async(client: Client | AsyncClient) -> TypeGuard[AsyncClient]:

@@ -68,6 +68,7 @@ def SqlStorage(
     prefix: str = ...,
     sweep_every: int | None = ...,
     clock: Clock | None = ...,
+    encrypt: bool = ...,
 ) -> AsyncSqlKeyedStorage: ...
 @overload
 def SqlStorage(
@@ -77,6 +78,7 @@ def SqlStorage(
     prefix: str = ...,
     sweep_every: int | None = ...,
     clock: Clock | None = ...,
+    encrypt: bool = ...,
 ) -> SqlKeyedStorage: ...
 def SqlStorage(
     engine: "Engine | AsyncEngine",
@@ -85,6 +87,7 @@ def SqlStorage(
     prefix: str = "",
     sweep_every: int | None = None,
     clock: Clock | None = None,
+    encrypt: bool = False,
 ) -> SqlKeyedStorage | AsyncSqlKeyedStorage:
     """
     Return a storage in a table of an SQL database.
@@ -96,6 +99,8 @@ def SqlStorage(
         prefix: Goes before every key, so that applications can share a table.
         sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
         clock: Seconds since 1970; None: the system's clock.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the database never
+            sees (extra `coatcheck[encrypt]`).
 
     Raises:
         ConfigurationError: It is no engine, or SQLAlchemy is not installed.
@@ -118,6 +123,7 @@ def SqlStorage(
             prefix=prefix,
             clock=clock,
             sweep_every=sweep_every,
+            encrypt=encrypt,
         )
     if isinstance(engine, Engine):
         return SqlKeyedStorage(
@@ -125,5 +131,6 @@ def SqlStorage(
             prefix=prefix,
             clock=clock,
             sweep_every=sweep_every,
+            encrypt=encrypt,
         )
     raise not_of_form("engine", "an engine of SQLAlchemy, plain or asyncio", engine)

@@ -356,6 +356,7 @@ def SqliteStorage(
     timeout: float = 5.0,
     sweep_every: int | None = SWEEP_EVERY,
     clock: Clock | None = None,
+    encrypt: bool = False,
 ) -> KeyedStorage:
     """
     Return a storage in an SQLite database.
@@ -365,6 +366,8 @@ def SqliteStorage(
         timeout: Seconds to wait for another writer before a call fails.
         sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
         clock: Seconds since 1970; None: the system's clock.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the database never
+            sees (extra `coatcheck[encrypt]`).
 
     Raises:
         ConfigurationError: *path* is no path or ":memory:"; or the database, or a file beside it,
@@ -385,5 +388,7 @@ def SqliteStorage(
     impatient = ImpatientSqliteBackend(path, clock=clock)
     patient.get("")  # opens it: a path that cannot be used fails when the application starts
     backend = InlineBackend(impatient, patient)
-    aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every, seldom_waits=True)
-    return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every)
+    aio = AsyncKeyedStorage(
+        backend, clock=clock, sweep_every=sweep_every, seldom_waits=True, encrypt=encrypt
+    )
+    return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every, encrypt=encrypt)

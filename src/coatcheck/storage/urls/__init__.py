@@ -223,8 +223,11 @@ def _both(
     plain: OpenedBackend, waiting: AsyncOpenedBackend, options: Options, clock: Clock
 ) -> KeyedStorage:
     prefix, every = options["prefix"], options.get("sweep_every")
-    aio = AsyncKeyedStorage(waiting, prefix=prefix, clock=clock, sweep_every=every)
-    return KeyedStorage(plain, prefix=prefix, clock=clock, aio=aio, sweep_every=every)
+    encrypt = options.get("encrypt", False)
+    aio = AsyncKeyedStorage(waiting, prefix=prefix, clock=clock, sweep_every=every, encrypt=encrypt)
+    return KeyedStorage(
+        plain, prefix=prefix, clock=clock, aio=aio, sweep_every=every, encrypt=encrypt
+    )
 
 
 class Form(NamedTuple):
@@ -247,8 +250,8 @@ MUST: dict[Callable[[str], Any], str] = {
 }
 """For messages: the form of the text that each function reads."""
 
-_HERE: Readers = {"timeout": _seconds, "sweep_every": _count}
-_SHARED: Readers = {"prefix": str, "timeout": _seconds}
+_HERE: Readers = {"timeout": _seconds, "sweep_every": _count, "encrypt": _truth}
+_SHARED: Readers = {"prefix": str, "timeout": _seconds, "encrypt": _truth}
 _REDIS: Readers = {**_SHARED, "db": _index, "max_connections": _count}
 _TLS: Readers = {
     "ssl_ca_certs": _certificates,
@@ -267,7 +270,7 @@ _SQL: Readers = {
 _MYSQL = Form(_sql, {**_SQL, "ssl_ca": _certificates})
 
 SCHEMES: dict[str, Form] = {
-    "memory": Form(_memory, {"max_records": _count}),
+    "memory": Form(_memory, {"max_records": _count, "encrypt": _truth}),
     "cookie": Form(_cookie, {}),
     "file": Form(_file, _HERE),
     "sqlite": Form(_sqlite, _HERE),
