@@ -302,6 +302,22 @@ def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
     return kept
 
 
+def contents_of(data: bytes) -> Contents | None:
+    """
+    Return what a record holds, whatever its key; a tombstone holds nothing.
+
+    None: it is a marker, encrypted, or no record.
+    """
+    if data[:1] == _TOMBSTONE:
+        return Contents()
+    if data[:1] != _SESSION:
+        return None
+    try:
+        return _record_decoder.decode(data[1:]).body
+    except CORRUPT:
+        return None
+
+
 def pack_encrypted(record: Record, cipher: BodyCipher, id: str) -> bytes:
     """
     Return the bytes to keep of a session whose body is encrypted.

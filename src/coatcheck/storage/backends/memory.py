@@ -2,7 +2,9 @@
 Sessions in the memory of one process: for tests, tools, and applications of one process.
 
 They are gone when the process ends. The number of records is bounded: when it is reached, expired
-ones among the least recently used go, or else the very least.
+ones among the least recently used go, or else the very least. Passing sessions, which any visitor
+gets who sends a form or sees a message, are counted apart: so they push out each other, and no
+session of somebody who signed in.
 """
 
 from collections import OrderedDict
@@ -10,12 +12,19 @@ from itertools import islice
 from threading import Lock
 from typing import NamedTuple
 
+from coatcheck._session.record import contents_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.keyed import KeyedStorage
 
 LOOKED_AT = 16
 """Records that are looked at to make room for one: a full storage must not cost more than that."""
+
+PASSING = frozenset({"_csrf", "csrf_token", "_csrftoken", "_messages"})
+"""
+Keys of values that make no session worth keeping: the CSRF marks of `coatcheck.csrf`, Flask-WTF and
+Django, and the messages of Django.
+"""
 
 
 class _Held(NamedTuple):
@@ -25,15 +34,16 @@ class _Held(NamedTuple):
 
 class MemoryBackend:
     """
-    Records in a dict, in order of use. A version is the record itself.
+    Records in two dicts, in order of use: passing ones, and the others. A version is the record.
 
     Args:
-        max_records: How many records there may be; above 0.
+        max_records: How many records there may be of each kind; above 0.
         clock: Seconds since 1970.
     """
 
     def __init__(self, *, max_records: int, clock: Clock) -> None:
-        self._records: OrderedDict[str, _Held] = OrderedDict()
+        self._kept: OrderedDict[str, _Held] = OrderedDict()
+        self._passing: OrderedDict[str, _Held] = OrderedDict()
         self._lock = Lock()
         self._max_records = max_records
         self._clock = clock
@@ -47,38 +57,54 @@ class MemoryBackend:
             stored = self._living(key)
             if (stored.version if stored else None) != version:
                 return Refused(stored)
-            if stored is None:
-                self._make_room()
-            self._records[key] = _Held(Stored(record, version=record), self._clock() + ttl)
+            records, others = self._kept, self._passing
+            if is_passing(record):
+                records, others = others, records
+            others.pop(key, None)
+            if key not in records:
+                self._make_room(records)
+            records[key] = _Held(Stored(record, version=record), self._clock() + ttl)
             return None
 
     def delete(self, key: str) -> None:
         with self._lock:
-            self._records.pop(key, None)
+            self._records_with(key).pop(key, None)
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._kept) + len(self._passing)
+
+    def _records_with(self, key: str) -> "OrderedDict[str, _Held]":
+        return self._passing if key in self._passing else self._kept
 
     def _living(self, key: str) -> Stored | None:
-        held = self._records.get(key)
+        records = self._records_with(key)
+        held = records.get(key)
         if held is None:
             return None
         if held.until <= self._clock():
-            del self._records[key]
+            del records[key]
             return None
-        self._records.move_to_end(key)
+        records.move_to_end(key)
         return held.stored
 
-    def _make_room(self) -> None:
-        if len(self._records) < self._max_records:
+    def _make_room(self, records: "OrderedDict[str, _Held]") -> None:
+        if len(records) < self._max_records:
             return
         now = self._clock()
-        oldest = list(islice(self._records.items(), LOOKED_AT))
+        oldest = list(islice(records.items(), LOOKED_AT))
         for key, held in oldest:
             if held.until <= now:
-                del self._records[key]
-        while len(self._records) >= self._max_records:
-            self._records.popitem(last=False)
+                del records[key]
+        while len(records) >= self._max_records:
+            records.popitem(last=False)
+
+
+def is_passing(record: bytes) -> bool:
+    """Tell whether a session holds no user, and no values but flashes and CSRF marks."""
+    contents = contents_of(record)
+    if contents is None or (contents.who and contents.who.user):
+        return False
+    return contents.values.keys() <= PASSING
 
 
 def MemoryStorage(
@@ -89,6 +115,7 @@ def MemoryStorage(
 
     Args:
         max_records: How many sessions there may be; the least recently used goes when more come.
+            Sessions that hold only flashes or a CSRF mark are counted apart: as many again.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id (extra
             `coatcheck[encrypt]`): a dump of the memory shows what requests use at that moment.
