@@ -27,7 +27,7 @@ from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING
 from coatcheck.frameworks.flask_session import FlaskSession
 from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
-from coatcheck.frameworks.flask_visit import WerkzeugVisit, sent_at_once
+from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
 __all__ = ["FlaskSession", "SessionInterface", "cookie_from", "session"]
@@ -89,10 +89,11 @@ class SessionInterface(FlaskInterface):
         if session is not None and visit:  # Flask has none after an error in open_session
             visit.leave(session, response)
 
-    def _begin(self, _: flask.Flask, **__: object) -> None:
+    def _begin(self, app: flask.Flask, **_: object) -> None:
         """Send an answer in place of the application's: no handler or hook of it has run yet."""
         visit = self._visit(flask.request)
         if visit and visit.refusal:
+            let_pass(app, flask.request.blueprints, visit.refusal)
             raise visit.refusal
 
     def _tear_down(self, _: flask.Flask, exc: BaseException | None = None, **__: object) -> None:

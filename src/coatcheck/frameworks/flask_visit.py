@@ -4,7 +4,7 @@ What Flask and Quart have in common: their requests and responses are Werkzeug's
 Each of them calls the shell at moments of its own, and puts here what it has learned.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, ClassVar
 
 from werkzeug.datastructures import Headers
@@ -104,7 +104,23 @@ class WerkzeugVisit(RequestVisit):
             headers.extend(pairs)
 
 
-def sent_at_once(answer: Answer, response_class: Any) -> HTTPException:
+class SentAtOnce(HTTPException):
+    """What a host raises to answer with a response as it is, in place of the application's."""
+
+
+def sent_at_once(answer: Answer, response_class: Any) -> SentAtOnce:
     """Return the exception that Werkzeug's applications answer with this response, as it is."""
     headers = Headers(list(answer.headers))
-    return HTTPException(response=response_class(answer.body, answer.status, headers))
+    return SentAtOnce(response=response_class(answer.body, answer.status, headers))
+
+
+def let_pass(app: Any, blueprints: Iterable[str], refusal: Exception) -> None:
+    """
+    See to it that *refusal*, which is raised next, is the answer, if it is a `SentAtOnce`.
+
+    The application may have said `TRAP_HTTP_EXCEPTIONS`: then it takes these for errors, and asks
+    the handlers of its blueprints and its own, which may be for every exception.
+    """
+    if isinstance(refusal, SentAtOnce):
+        for name in (*blueprints, None):
+            app.error_handler_spec[name][None].setdefault(SentAtOnce, SentAtOnce.get_response)

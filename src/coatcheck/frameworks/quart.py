@@ -31,7 +31,7 @@ from coatcheck._session.draft import Draft, Unread
 from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask_session import FlaskSession
 from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
-from coatcheck.frameworks.flask_visit import WerkzeugVisit, sent_at_once
+from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
 __all__ = ["SessionInterface", "cookie_from", "session"]
@@ -94,10 +94,11 @@ class SessionInterface(QuartInterface):
         if response is not None and visit:
             await visit.leave(session, response)
 
-    async def _begin(self, _: quart.Quart, **__: object) -> None:
+    async def _begin(self, app: quart.Quart, **_: object) -> None:
         """Raise what is to be answered in place of the handler, where error handlers see it."""
         visit = self._visit()
         if visit and visit.refusal:
+            let_pass(app, getattr(visit.request, "blueprints", ()), visit.refusal)
             raise visit.refusal
 
     async def _tear_down(self, _: quart.Quart, exc: BaseException | None, **__: object) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import flask
 import pytest
+from werkzeug.exceptions import HTTPException
 
 from coatcheck import Context, Cookie, Session
 from coatcheck import session as session_of_wsgi
@@ -65,16 +66,26 @@ def test_every_change_of_the_headers_is_made(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-def test_an_answer_is_sent_in_place_of_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No handler or hook before it runs, and no error handler sees it."""
+@pytest.mark.parametrize("path", ["/add?item=coat", "/blue/page", "/nowhere"])
+@pytest.mark.parametrize("trap", ["", "TRAP_HTTP_EXCEPTIONS", "TRAP_BAD_REQUEST_ERRORS"])
+@pytest.mark.parametrize("caught", [503, HTTPException, Exception])
+def test_an_answer_is_sent_in_place_of_the_applications(
+    monkeypatch: pytest.MonkeyPatch, path: str, trap: str, caught: Any
+) -> None:
+    """No handler or hook before it runs, and no error handler sees it, whatever Flask traps."""
     app = application(MemoryStorage(), PAGES)
+    app.config.update({trap: True, "TESTING": True} if trap else {})
     ran: list[str] = []
+    blue = flask.Blueprint("blue", __name__, url_prefix="/blue")
+    blue.add_url_rule("/page", view_func=lambda: "page")
+    blue.register_error_handler(caught, lambda _: "handled by the blueprint")
+    app.register_blueprint(blue)
+    app.register_error_handler(caught, lambda _: "handled")
     app.before_request(lambda: ran.append("hook"))
-    app.register_error_handler(503, lambda _: "handled")
     app.after_request(lambda response: (session.get("cart"), response)[1])
     answer = Answer(503, (("Retry-After", "5"), ("Content-Type", "text/plain")), b"later")
     monkeypatch.setattr(Shell, "read", lambda *_: answer)
-    got = app.test_client().get("/add?item=coat")
+    got = app.test_client().get(path)
     assert (got.status_code, got.data, got.headers["Retry-After"]) == (503, b"later", "5")
     assert names_of(got) == []
     assert ran == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import quart
 from quart.testing.connections import WebsocketResponseError
+from werkzeug.exceptions import HTTPException
 
 from coatcheck import Context, Cookie, Session
 from coatcheck import session as session_of_asgi
@@ -78,11 +79,13 @@ def test_every_change_of_the_headers_is_made(monkeypatch: pytest.MonkeyPatch) ->
     play(app, scene)
 
 
-@pytest.mark.parametrize("path", ["/add?item=coat", "/ws"])
+@pytest.mark.parametrize("path", ["/add?item=coat", "/blue/page", "/nowhere", "/ws"])
+@pytest.mark.parametrize("trap", ["", "TRAP_HTTP_EXCEPTIONS"])
+@pytest.mark.parametrize("caught", [503, HTTPException, Exception])
 def test_an_answer_is_sent_in_place_of_the_applications(
-    path: str, monkeypatch: pytest.MonkeyPatch
+    path: str, trap: str, caught: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No handler or hook before it runs, and no error handler sees it."""
+    """No handler or hook before it runs, and no error handler sees it, whatever Quart traps."""
     ran: list[str] = []
 
     async def page() -> None:
@@ -90,7 +93,12 @@ def test_an_answer_is_sent_in_place_of_the_applications(
 
     app = application(MemoryStorage(), {**PAGES, "/ws": page})
     app.before_request(lambda: ran.append("hook"))
-    app.register_error_handler(503, lambda _: "handled")
+    app.config.update({trap: True, "TESTING": True} if trap else {})
+    blue = quart.Blueprint("blue", __name__, url_prefix="/blue")
+    blue.add_url_rule("/page", view_func=lambda: "page")
+    blue.register_error_handler(caught, lambda _: "handled by the blueprint")
+    app.register_blueprint(blue)
+    app.register_error_handler(caught, lambda _: "handled")
 
     async def answer(*_: object) -> Answer:
         return Answer(503, (("Retry-After", "5"), ("Content-Type", "text/plain")), b"later")
