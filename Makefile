@@ -24,6 +24,9 @@ lowest:  ## Run the tests of the storages and of the core on the lowest versions
 kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
 	.venv/bin/python -m tests.kills $(ARGS)
 
+soak: .venv/dev  ## Let 64 visitors use every storage for 30 minutes, while servers restart (ARGS=--seconds 120)
+	.venv/bin/python -m tests.soak $(ARGS)
+
 lint: .venv/dev  ## Check format, lint and types
 	scripts/lint
 
@@ -55,4 +58,4 @@ clean:  ## Remove what was made here
 .venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
 	benchmarks/install $(PYTHON)
 
-.PHONY: help demo test quick pythons lowest kills lint format docs bench lock clean
+.PHONY: help demo test quick pythons lowest kills soak lint format docs bench lock clean

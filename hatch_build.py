@@ -23,8 +23,8 @@ def for_an_index(readme: str, source: str | None = None) -> str:
     Return the text of a README with links that lead somewhere wherever it is shown.
 
     Args:
-        source: Where the files of the repository are, such as "https://code.example/coatcheck"; None:
-            nowhere yet.
+        source: Where the files of the repository are, such as "https://code.example/coatcheck";
+            None: nowhere yet.
     """
     if source:
         return re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", rf"]({source.rstrip('/')}/\1)", readme)

@@ -17,14 +17,14 @@ from coatcheck import Cookie, Session
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.headers import amended, escape
 from coatcheck._request.cycle import Cycle
-from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft
+from coatcheck._session import in_cookie, lifecycle
+from coatcheck._session.draft import Carried
+from coatcheck._session.ids import ID_BYTES, ID_LENGTH
 from coatcheck._session.record import Record, pack, unpack
 from coatcheck.storage import CookieStorage
 
 SECRET = "a secret of more than thirty-two characters"
 CALLS, RUNS = 5000, 15
-ID = 32  # bytes before the record
 
 
 def best(stage: Callable[[], object]) -> float:
@@ -37,34 +37,37 @@ def stages() -> dict[str, Callable[[], object]]:
     cookie = Cookie("session", secrets=[SECRET])
     storage = CookieStorage()
     cycle = Cycle(cookie, storage)
-    first = cycle.admit(storage.read(None), {}, "session")
+    first = storage.read(None)
     first.update(work.data_of(0))
     value = storage.save(first) or ""
     header = cookie.serialize(value).partition(";")[0]
     sealed, packed = header.partition("=")[2], unpack_base64url(value) or b""
-    record = unpack(packed[ID:])
+    record = unpack(packed, b"", ID_BYTES)
     assert isinstance(record, Record)
-    key = next(iter(record.values))
+    key = next(iter(record.body.values))
 
     def session() -> Session:
-        return Session.of(Draft.of(record, id=value[:40], version=0, now=time()))
+        return lifecycle.found(Carried(record, value[:ID_LENGTH], None, time()))
 
-    read = cycle.admit(session(), {}, "session")
-    written = cycle.admit(session(), {}, "session")
-    written["n"] = 1
+    def changed() -> Session:
+        written = session()
+        written["n"] = 1
+        return written
+
+    read = lifecycle.admit(session(), cycle.terms, visitor=cycle.visitor)
     return {
         "find the cookie in its header": lambda: cookie._finder.values(header),
         "verify its signature": lambda: cookie._seal.open(sealed),
         "base64 to bytes": lambda: unpack_base64url(value),
-        "bytes to a record": lambda: unpack(packed[ID:]),
+        "bytes to a record": lambda: unpack(packed, b"", ID_BYTES),
         "make session and draft": session,
-        "admit them": lambda: cycle.admit(read, {}, "session"),
+        "admit them": lambda: lifecycle.admit(read, cycle.terms, visitor=cycle.visitor),
         "read one key": lambda: read.get(key),
         "decide whether to save": lambda: lifecycle.is_pending(read),
-        "headers of a response": lambda: amended([(b"content-type", b"text/plain")], None),
-        "W3: set one key": lambda: session().set("n", 1),
-        "W3: plan the write": lambda: lifecycle.commit(written, time()),
-        "W3: of that, record to bytes": lambda: pack(record),
+        "headers of a response": lambda: amended([(b"content-type", b"text/plain")], ()),
+        "W3: set one key": changed,
+        "W3: that, and the next record": lambda: in_cookie.carry(changed(), time()),
+        "W3: record to bytes": lambda: pack(record),
         "W3: bytes to base64": lambda: pack_base64url(packed),
         "W3: escape, sign, write Set-Cookie": lambda: cookie.serialize(value),
         "W3: of that, escape": lambda: escape(value),

@@ -53,7 +53,10 @@ class Browser:
 
     def ask(self, handler: Handler, *, headers: Headers = ()) -> Answer:
         """Let *handler* run in a request; *headers* are those of its response."""
-        answer = self.send(handler, self.header, headers)
+        return self.take(self.send(handler, self.header, headers))
+
+    def take(self, answer: Answer) -> Answer:
+        """Keep the session cookie of an answer."""
         for line in answer.all("set-cookie"):
             pair, _, attributes = line.partition(";")
             if pair.startswith(f"{self.cookie.name}="):

@@ -27,7 +27,8 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from coatcheck import Session
-from coatcheck._session.record import Unreadable, unpack
+from coatcheck._session.ids import tag_of
+from coatcheck._session.record import Unreadable, WrongKey, unpack
 from coatcheck.storage import FileStorage, KeyedStorage, SqliteStorage
 from tests.killed_writer import Ledger, is_whole, work
 
@@ -39,25 +40,24 @@ HASTE = 0.1
 
 
 class Kind(NamedTuple):
-    """A storage of that kind, and all of its records, read beside it."""
+    """A storage of that kind, and all of its records by their keys, read beside it."""
 
     open: Callable[[Path], KeyedStorage]
-    records: Callable[[Path], Iterator[bytes]]
+    records: Callable[[Path], Iterator[tuple[str, bytes]]]
 
 
-def records_in_files(folder: Path) -> Iterator[bytes]:
+def records_in_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield every record; temporary files of killed writers are none."""
     for path in folder.glob("[0-9a-f][0-9a-f]/*"):
         if path.suffix != ".tmp":
-            yield path.read_bytes()[8:]
+            yield path.name, path.read_bytes()[8:]
 
 
-def records_in_sqlite(folder: Path) -> Iterator[bytes]:
+def records_in_sqlite(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield every record of a database that finds no fault with itself."""
     database = sqlite3.connect(folder / "db")
     assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    for (record,) in database.execute("SELECT record FROM coatcheck_sessions"):
-        yield record
+    yield from database.execute("SELECT key, record FROM coatcheck_sessions")
     database.close()
 
 
@@ -174,7 +174,7 @@ def run(kind: Kind, folder: Path, kills: int, random: Random) -> Findings:
         surely = before + sum(ledger.counted for ledger in ledgers)
         perhaps = surely + sum(ledger.is_counting for ledger in ledgers)
         findings.lost += not surely <= count_in(kind, folder, shared) <= perhaps
-        findings.torn += sum(not readable(record) for record in kind.records(folder))
+        findings.torn += sum(not readable(*each) for each in kind.records(folder))
     return findings
 
 
@@ -208,10 +208,10 @@ def count_in(kind: Kind, folder: Path, shared: str) -> int:
     return count
 
 
-def readable(record: bytes) -> bool:
+def readable(key: str, record: bytes) -> bool:
     try:
-        unpack(record)
-    except Unreadable:
+        unpack(record, tag_of(key))
+    except (Unreadable, WrongKey):
         return False
     return True
 

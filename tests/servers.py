@@ -6,6 +6,7 @@ set, because there `make test` has installed everything.
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -102,11 +104,11 @@ class Server:
         self._tell_all(signal.SIGCONT)
 
     def _tell_all(self, told: signal.Signals) -> None:
-        for pid in self._family():
+        for pid in self.family():
             with suppress(ProcessLookupError):  # a connection's process may have ended meanwhile
                 os.kill(pid, told)
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
         """Return its process and the children: PostgreSQL has one for each connection."""
         own = self._process.pid
         found = [own] if self._process.poll() is None else []
@@ -212,8 +214,56 @@ def postgresql_server(folder: Path) -> Iterator[tuple[str, Server]]:
 
 
 @contextmanager
-def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
-    """Run MariaDB; yield its URL, and the server."""
+def postgresql_standby(folder: Path, url: str) -> Iterator[str]:
+    """Run a PostgreSQL that follows the one at *url*, and takes no writes; yield its URL."""
+    user = "postgres" if os.getuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    data, port = folder / "data", free_port()
+    copy = [postgresql_program("pg_basebackup"), "-D", str(data), "-R", "-c", "fast", "--no-sync"]
+    run(*copy, "-d", url, user=user)
+    command = [postgresql_program("postgres"), "-D", str(data), "-p", str(port)]
+    command += ["-c", f"unix_socket_directories={folder}"]
+    ready = [postgresql_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+
+    def is_ready() -> bool:
+        return subprocess.run(ready, check=False).returncode == 0
+
+    with Server(*command, ready=is_ready, user=user, ending=signal.SIGINT):
+        yield re.sub(r":\d+/", f":{port}/", url)
+
+
+@contextmanager
+def pgbouncer(folder: Path, url: str) -> Iterator[str]:
+    """
+    Run a PgBouncer before the PostgreSQL at *url*; yield the URL of the same database behind it.
+
+    It gives each transaction one of three connections, and knows no prepared statements.
+    """
+    program, user = find("pgbouncer"), "postgres" if os.getuid() == 0 else None
+    parts, port = urlsplit(url), free_port()
+    behind = f"host={parts.hostname} port={parts.port} user={parts.username}"
+    settings = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": str(port),
+        "unix_socket_dir": "",
+        "auth_type": "any",
+        "pool_mode": "transaction",
+        "default_pool_size": "3",
+    }
+    if b"1.18." not in subprocess.run([program, "-V"], capture_output=True, check=True).stdout:
+        settings["max_prepared_statements"] = "0"
+    lines = ["[databases]", f"{parts.path[1:]} = {behind}", "[pgbouncer]"]
+    lines += [f"{name} = {value}" for name, value in settings.items()]
+    (folder / "ini").write_text("\n".join(lines) + "\n")
+    folder.parent.chmod(0o755)
+    with Server(program, "-q", str(folder / "ini"), ready=lambda: answers(port), user=user):
+        yield re.sub(r":\d+/", f":{port}/", url)
+
+
+@contextmanager
+def mariadb_server(folder: Path, *more: str) -> Iterator[tuple[str, Server]]:
+    """Run MariaDB, with more options; yield its URL, and the server."""
     user = "mysql" if os.getuid() == 0 else None  # it does not run as root
     if user:
         shutil.chown(folder, user)
@@ -228,11 +278,13 @@ def mariadb_server(folder: Path) -> Iterator[tuple[str, Server]]:
         "CREATE DATABASE IF NOT EXISTS coatcheck;\n"
         "CREATE USER IF NOT EXISTS coatcheck@'127.0.0.1' IDENTIFIED BY 'secret';\n"
         "GRANT ALL ON coatcheck.* TO coatcheck@'127.0.0.1';\n"
+        "CREATE USER IF NOT EXISTS admin@'127.0.0.1' IDENTIFIED BY 'secret';\n"
+        "GRANT ALL ON *.* TO admin@'127.0.0.1';\n"
     )
     start.chmod(0o644)
     options = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
     options += [f"--init-file={start}", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"]
-    options.append(own_tmp)
+    options += [own_tmp, *more]
     command = [find("mariadbd"), "--no-defaults", f"--datadir={data}", *options]
     with Server(*command, ready=lambda: answers(port), user=user) as running:
         yield f"mysql://coatcheck:secret@127.0.0.1:{port}/coatcheck", running

@@ -91,15 +91,17 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
     """A client is imported in its storage's modules, cryptography where values are sealed."""
     allowed = {
         "storage.backends.redis": {"redis", "valkey"},
-        "storage.backends.memcached": {"emcache", "pymemcache"},
         "storage.urls.redis": {"redis"},
         "storage.urls.postgresql": {"psycopg"},
         "storage.urls.sql": {"sqlalchemy", "pymysql", "asyncmy"},
         "storage.backends.sql": {"sqlalchemy"},
         "storage.backends.async_sql_backend": {"sqlalchemy"},
         "storage.backends.sql_backend": {"sqlalchemy"},
+        "storage.backends.sql_errors": {"sqlalchemy"},
+        "storage.backends.sql_pool": {"sqlalchemy"},
         "storage.backends.sql_table": {"sqlalchemy"},
         "_cookie.sealing": {"cryptography"},
+        "_session.body_cipher": {"cryptography"},
     }
     found = {name.partition(".")[0] for name in imports_of(path)} & (CLIENTS - FRAMEWORKS)
     if not name_of(path).startswith("demo"):

@@ -19,7 +19,7 @@ from tests.applications import (
     speaks,
     touches,
 )
-from tests.hosts import COOKIE, Sent
+from tests.hosts import COOKIE, Sent, nothing_received
 
 
 def test_a_websocket_reads_the_session(memory: KeyedStorage) -> None:
@@ -56,6 +56,29 @@ def test_a_rejected_websocket_saves_what_it_can(memory: KeyedStorage) -> None:
     header = fill(memory, user=1)
     assert run(speaks(sets(late=2), CLOSE), connection(header), memory).messages == [CLOSE]
     assert dict(look(memory, header)) == {"user": 1, "late": 2}
+
+
+def test_a_rejected_websocket_of_a_visitor_leaves_the_next_visitor_alone(
+    memory: KeyedStorage,
+) -> None:
+    """Visitors who only look share one draft: what ends for one of them ends for no other."""
+
+    async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
+        if scope["path"] == "/refused":
+            await send(CLOSE)
+            return
+        scope["session"]["user"] = 1
+        await send(ACCEPT)
+        await send(CLOSE)
+
+    sessions, sent = session(COOKIE, memory)(app), Sent()
+
+    async def scene() -> None:
+        await sessions({**connection(), "path": "/refused"}, nothing_received, Sent())
+        await sessions(connection(), nothing_received, sent)
+
+    asyncio.run(scene())
+    assert any(name == b"set-cookie" for name, _ in sent.messages[0]["headers"])
 
 
 def test_a_rejected_websocket_can_sign_out(memory: KeyedStorage) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import ConfigurationError, Context
+from coatcheck import ConfigurationError, Context, Session
 
 
 class User:
@@ -46,3 +46,21 @@ def test_what_is_set_again_replaces() -> None:
     context.set(User, User())
     context.set(User, user := User())
     assert context.get(User) is user
+
+
+def test_a_session_is_attached_by_its_middleware_alone() -> None:
+    """One that a handler attached would be read by others and never saved."""
+    context = Context({})
+    for key in (Session, Session[User]):
+        with pytest.raises(ConfigurationError, match="session\\(\\)"):
+            context.set(key, Session())
+    assert not context.has(Session)
+
+
+def test_the_session_is_found_where_the_middleware_put_it() -> None:
+    """`scope["session"]` is an alias, where Starlette's own middleware may have put a dict."""
+    ours, others = Session(), Session()
+    assert Context({"coatcheck.session": ours, "session": others}).get(Session) is ours
+    assert Context({"coatcheck.session": ours, "session": {}}).get(Session[User]) is ours
+    assert Context({"session": others}).get(Session) is others
+    assert not Context({"session": {}}).has(Session)

@@ -78,7 +78,7 @@ def test_what_is_built_installs_and_runs_the_program_of_the_readme(
     python = tmp_path / "venv/bin/python"
     packages = sysconfig.get_path("purelib")
     own = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path)
-    # A path in a .pth file is searched after the environment's own, and its .pth files are not read.
+    # The path in a .pth file comes after the environment's own, and its .pth files are not read.
     (Path(own.strip()) / "dependencies.pth").write_text(packages + "\n")
     install = (python, "-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation")
     run(*install, "--no-deps", "--ignore-installed", package, cwd=tmp_path)

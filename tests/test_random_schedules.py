@@ -23,35 +23,59 @@ from hypothesis.stateful import (
 )
 
 from coatcheck import Session
+from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import Cycle, is_async
+from coatcheck._request.shell import Shell
+from coatcheck._request.visit import Changes, Visit
 from coatcheck.storage import KeyedStorage, SessionStorage
 from coatcheck.storage.backends.inline import InlineBackend
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.keyed import AsyncKeyedStorage
 from coatcheck.testing import Clock
 from tests.hosts import COOKIE
-from tests.session_model import IDLE, NEW, REFRESH, Model, Request
+from tests.session_model import IDLE, NEW, REFRESH, Held, Model, Request
 from tests.storage_kinds import storage_of
 
 EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "150"))
 OVERLAPPING = 3
-PLACE = "session"
 
 SELDOM_WAITING = ["memory", "memory-asyncio"]
 IN_FILES = ["file", "file-asyncio", "sqlite", "sqlite-asyncio"]
 ON_SERVERS = ["redis", "redis-asyncio", "memcached", "memcached-asyncio", "postgresql"]
 
 KEYS = st.sampled_from("ab")
+MOVES = st.sampled_from(["", "regenerate", "ada", "bob"])
 NUMBERS = st.integers(0, 2)
 WHICH = st.integers(0, OVERLAPPING - 1)
+
+
+class Told(Visit):
+    """A request, as little of one as its session needs."""
+
+    method, path, scheme, host = "GET", "/", "https", "example.org"
+
+    def __init__(self, value: str | None) -> None:
+        self.cookies = COOKIE.serialize(value).partition(";")[0] if value else None
+
+    def header(self, name: str) -> str:
+        return {"sec-fetch-site": "same-origin"}.get(name, "")
+
+    def attach(self) -> None:
+        pass
+
+    def replaced(self) -> bool:
+        return False
 
 
 class Under(NamedTuple):
     """A request under way, and what the model makes of it."""
 
-    session: Session
-    scope: dict[str, Any]
+    visit: Visit
     model: Request
+
+    @property
+    def session(self) -> Session:
+        return self.visit.session
 
 
 class Schedules(RuleBasedStateMachine):
@@ -59,10 +83,12 @@ class Schedules(RuleBasedStateMachine):
 
     def __init__(self, storage: SessionStorage, clock: Clock, *, runner: asyncio.Runner) -> None:
         super().__init__()
-        self.cycle = Cycle(COOKIE, storage, idle=IDLE, refresh=REFRESH)
+        cycle = Cycle(COOKIE, storage, idle=IDLE, refresh=REFRESH)
+        self.storage = storage
+        self.awaited = is_async(storage)
+        self.shell = AsyncShell(cycle) if self.awaited else Shell(cycle)
         self.clock = clock
         self.runner = runner
-        self.awaited = is_async(storage)
         self.model = Model()
         self.ids: list[str] = []
         self.cookie: str | None = None
@@ -78,105 +104,137 @@ class Schedules(RuleBasedStateMachine):
     def ended(self, which: int) -> Under:
         return self.under_way.pop(which % len(self.under_way))
 
-    @initialize()
-    def two_on_one_session(self) -> None:
-        """Begin where races are: two requests have read what a third one left."""
+    @initialize(
+        user=st.sampled_from(["", "ada"]),
+        moves=st.tuples(MOVES, MOVES, MOVES),
+        late=st.sampled_from([None, 0.0, 61.0, 101.0]),
+    )
+    def races_on_one_session(
+        self, user: str, moves: tuple[str, str, str], late: float | None
+    ) -> None:
+        """
+        Begin where races are: three requests that may change the id have read what one left.
+
+        Args:
+            late: Seconds after which one comes that brings the old id; None: none does.
+        """
         self.open(-1)
         self.set(0, "a", 1)
         self.flash(0, "b", 1)
+        if user:
+            self.sign_in(0, user)
         self.save(0)
-        self.open(-1)
-        self.open(-1)
+        for which, move in enumerate(moves):
+            self.open(-1)
+            self.change_the_id(which, move)
+        if late is not None:
+            self.save(0)
+            self.pass_time(late)
+            self.open(len(self.ids) - 1)
 
     @precondition(lambda self: len(self.under_way) < OVERLAPPING)
-    @rule(tab=st.integers(-4, 2))
+    @rule(tab=st.integers(-2, 2))
     def open(self, tab: int) -> None:
         """Begin a request: with the browser's cookie, or, in another tab, with an older one."""
         carried = self.cookie if tab < 0 or not self.ids else self.ids[-1 - tab % len(self.ids)]
-        scope: dict[str, Any] = {}
-        session = self.cycle.admit(self.done(self.cycle.storage.read(carried)), scope, PLACE)
-        self.under_way.append(Under(session, scope, self.model.open(carried, self.clock())))
+        visit = Told(carried)
+        assert self.done(self.shell.read(visit)) is None
+        self.under_way.append(Under(visit, self.model.open(carried, self.clock())))
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, key=KEYS, value=NUMBERS)
     def set(self, which: int, key: str, value: int) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            session[key] = value
-            model.set(key, value)
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.session[key] = value
+            under.model.set(key, value)
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, value=NUMBERS)
     def change_in_place(self, which: int, value: int) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            session.setdefault("cart", []).append(value)
-            model.push("cart", value)
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.session.setdefault("cart", []).append(value)
+            under.model.push("cart", value)
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH)
     def add_one(self, which: int) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            model.add("count")
-            counted = session.apply("count", lambda count: count + 1, 0)
-            assert counted == model.held.values["count"]
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.model.add("count")
+            counted = under.session.apply("count", lambda count: count + 1, 0)
+            assert counted == under.model.held.values["count"]
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, key=st.sampled_from(["a", "b", "cart", "count"]))
     def unset(self, which: int, key: str) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            session.unset(key)
-            model.unset(key)
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.session.unset(key)
+            under.model.unset(key)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=WHICH)
+    def take_everything(self, which: int) -> None:
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            for key in list(under.session):
+                del under.session[key]
+                under.model.unset(key)
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, key=KEYS, value=NUMBERS)
     def flash(self, which: int, key: str, value: int) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            session.flash(key, value)
-            model.flash(key, value)
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.session.flash(key, value)
+            under.model.flash(key, value)
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH, key=KEYS)
     def get(self, which: int, key: str) -> None:
-        session, _, model = self.chosen(which)
-        assert session.get(key) == model.get(key)
+        under = self.chosen(which)
+        assert under.session.get(key) == under.model.get(key)
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH)
     def clear(self, which: int) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            session.clear()
-            model.clear()
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.session.clear()
+            under.model.clear()
 
     @precondition(lambda self: self.under_way)
-    @rule(which=WHICH, keep_old=st.sampled_from([False, False, True]))
-    def regenerate_id(self, which: int, keep_old: bool) -> None:
-        session, _, model = self.chosen(which)
-        if not model.destroyed:
-            session.regenerate_id(keep_old=keep_old)
-            model.regenerate(keep_old=keep_old)
+    @rule(which=WHICH, move=MOVES)
+    def change_the_id(self, which: int, move: str) -> None:
+        under = self.chosen(which)
+        if move in ("ada", "bob"):
+            self.sign_in(which, move)
+        elif move and not under.model.destroyed:
+            under.session.regenerate_id()
+            under.model.regenerate()
+
+    def sign_in(self, which: int, user: str) -> None:
+        under = self.chosen(which)
+        if not under.model.destroyed:
+            under.session.sign_in(user)
+            under.model.sign_in(user)
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH)
     def destroy(self, which: int) -> None:
-        session, _, model = self.chosen(which)
-        session.destroy()
-        model.destroy()
+        under = self.chosen(which)
+        under.session.destroy()
+        under.model.destroy()
 
     @precondition(lambda self: self.under_way)
     @rule(which=WHICH)
     def save(self, which: int) -> None:
         """Answer a request as the middleware does; the cookie says what the model says."""
-        session, scope, model = self.ended(which)
-        value = None
-        if self.cycle.leaves(session, scope, PLACE, None, failed=False):
-            value = self.done(self.cycle.storage.save(session))
-            assert (self.cycle.answer(session, value, None) is None) == (value is None)
-            self.cycle.started(session)
+        visit, model = self.ended(which)
+        value = told(self.done(self.shell.leave(visit)))
+        self.done(self.shell.end(visit))
         expected = self.model.save(model, self.clock())
         if expected is NEW:
             assert value
@@ -192,44 +250,56 @@ class Schedules(RuleBasedStateMachine):
     @rule(which=WHICH)
     def fail(self, which: int) -> None:
         """Answer a request whose handler failed: nothing of it is kept."""
-        session, scope, _ = self.ended(which)
-        assert not self.cycle.leaves(session, scope, PLACE, None, failed=True)
+        visit, _ = self.ended(which)
+        assert told(self.done(self.shell.leave(visit, failed=True))) is None
+        self.done(self.shell.end(visit, failed=True))
 
-    @rule(seconds=st.sampled_from([1.0, 11.0, 61.0, 101.0]))
-    def wait(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([1.0, 11.0, 61.0, 101.0, 901.0]))
+    def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
     @invariant()
     def every_id_leads_to_what_the_model_says(self) -> None:
         for known in self.ids:
-            found = self.done(self.cycle.storage.read(known))
+            found = self.done(self.storage.read(known))
             kept = self.model.living(known, self.clock())
-            held = kept.held if kept else None
-            assert found.issued_id == (known if held else None)
-            assert values(found) == (held.values if held else {})
-            assert {key: found.get(key) for key in found.draft.shown} == (
-                held.flashes if held else {}
-            )
-            if kept and held:
+            held = kept.held if kept else Held()
+            assert found.issued_id == (known if kept else None)
+            assert values(found) == held.values
+            assert {key: found.get(key) for key in found._draft.shown} == held.flashes
+            assert user_of(found) == held.user
+            if kept:
                 assert found.expires_at.timestamp() == kept.expires
 
     @invariant()
     def every_request_sees_what_it_did(self) -> None:
-        for session, _, model in self.under_way:
-            assert values(session) == model.held.values
+        for under in self.under_way:
+            assert values(under.session) == under.model.held.values
+            assert user_of(under.session) == under.model.held.user
 
 
 class OnServers(Schedules):
     """The same while no time passes: a server has a clock of its own."""
 
-    @rule()
-    def wait(self) -> None:
+    def pass_time(self, _: float) -> None:
         assert self.clock() == Clock()()
 
 
 def values(session: Session) -> dict[str, Any]:
     """Return the values alone: `[]` prefers a flash of the same key, and reads it."""
-    return {key: session.draft.value(key) for key in session}
+    return {key: session._draft.value(key) for key in session}
+
+
+def user_of(session: Session) -> str | None:
+    return session.signed_in.user if session.signed_in else None
+
+
+def told(changes: Changes) -> str | None:
+    """Return the value that a response gives the cookie; "": it removes it; None: it is silent."""
+    if not changes.set_cookies:
+        return None
+    (line,) = changes.set_cookies
+    return COOKIE.parse(line.partition(";")[0]) or ""
 
 
 async def awaited(called: Any) -> Any:

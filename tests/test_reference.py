@@ -45,6 +45,8 @@ DIRECTIVE = re.compile(r"^::: (?P<path>\S+)\n(?P<options>(?:[ ]{4}.*\n)*)", re.M
 
 IMPORT = re.compile(r"^from (coatcheck\.frameworks\.\w+) import (.+)$", re.MULTILINE)
 
+BESIDE = re.compile(r"coatcheck\.frameworks\.\w+")
+
 HIDDEN = ("!^_(?!_call__$)",)
 """What mkdocs.yml hides where a page says nothing else."""
 
@@ -256,7 +258,8 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 @cache
 def names_in(module: str) -> tuple[dict[str, bool], list[str] | None]:
     """
-    Return what a module defines, read as text: a framework need not be installed.
+    Return what a module defines, or takes from a module beside it, read as text: a framework need
+    not be installed.
 
     Returns:
         Each name, with whether it has a docstring; and `__all__`, or None if there is none.
@@ -267,11 +270,19 @@ def names_in(module: str) -> tuple[dict[str, bool], list[str] | None]:
     for node, following in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             names[node.name] = ast.get_docstring(node) is not None
+        elif isinstance(node, ast.ImportFrom) and BESIDE.fullmatch(str(node.module)):
+            there, _ = names_in(str(node.module))
+            names |= {each.name: there.get(each.name, False) for each in node.names}
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             text = following.value if isinstance(following, ast.Expr) else None
             names[node.targets[0].id] = isinstance(text, ast.Constant)
             if node.targets[0].id == "__all__":
                 public = ast.literal_eval(node.value)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "coatcheck.frameworks."
+        ):
+            below, _ = names_in(str(node.module))
+            names |= {each.name: below.get(each.name, False) for each in node.names}
     return names, public
 
 

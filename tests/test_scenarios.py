@@ -147,10 +147,37 @@ SCENARIOS = [
     Scenario(
         "what is unset is gone, and the session stays",
         [
+            Step(
+                sets(user=1, theme="dark", lang="en"),
+                told="new",
+                holds={"user": 1, "theme": "dark", "lang": "en"},
+            ),
+            Step(lambda s: s.unset("user"), told="changed", holds={"theme": "dark", "lang": "en"}),
+            Step(lambda s: s.pop("theme"), "dark", told="changed", holds={"lang": "en"}),
+            Step(lambda s: s.pop("theme", "none"), "none", holds={"lang": "en"}),
+        ],
+    ),
+    Scenario(
+        "a session from which the last key is taken is over",
+        [
+            Step(sets(user=1), told="new", holds={"user": 1}),
+            Step(lambda s: s.pop("user"), 1, told="removed"),
+            Step(is_new, True),
             Step(sets(user=1, theme="dark"), told="new", holds={"user": 1, "theme": "dark"}),
-            Step(lambda s: s.unset("user"), told="changed", holds={"theme": "dark"}),
-            Step(lambda s: s.pop("theme"), "dark", told="changed", holds={}),
-            Step(lambda s: s.pop("theme", "none"), "none", holds={}),
+            Step(lambda s: [s.popitem() for _ in "ab"][-1], ["user", 1], told="removed"),
+            Step(sets(user=1), told="new", holds={"user": 1}),
+            Step(lambda s: s.unset("user"), told="removed"),
+            Step(sets(user=1), told="new", holds={"user": 1}),
+            Step(lambda s: s.__delitem__("user"), told="removed"),
+            Step(clears),
+        ],
+    ),
+    Scenario(
+        "a session whose last key is taken stays for a flash that waits",
+        [
+            Step(does(sets(user=1), flashes), told="new", holds={"user": 1}),
+            Step(lambda s: s.pop("user"), 1, told="changed", holds={}),
+            Step(gets("notice"), "Saved.", told="changed", holds={}),
         ],
     ),
     Scenario(

@@ -88,11 +88,13 @@ class SessionMiddleware:
         connection = Connection(self, scope, receive, send)
         if connection.cookies is None and cycle.starts_empty:
             connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
-        elif (answer := await self._shell.read(connection)) is not None:
-            await _send_answer(send, kind, answer)
-            return
+        else:
+            del scope  # its headers hold an id, and error reporters print the locals of a frame
+            if (answer := await self._shell.read(connection)) is not None:
+                await _send_answer(send, kind, answer)
+                return
         try:
-            await self.app(scope, connection.receive, connection.send)
+            await self.app(connection.scope, connection.receive, connection.send)
             if connection.held is not None:
                 await connection.flush()
         except BaseException as error:
@@ -159,7 +161,8 @@ class Connection(Visit):
 
     @property
     def method(self) -> str:
-        return str(self.scope.get("method", ""))
+        method: str = self.scope.get("method", "")
+        return method
 
     @property
     def path(self) -> str:
@@ -252,7 +255,7 @@ class Connection(Visit):
         A server waits for that, too, before it sends the headers (ASGI, "Response Start").
 
         Args:
-            streams: More parts follow, and whatever makes them may still read the session.
+            streams: More parts follow, and the code that makes them may still read the session.
         """
         message, self.held = self.held, None
         assert message is not None  # noqa: S101 - the callers have looked

@@ -85,7 +85,7 @@ def _end(*_: object) -> NoReturn:
 def _told(trouble: Exception) -> str:
     """Return what went wrong and why, on one line."""
     why = str(trouble.__cause__ or "").partition("\n")[0]
-    return f"{trouble}: {why}" if why else str(trouble)
+    return str(trouble) if why in str(trouble) else f"{trouble}: {why}"
 
 
 def _complain(what: str) -> int:

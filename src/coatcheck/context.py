@@ -17,8 +17,8 @@ __all__ = ["Context"]
 
 KEY = "coatcheck.context"
 
-PLACES = ("session", "coatcheck.session")
-"""The key of the session of a request: in an ASGI scope, in a WSGI environ."""
+PLACES = ("coatcheck.session", "session")
+"""Where the session of a request is; in an ASGI scope also at the alias, which others use too."""
 
 T = TypeVar("T")
 
@@ -54,7 +54,17 @@ class Context:
         return attached
 
     def set(self, key: type[T], value: T) -> None:
-        """Attach *value* under the type *key*. It replaces an object that was there."""
+        """
+        Attach *value* under the type *key*, in place of what was there.
+
+        Raises:
+            ConfigurationError: *key* is Session: it would be read, and never saved.
+        """
+        if _is_session(key):
+            raise ConfigurationError(
+                "a session is attached by session() alone, which saves it too: change the session "
+                "that is there"
+            )
         self.scope.setdefault(KEY, {})[key] = value
 
     @property
@@ -68,9 +78,12 @@ class Context:
         return self._find(key) is not None
 
     def _find(self, key: type[Any]) -> Any:
-        found = self.scope.get(KEY, {}).get(key)
-        if found is None and (key is Session or get_origin(key) is Session):
-            # The middleware stores the session there only: most handlers look nowhere else.
-            places = (self.scope.get(place) for place in PLACES)
-            found = next((each for each in places if isinstance(each, Session)), None)
-        return found
+        if not _is_session(key):
+            return self.scope.get(KEY, {}).get(key)
+        places = (self.scope.get(place) for place in PLACES)
+        return next((each for each in places if isinstance(each, Session)), None)
+
+
+def _is_session(key: type[Any]) -> bool:
+    """Tell whether *key* is `Session`, or a `Session[Model]`."""
+    return key is Session or get_origin(key) is Session

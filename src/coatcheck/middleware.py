@@ -36,14 +36,15 @@ def session(
         cookie: The session cookie; it must be signed or encrypted.
         storage: Where sessions are kept. WSGI needs a plain storage; ASGI takes either kind.
         idle: How long a session lives after its last use, in seconds or as a timedelta. None: the
-            `max_age` of the cookie, or 14 days if it has none.
+            `max_age` of the cookie, or 14 days if it has none. More than 100 years counts as
+            100 years, here and below.
         lifetime: How long a session lives at most, even if it is used, in seconds or as a
             timedelta. None: no limit. Neither a refresh nor a new id extends it.
         refresh: The share of *idle*, from 0 to 1, after which a request renews the deadline of the
             record and of the cookie. 0 renews them with each request, 1 never.
-        rotate: Seconds or a timedelta after which the id of a session in use is renewed, when a
-            request writes anyway: at least 300 seconds. Requests that still carry the old id go on
-            for 15 minutes. None: never. A `CookieStorage` cannot do it.
+        rotate: Seconds, or a timedelta, after which a session in use gets a new id, at least 300
+            seconds. Requests that still carry the old id go on for 15 minutes. None: never.
+            `CookieStorage` refuses it.
         on_outage: What a request gets while the server of the storage fails. "raise": it fails with
             `BackendError`. "anonymous": if its session cannot be read, it gets an empty session,
             which is not saved and does not change the cookie; a change that cannot be saved raises

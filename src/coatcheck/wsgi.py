@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Unpack
 
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._cookie.headers import amended
 from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
 from coatcheck._request.shell import Shell
-from coatcheck._request.visit import NOTHING, Answer, Changes, Visit
+from coatcheck._request.text_headers import amended_text
+from coatcheck._request.visit import NOTHING, Answer, Visit
 from coatcheck._request.wsgi_types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
 from coatcheck.storage.protocol import SessionStorage
 
@@ -24,9 +24,6 @@ __all__ = ["Environ", "ExcInfo", "Headers", "SessionMiddleware", "StartResponse"
 
 PLACE = "coatcheck.session"
 """Where an environ has the session."""
-
-CHANGED = ("vary", "cache-control")
-"""How the names end of the headers that `amended` may change."""
 
 
 class SessionMiddleware:
@@ -66,10 +63,11 @@ class SessionMiddleware:
             self._shell.cycle.check_outer(environ[PLACE])
             environ = dict(environ)  # an outer middleware goes on with its own session
         response = Response(self._shell, environ, start_response)
+        del environ  # it holds an id, and error reporters print the locals of a frame
         if (answer := self._shell.read(response)) is not None:
             return _answered(start_response, answer)
         try:
-            body = self.app(environ, response.start)
+            body = self.app(response.environ, response.start)
         except BaseException:
             response.end(failed=True)
             raise
@@ -159,7 +157,7 @@ class Response(EnvironVisit):
         Save the session and give the headers to the server, if that is still to be done.
 
         Args:
-            streams: Whatever makes the body may still read the session.
+            streams: The code that makes the body may still read the session.
         """
         if not self._sent and self._held is not None:
             status, headers, exc_info = self._held
@@ -167,7 +165,7 @@ class Response(EnvironVisit):
             changes = self.shell.leave(self, failed=failed, headers=headers)
             if streams and not changes.vary:
                 changes = changes._replace(vary=True)
-            headers = headers if changes is NOTHING else _amended(headers, changes)
+            headers = headers if changes is NOTHING else amended_text(headers, changes)
             given = (status, headers) if exc_info is None else (status, headers, exc_info)
             self._write = self._start_response(*given)
             self._sent = True
@@ -224,22 +222,6 @@ def _close(body: Iterable[bytes]) -> None:
     """Tell the application that its body is not read any more (PEP 3333)."""
     if hasattr(body, "close"):
         body.close()
-
-
-def _amended(headers: Headers, changes: Changes) -> Headers:
-    """Return the headers with the changes; those that stay are not decoded and encoded again."""
-    ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
-    given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in ours]
-    kept = [pair for pair in headers if pair not in ours] if ours else headers
-    cookies = [line.encode("ascii") for line in changes.set_cookies]
-    changed = amended(given, cookies, private=changes.private)
-    added = [(_spelled(name), value.decode("latin-1")) for name, value in changed]
-    return [*kept, *added, *changes.headers]
-
-
-def _spelled(name: bytes) -> str:
-    """Return a header's name as WSGI spells it; ours come in lower case, as in ASGI."""
-    return name.decode("latin-1").title() if name.islower() else name.decode("latin-1")
 
 
 def _answered(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:

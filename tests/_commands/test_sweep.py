@@ -1,6 +1,7 @@
 """`coatcheck sweep URL`."""
 
 import io
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,41 @@ def test_trouble_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "postgresql://user:secret@127.0.0.1:1/none"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "secret" not in line
+
+
+@pytest.mark.parametrize("url", ["file:{}/none", "sqlite:{}/none", "sqlite://{}/a/b", "file:{}"])
+def test_a_path_without_sessions_is_an_error_and_makes_nothing(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path with a typing error exits with 1, and the line names it."""
+    assert main(["sweep", url.format(tmp_path)]) == 1
+    assert f"there are no sessions at {tmp_path}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another application's, or a file that is no database: not a byte changes."""
+    with sqlite3.connect(tmp_path / "db") as other:
+        other.execute("CREATE TABLE customers (name text)")
+    other.close()
+    (tmp_path / "letter").write_text("Dear customer, " * 50)
+    for name in ("db", "letter"):
+        before = (tmp_path / name).read_bytes()
+        assert main(["sweep", f"sqlite:{tmp_path}/{name}"]) == 1
+        assert "there are no sessions at" in capsys.readouterr().err
+        assert (tmp_path / name).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "letter"]
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_a_table_that_is_not_there_is_an_error_and_is_not_made(
+    server: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also with the option create_table=yes of the application's URL."""
+    url = f"{request.getfixturevalue(f'{server}_url')}?create_table=yes&table=none_{server}"
+    assert main(["sweep", url]) == 1
+    assert main(["sweep", url]) == 1
+    for line in capsys.readouterr().err.splitlines():
+        assert "failed to sweep" in line

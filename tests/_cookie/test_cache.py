@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from coatcheck import Cookie, Session
-from coatcheck._cookie.cache import REMEMBERED, Remembered
+from coatcheck._cookie.cache import SIZE, Cache
 from coatcheck.storage import CookieStorage
 from coatcheck.testing import Clock
 from tests.hosts import SECRET
@@ -18,18 +18,18 @@ def holding(cookie: Cookie, value: str) -> str:
 
 def test_there_is_never_more_than_a_bounded_number() -> None:
     """When there is no more room, all are forgotten."""
-    memory: Remembered[int] = Remembered()
-    for number in range(3 * REMEMBERED):
+    memory: Cache[int] = Cache()
+    for number in range(3 * SIZE):
         assert memory.keep(str(number), number) == number
-        assert len(memory) <= REMEMBERED
-    assert memory[str(3 * REMEMBERED - 1)] == 3 * REMEMBERED - 1
+        assert len(memory) <= SIZE
+    assert memory[str(3 * SIZE - 1)] == 3 * SIZE - 1
 
 
 def test_it_shows_nothing_of_what_it_holds() -> None:
     """A repr may end up in a log."""
-    memory: Remembered[str] = Remembered()
+    memory: Cache[str] = Cache()
     memory.keep("text", "answer")
-    assert repr(memory) == "<Remembered 1>"
+    assert repr(memory) == "<Cache of 1>"
 
 
 @pytest.mark.parametrize("encrypt", [False, True])

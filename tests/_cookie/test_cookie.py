@@ -399,3 +399,20 @@ def test_a_repr_shows_no_secret(kind: Kind) -> None:
     assert "name" in shown
     assert "Max-Age=60" in shown
     assert NEW not in shown
+
+
+def test_every_cookie_of_the_name_is_a_candidate() -> None:
+    """Whose seal is ours, in the order of the header: which one leads to a session is not seen."""
+    cookie, other = Cookie("name", secrets=["s" * 32]), Cookie("name", secrets=["x" * 32])
+    one, two = (cookie.serialize(value).partition(";")[0] for value in ("one", "two"))
+    forged = other.serialize("forged").partition(";")[0]
+    for header, found in (
+        ("", []),
+        (forged, []),
+        (one, ["one"]),
+        (f"{one}; {forged}; {two}", ["one", "two"]),
+        (f"{two}; {one}; {one}", ["two", "one", "one"]),
+        (f"{forged}; {forged}", []),
+    ):
+        for _ in range(2):  # remembered or not
+            assert [opened.text for opened in cookie.candidates(header)] == found

@@ -1,13 +1,26 @@
 """The grammar of the headers that a session touches."""
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coatcheck import ConfigurationError
 from coatcheck._cookie import headers
-from coatcheck._cookie.headers import CookieFinder, kept_private, with_vary_cookie
+from coatcheck._cookie.headers import (
+    MAX_COOKIES,
+    MAX_FIELDS,
+    CookieFinder,
+    amended,
+    joined_cookies,
+    kept_private,
+    with_vary_cookie,
+)
 
 
 def values(header: str, name: str = "a") -> list[str]:
@@ -139,6 +152,109 @@ def test_a_cookie_is_found_as_the_pattern_finds_it(header: str, name: str) -> No
     finder = CookieFinder(name)
     by_pattern = [bare(value.strip(" \t")) for value in finder._pattern.findall(header)]
     assert finder.values(header) == by_pattern
+
+
+def test_headers_that_do_not_concern_us_stay() -> None:
+    """Other cookies above all, in their order."""
+    given = [(b"set-cookie", b"a=1"), (b"x", b"y"), (b"Set-Cookie", b"b=2")]
+    kept = amended(given, [b"name=value"], private=True)
+    assert [pair for pair in kept if pair in given] == given
+    assert kept[-1] == (b"set-cookie", b"name=value")
+
+
+def test_a_response_that_only_read_is_not_made_private() -> None:
+    """It varies with the cookie, and a cache may keep it so."""
+    kept = amended([(b"cache-control", b"public")], ())
+    assert kept == [(b"cache-control", b"public"), (b"vary", b"Cookie")]
+
+
+def test_a_response_that_sets_the_cookie_is_private() -> None:
+    """Also to the caches that read a Cache-Control of their own (RFC 9213)."""
+    given = [(b"Cache-Control", b"public"), (b"CDN-Cache-Control", b"max-age=60")]
+    kept = dict(amended(given, [b"name=value"], private=True))
+    assert kept[b"Cache-Control"] == b"private"
+    assert kept[b"CDN-Cache-Control"] == b"max-age=60, private"
+    alone = amended([(b"CDN-Cache-Control", b"max-age=60")], [b"name=value"], private=True)
+    assert dict(alone)[b"cache-control"] == b"private"
+    assert dict(amended([], [b"name=value"], private=True))[b"cache-control"] == b"private"
+
+
+def test_several_vary_headers_become_one() -> None:
+    """What each of them said stays."""
+    kept = amended([(b"vary", b"Accept"), (b"Vary", b"Origin")], ())
+    assert kept == [(b"vary", b"Accept, Origin, Cookie")]
+
+
+def test_several_cookie_fields_are_one_header() -> None:
+    """HTTP/2 may split it (RFC 9113, 8.2.3)."""
+    given = [(b"cookie", b"a=1"), (b"host", b"example.org"), (b"cookie", b"b=\xe9")]
+    assert joined_cookies(given) == "a=1; b=é"
+    assert joined_cookies([]) == ""
+
+
+def test_more_cookie_fields_than_a_browser_sends_are_ignored() -> None:
+    """What a client sends costs a bounded amount."""
+    many = [(b"cookie", b"a=1")] * (MAX_FIELDS + 1)
+    assert joined_cookies(many).count("a=1") == MAX_FIELDS
+    large = [(b"cookie", b"a=1"), (b"cookie", b"x" * MAX_COOKIES), (b"cookie", b"b=2")]
+    assert joined_cookies(large) == "a=1"
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (headers.check_name, ["a", "__Host-a", "a!#$%&'*+-.^_`|~9"], ["", "a b", "a=b", "a;", "é"]),
+        (headers.checked_domain, [None, "example.org", ".a.b", "127.0.0.1"],
+         ["", "a b", "https://a", "a:80", "-a", "a-", "a..b", "x" * 64]),
+        (headers.check_path, [None, "/", "/a b"], ["", "a", "/a;b", "/a\n", "/é"]),
+    ],
+    ids=["name", "domain", "path"],
+)  # fmt: skip
+def test_what_browsers_would_ignore_is_refused(
+    check: Callable[[Any], None], good: list[Any], bad: list[Any]
+) -> None:
+    """Names, hosts and paths are checked when the cookie is made; the message shows the value."""
+    for value in good:
+        check(value)
+    for value in bad:
+        with pytest.raises(ConfigurationError, match=re.escape(repr(value))):
+            check(value)
+
+
+@dataclass
+class Attributes:
+    """The attributes of a cookie that its prefix makes promises about."""
+
+    name: str
+    secure: bool = True
+    httponly: bool = True
+    path: str | None = "/"
+    domain: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("a", []),
+        ("__Secure-a", ["secure"]),
+        ("__Host-a", ["secure", "path", "domain"]),
+        ("__HOST-a", ["secure", "path", "domain"]),
+        ("__Http-a", ["secure", "httponly"]),
+        ("__Host-Http-a", ["secure", "httponly", "path", "domain"]),
+    ],
+)
+def test_a_prefix_promises_attributes(name: str, broken: list[str]) -> None:
+    """Browsers drop a cookie that breaks one (RFC 6265bis, 4.1.3)."""
+    others: dict[str, Any] = {
+        "secure": False, "httponly": False, "path": "/a", "domain": "example.org",
+    }  # fmt: skip
+    headers.check_prefix(Attributes(name))
+    for attribute, value in others.items():
+        if attribute in broken:
+            with pytest.raises(ConfigurationError, match=re.escape(repr(name))):
+                headers.check_prefix(Attributes(name, **{attribute: value}))
+        else:
+            headers.check_prefix(Attributes(name, **{attribute: value}))
 
 
 def bare(value: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coatcheck import Cookie, Session, asgi, session
-from coatcheck._cookie.rejections import Drops, Seen, reasons
+from coatcheck._cookie.rejections import Rejections, Seen, reasons
 from coatcheck.storage import CookieStorage
 from tests.hosts import SECRET
 
@@ -134,9 +134,9 @@ def test_a_client_that_sends_anything_is_no_error() -> None:
 
 def test_each_reason_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """Once for each cookie and reason, however many requests there are."""
-    drops = Drops(cookie(path="/shop"))
+    rejections = Rejections(cookie(path="/shop"))
     for _ in range(3):
-        drops.check(Seen("http", "example.org", "/"), NOW)
+        rejections.check(Seen("http", "example.org", "/"), NOW)
     assert len(caplog.records) == 2
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 

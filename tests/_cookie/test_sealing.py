@@ -4,14 +4,22 @@ import hashlib
 import hmac
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coatcheck import ConfigurationError
+from coatcheck import CoatcheckWarning, ConfigurationError
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
-from coatcheck._cookie.sealing import MAX_SEALED, Encrypter, Opened, Seal, Signer
+from coatcheck._cookie.sealing import (
+    MAX_SEALED,
+    Encrypter,
+    Opened,
+    Seal,
+    Signer,
+    checked_secrets,
+)
 
 OLD, NEW = "o" * 32, "n" * 32
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -172,3 +180,29 @@ def test_encryption_without_its_package_says_what_to_install(
 def test_a_repr_shows_no_secret(make: Make) -> None:
     """A seal in a log says nothing."""
     assert NEW not in repr(make([NEW], purpose="a"))
+
+
+def test_secrets_can_seal() -> None:
+    """They come back in their order; none is fine: the cookie is not sealed."""
+    assert checked_secrets(["a" * 32, "b" * 32]) == ("a" * 32, "b" * 32)
+    assert checked_secrets([]) == ()
+
+
+@pytest.mark.parametrize("secrets", ["a" * 32, b"a" * 32, ["a" * 32, ""], [None], [b"a" * 32]])
+def test_what_is_no_list_of_secrets_is_refused(secrets: Any) -> None:
+    """One text would be a secret for each letter; the message shows none of them."""
+    with pytest.raises(ConfigurationError, match="secret") as raised:
+        checked_secrets(secrets)
+    assert "aaa" not in str(raised.value)
+
+
+def test_a_short_secret_warns() -> None:
+    """It works, and can be guessed; the message says how to make a longer one."""
+    with pytest.warns(CoatcheckWarning, match=r"8 characters.*token_urlsafe") as warned:
+        checked_secrets(["hunter22"])
+    assert "hunter22" not in str(warned[0].message)
+
+
+def test_what_was_opened_shows_nothing() -> None:
+    """A value may be an id."""
+    assert repr(Opened("hunter2", stale=True)) == "<Opened stale=True>"

@@ -17,24 +17,28 @@ Positive = Annotated[int, msgspec.Meta(ge=0)]
 @dataclass
 class Plain:
     cart: list[int] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=dict)
     user: str | None = None
     visits: Positive = 0
 
 
 class Packed(msgspec.Struct):
     cart: list[int] = []
+    seen: dict[str, int] = {}
     user: str | None = None
     visits: Positive = 0
 
 
 class Keys(TypedDict, total=False):
     cart: list[int]
+    seen: dict[str, int]
     user: str | None
     visits: Positive
 
 
 class Checked(BaseModel):
     cart: list[int] = []
+    seen: dict[str, int] = {}
     user: str | None = None
     visits: Annotated[int, Field(ge=0)] = 0
 
@@ -47,7 +51,8 @@ KINDS: list[type[Any]] = [Plain, Packed, Keys, Checked]
 def at(data: Any, name: str) -> Any:
     """Return what a field holds; an absent key of a dict is filled, as its defaults would be."""
     if isinstance(data, dict):
-        return data.setdefault(name, []) if name == "cart" else data.get(name)
+        empty: dict[str, Any] = {"cart": [], "seen": {}}
+        return data.setdefault(name, empty[name]) if name in empty else data.get(name)
     return getattr(data, name)
 
 

@@ -17,15 +17,15 @@ from coatcheck import (
     UnstorableValue,
     session,
 )
+from coatcheck._model.models import model_of
 from coatcheck.storage import MemoryStorage
 from tests._model import model_kinds as kinds
 from tests._model.models import (
-    Checked,
+    KINDS,
     Keys,
     Plain,
     at,
     filled,
-    put,
     puts,
     stored,
     then,
@@ -272,14 +272,26 @@ def test_pydantic_is_imported_with_its_models_alone() -> None:
     assert ran.stdout.strip() == "False"
 
 
-def test_what_pydantic_turns_into_what_is_stored_is_no_change(shop: Front) -> None:
-    """What is kept is what came out of the validation."""
-    browser = filled(shop, shop.browser(data=Checked), visits=1)
+SHARED: list[int] = []
 
-    def same(session: Session) -> bool:
-        put(session.data, visits="1")
-        return session.modified
 
-    assert browser.ask(same).json is False
-    browser.ask(puts(visits="2"))
-    assert stored(shop, browser) == {"visits": 2}
+@dataclass
+class Shares:
+    cart: list[int] = field(default_factory=lambda: SHARED)
+
+
+def test_a_default_that_all_sessions_would_share_is_refused() -> None:
+    """A visitor would change it for all others; the message names the field."""
+    with pytest.raises(ConfigurationError, match=r"default of Shares.cart is one object"):
+        model_of(Shares)
+
+
+@pytest.mark.parametrize("model", KINDS, ids=lambda model: model.__name__)
+def test_what_fits_is_read_and_what_does_not_is_named(model: type[Any]) -> None:
+    """Without what it held: the misfits go into the log."""
+    built = model_of(model).build({"visits": "secret", "user": "ada", "other": 1})
+    assert at(built.data, "user") == "ada"
+    assert not at(built.data, "visits")
+    assert built.misfits.keys() == {"visits"}
+    assert "secret" not in str(built.misfits)
+    assert repr(built) == "<Built>"

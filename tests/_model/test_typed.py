@@ -1,5 +1,6 @@
 """Typed sessions: every kind of model, over both front ends, in the cookie and on a server."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from coatcheck.testing import Clock
 from tests._model.models import (
     KINDS,
     MODEL,
+    Checked,
+    Keys,
     Plain,
     at,
     filled,
@@ -31,7 +34,7 @@ from tests._model.models import (
     warned,
 )
 from tests.applications import answers, fill, look, run
-from tests.hosts import Front, Wsgi, scope_of
+from tests.hosts import Front, Handler, Wsgi, scope_of
 
 
 def test_a_change_is_kept_under_the_fields_name(front: Front, kind: type[Any]) -> None:
@@ -294,6 +297,98 @@ def test_a_change_after_the_headers_is_saved_on_a_server_and_loud_in_a_cookie() 
         run(late, scope_of(fill(in_cookie, visits=1)), in_cookie, data=Plain)
 
 
+def test_a_change_after_a_change_that_was_saved_is_no_less_seen() -> None:
+    """The object is the same before and after the headers, and is looked at again."""
+    late = answers(puts(visits=8), lambda session: put(session.data, visits=9))
+    storage = MemoryStorage()
+    header = fill(storage, visits=1)
+    run(late, scope_of(header), storage, data=Plain)
+    assert look(storage, header)["visits"] == 9
+    in_cookie = CookieStorage()
+    with pytest.raises(ResponseStarted):
+        run(late, scope_of(fill(in_cookie, visits=1)), in_cookie, data=Plain)
+
+
+def two_tabs(
+    shop: Front, kind: type[Any], stored_before: dict[str, Any], *, fast: Handler, slow: Handler
+) -> dict[str, Any]:
+    """Let two requests read one session and save the fast one first; return what is kept."""
+    first, second = shop.browser(data=kind), shop.browser(data=kind)
+    second.header = filled(shop, first, other=0, **stored_before).header
+    first.ask(then(slow, lambda _: second.ask(fast) and None))
+    kept = stored(shop, first)
+    del kept["other"]
+    return kept
+
+
+def adds(number: int) -> Handler:
+    return lambda session: at(session.data, "cart").append(number)
+
+
+@pytest.mark.parametrize("before", [{}, {"cart": []}, {"cart": [1]}], ids=str)
+def test_two_tabs_that_append_to_a_field_keep_both_entries(
+    shop: Front, kind: type[Any], before: dict[str, Any]
+) -> None:
+    """Also to one that stands at its default, and is not stored yet."""
+    kept = two_tabs(shop, kind, before, fast=adds(2), slow=adds(3))
+    assert kept == {"cart": [*before.get("cart", []), 2, 3]}
+
+
+def test_a_look_at_a_field_takes_nothing_away(shop: Front, kind: type[Any]) -> None:
+    """A TypedDict is given an empty list to look at: what another request added stays."""
+    kept = two_tabs(
+        shop,
+        kind,
+        {},
+        fast=adds(2),
+        slow=then(lambda session: at(session.data, "cart"), puts(user="ada")),
+    )
+    assert kept == {"cart": [2], "user": "ada"}
+
+
+@pytest.mark.parametrize("before", [{}, {"seen": {"a": 1}}], ids=str)
+def test_two_tabs_that_add_keys_to_a_field_keep_both(
+    shop: Front, kind: type[Any], before: dict[str, Any]
+) -> None:
+    """Of one key the later value counts."""
+    kept = two_tabs(
+        shop,
+        kind,
+        before,
+        fast=lambda session: at(session.data, "seen").update(b=1, both=1),
+        slow=lambda session: at(session.data, "seen").update(c=1, both=2),
+    )
+    assert kept == {"seen": {**before.get("seen", {}), "b": 1, "c": 1, "both": 2}}
+
+
+def test_an_append_to_a_field_meets_an_append_under_its_key(shop: Front, kind: type[Any]) -> None:
+    """Both ways to the value are one; what both added counts once."""
+
+    def fast(session: Session) -> None:
+        session.setdefault("cart", []).append(2)
+
+    assert two_tabs(shop, kind, {}, fast=fast, slow=adds(3)) == {"cart": [2, 3]}
+    assert two_tabs(shop, kind, {}, fast=adds(3), slow=fast) == {"cart": [3, 2]}
+    assert two_tabs(shop, kind, {"cart": [1]}, fast=adds(2), slow=fast) == {"cart": [1, 2]}
+
+
+def test_a_fragment_of_a_removed_field_does_not_come_back(
+    shop: Front, kind: type[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An append is dropped, with a warning, if another request removed the key."""
+    kept = two_tabs(shop, kind, {"cart": [1]}, fast=lambda s: s.unset("cart"), slow=adds(2))
+    assert kept == {}
+    assert "a change inside a value" in warned(caplog)
+
+
+def test_a_field_that_is_given_another_value_is_set(shop: Front, kind: type[Any]) -> None:
+    """Also a list that shrank: the later request wins."""
+    kept = two_tabs(shop, kind, {"cart": [1, 2]}, fast=adds(3), slow=puts(cart=[2]))
+    assert kept == {"cart": [2]}
+    kept = two_tabs(shop, kind, {"cart": [1]}, fast=lambda s: s.unset("cart"), slow=puts(cart=[9]))
+    assert kept == {"cart": [9]}
+
+
 def test_a_request_that_fails_keeps_nothing_of_its_data() -> None:
     """Nor is it an error that its change cannot be saved any more."""
     storage = MemoryStorage()
@@ -355,3 +450,78 @@ def test_what_is_put_is_what_comes_back(steps: list[dict[str, Any]], number: int
         expected |= step
         seen = browser.ask(lambda session: [at(session.data, name) for name in MODEL]).json
         assert [each or 0 for each in seen] == [expected[name] or 0 for name in MODEL]
+
+
+def test_a_key_that_leaves_the_object_leaves_the_session(shop: Front) -> None:
+    """A TypedDict's keys may go; what was handed out under the key is watched no more."""
+    browser = filled(shop, shop.browser(data=Keys), cart=[1], visits=1)
+
+    def handler(session: Session) -> None:
+        cart = session["cart"]
+        del session.data["cart"]
+        cart.append(2)
+
+    browser.ask(handler)
+    assert stored(shop, browser) == {"visits": 1}
+
+
+@dataclass(frozen=True)
+class Frozen:
+    low: int = 0
+    high: int = 9
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+def test_a_frozen_object_gives_way_to_a_newer_one(shop: Front) -> None:
+    """What cannot change in place is made anew when a key changes."""
+    browser = shop.browser(data=Frozen)
+
+    def handler(session: Session) -> Any:
+        before = session.data
+        session["low"] = 5
+        return [before.low, session.data.low]
+
+    assert browser.ask(handler).json == [0, 5]
+
+
+@dataclass
+class Range:
+    low: int = 0
+    high: int = 9
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+def test_fields_that_do_not_fit_together_are_refused_at_the_save(shop: Front) -> None:
+    """Each fits, and the model refuses them together: nothing is kept."""
+    browser = filled(shop, shop.browser(data=Range), low=1)
+    with pytest.raises(UnstorableValue, match="do not fit together"):
+        browser.ask(puts(low=77))
+    assert stored(shop, browser) == {"low": 1}
+
+
+def test_what_pydantic_turns_into_what_is_stored_is_no_change(shop: Front) -> None:
+    """What is kept is what came out of the validation."""
+    browser = filled(shop, shop.browser(data=Checked), visits=1)
+
+    def same(session: Session) -> bool:
+        put(session.data, visits="1")
+        return session.modified
+
+    assert browser.ask(same).json is False
+    browser.ask(puts(visits="2"))
+    assert stored(shop, browser) == {"visits": 2}
+
+
+def test_a_version_that_stands_alone_is_taken_away(shop: Front) -> None:
+    """A session that holds nothing else is left empty, and so is removed."""
+    browser = filled(shop, shop.browser(data=versioned(Plain)), cart="1")
+    browser.ask(puts(visits=1))
+    assert stored(shop, browser) == {"cart": [1], "visits": 1, "_schema": 2}
+    browser.ask(then(lambda session: session.unset("cart"), lambda s: s.unset("visits")))
+    assert browser.header is None

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, ConfigurationError, Session
+from coatcheck import BackendError, ConfigurationError, ResponseStarted, Session
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.outages import QUIET, Outages
 from coatcheck.storage import KeyedStorage, MemoryStorage, Refused, Stored
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.testing import Clock
+from tests._request.visits import DictVisit
 from tests.hosts import COOKIE, Asgi, Browser, Front, Wsgi
 
 DAY = 24 * 3600.0
@@ -160,13 +161,16 @@ def test_who_has_no_cookie_is_served_in_an_outage(front: Front, backend: Breakab
 
 def test_an_anonymous_session_may_change_after_the_headers(backend: Breakable) -> None:
     """Nothing of it would be kept before, either."""
-    outages = Outages("anonymous")
-    session = outages.unread(BackendError("the server", "read"))
-    cycle = Cycle(COOKIE, KeyedStorage(backend))
-    assert not cycle.start(session)
-    cycle.started(session)
-    session["late"] = True
-    assert not cycle.is_late(session)
+    cycle = Cycle(COOKIE, KeyedStorage(backend), on_outage="anonymous")
+    visit = DictVisit()
+    cycle.admit(visit, cycle.outages.unread(BackendError("the server", "read")))
+    visit.session["early"] = True
+    assert cycle.leaving(visit, (), failed=False) == ""
+    visit.session["late"] = True
+    assert not cycle.is_late(visit.session)
+    cycle.end(visit.session)
+    with pytest.raises(ResponseStarted):
+        visit.session["later"] = True
 
 
 def test_an_outage_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

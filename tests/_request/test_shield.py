@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from coatcheck._request.shield import Outliving
+from coatcheck._request.shield import Shield
 
 
 def test_who_waits_gets_what_the_work_returns_or_raises() -> None:
     """As if it had been awaited in place."""
 
     async def scene() -> None:
-        outliving = Outliving()
+        shield = Shield()
 
         async def works() -> str:
             await asyncio.sleep(0)
@@ -22,9 +22,9 @@ def test_who_waits_gets_what_the_work_returns_or_raises() -> None:
             await asyncio.sleep(0)
             raise LookupError
 
-        assert await outliving.wait(works()) == "done"
+        assert await shield.wait(works()) == "done"
         with pytest.raises(LookupError):
-            await outliving.wait(fails())
+            await shield.wait(fails())
 
     asyncio.run(scene())
 
@@ -40,7 +40,7 @@ def test_work_goes_on_when_who_waits_is_cancelled() -> None:
             await may_end.wait()
             ended = True
 
-        waiting = asyncio.ensure_future(Outliving().wait(work()))
+        waiting = asyncio.ensure_future(Shield().wait(work()))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.sleep(0)
@@ -69,11 +69,11 @@ def test_work_that_is_cancelled_itself_cancels_who_waits(
     """An event loop that ends cancels every task: nobody is left waiting."""
 
     async def scene() -> None:
-        outliving = Outliving()
-        waiting = asyncio.ensure_future(outliving.wait(make()))
+        shield = Shield()
+        waiting = asyncio.ensure_future(shield.wait(make()))
         for _ in range(turns):
             await asyncio.sleep(0)
-        for task in outliving._under_way:
+        for task in shield._under_way:
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -90,7 +90,7 @@ def test_an_error_that_nobody_hears_is_logged(caplog: pytest.LogCaptureFixture) 
             asyncio.get_running_loop().call_soon(waiting.cancel)
             raise LookupError("the reason")
 
-        waiting = asyncio.ensure_future(Outliving().wait(fails()))
+        waiting = asyncio.ensure_future(Shield().wait(fails()))
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
@@ -102,13 +102,37 @@ def test_work_and_who_waits_may_be_cancelled_at_once() -> None:
     """An event loop that ends cancels both; the work need not have begun."""
 
     async def scene() -> None:
-        outliving = Outliving()
-        waiting = asyncio.ensure_future(outliving.wait(never_ends()))
+        shield = Shield()
+        waiting = asyncio.ensure_future(shield.wait(never_ends()))
         await asyncio.sleep(0)
         waiting.cancel()
-        for task in outliving._under_way:
+        for task in shield._under_way:
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
     asyncio.run(scene())
+
+
+def test_an_error_after_the_request_was_cancelled_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody waits for it any more; the request ends as what it is, cancelled."""
+
+    async def scene() -> None:
+        may_end = asyncio.Event()
+
+        async def fails() -> None:
+            await may_end.wait()
+            raise LookupError("the reason")
+
+        waiting = asyncio.ensure_future(Shield().wait(fails()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.sleep(0)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scene())
+    assert "the reason" in caplog.text

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from coatcheck._cookie.base64url import pack_base64url
-from coatcheck._session import lifecycle, session, sign_in
+from coatcheck._session import lifecycle, next_state, saving, session, sign_in
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import key_of, tag_of
 from coatcheck._session.moves import ROTATES, Moves, rotated_id
@@ -55,9 +55,9 @@ names = Names()
 
 @pytest.fixture(autouse=True)
 def _named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lifecycle, "new_id", names.new_id)
+    monkeypatch.setattr(saving, "new_id", names.new_id)
     monkeypatch.setattr(sign_in, "new_handle", lambda: "handle")
-    for module in (lifecycle, session, sign_in):
+    for module in (next_state, session, sign_in):
         monkeypatch.setattr(module, "new_csrf", lambda: b"c" * 16)
 
 
@@ -87,7 +87,7 @@ def request(
         if found.signed_in is None and act in ("confirm", "leave"):
             return Result("nobody")
         change(found)
-        value = yield from lifecycle.save(found, SPACE)
+        value = yield from saving.save(found, SPACE)
         kept = isinstance(found._draft.origin, Found) and act != "look"
         says = "out" if act == "destroy" else "kept" if kept else "dropped"
         return Result(says, browser, value)

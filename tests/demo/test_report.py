@@ -41,10 +41,10 @@ def test_a_report_lists_the_changes_in_order() -> None:
 
 
 def test_a_report_sees_a_change_inside_a_value() -> None:
-    """It is a step like any other, though nobody called set()."""
+    """It is a step like any other, though nobody called set(); it has a name of its own."""
     session = stored(cart=[1])
     session["cart"].append(2)
-    assert report_on(session).steps == [Step("set()", "cart")]
+    assert report_on(session).steps == [Step("a change in place", "cart")]
 
 
 def test_a_report_changes_nothing() -> None:
@@ -54,7 +54,7 @@ def test_a_report_changes_nothing() -> None:
     assert report_on(session).steps == []
     assert not session.modified
     assert not report_on(fresh).is_stored
-    assert fresh.draft.id is None
+    assert fresh._draft.id is None
 
 
 def test_a_report_never_holds_the_id() -> None:

@@ -1,12 +1,14 @@
 """The pages of the Django site that the tests ask: imported when it is set up."""
 
 import asyncio
+import io
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import aauthenticate, alogin, alogout, authenticate, login, logout
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
 from coatcheck import BackendError
@@ -22,7 +24,55 @@ def cart(request: HttpRequest) -> HttpResponse:
     return JsonResponse(request.session.get("cart"), safe=False)
 
 
+def glance(request: HttpRequest, way: str) -> HttpResponse:
+    """Ask of the session no more than its key, or whether it is there."""
+    session = request.session
+    ways: dict[str, Callable[[], object]] = {
+        "session_key": lambda: session.session_key,
+        "exists": lambda: session.exists(request.COOKIES.get("sessionid")),
+        "load": session.load,
+    }
+    ways[way]()
+    return HttpResponse()
+
+
+async def async_glance(request: HttpRequest, way: str) -> HttpResponse:
+    session = request.session
+    await (session.aload() if way == "load" else session.aexists("x" * 40))
+    return HttpResponse()
+
+
 def nothing(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    def body() -> Iterator[bytes]:
+        yield str(request.session.get("cart")).encode()
+
+    return StreamingHttpResponse(body())
+
+
+def file(_: HttpRequest) -> FileResponse:
+    return FileResponse(io.BytesIO(b"a picture"))
+
+
+class Meanwhile:
+    """What another request does while this one is served."""
+
+    act: Callable[[], object] = staticmethod(lambda: None)
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    """Read the session, let another request do something, then write if the client asks for it."""
+    request.session.get("cart")
+    Meanwhile.act()
+    if "write" in request.GET:
+        request.session["slow"] = True
+    if "out" in request.GET:
+        request.session.flush()
+    if "cycle" in request.GET:
+        request.session.cycle_key()
     return HttpResponse()
 
 
@@ -105,7 +155,12 @@ urlpatterns: list[Any] = [
     path("admin/", admin.site.urls),
     path("add/<item>", add),
     path("cart", cart),
+    path("glance/<way>", glance),
+    path("async/glance/<way>", async_glance),
     path("nothing", nothing),
+    path("stream", stream),
+    path("file", file),
+    path("slow", slow),
     path("out", out),
     path("unstorable", unstorable),
     path("fail", fail),

@@ -1,7 +1,9 @@
 """A Django site of our own: its settings hold for the process, its storage is the test's."""
 
+import importlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import django
 from django.conf import settings
@@ -57,6 +59,11 @@ if not settings.configured:
         COATCHECK_STORAGE="memory:",
     )
     django.setup()
+
+
+def engine() -> Any:
+    """Return the module of the sessions, which can be imported once the site is set up."""
+    return importlib.import_module(settings.SESSION_ENGINE)
 
 
 def migrate() -> None:

@@ -323,3 +323,30 @@ def test_two_sign_ins_at_once(app: flask.Flask, provider: oauth_provider.Provide
     links = [provider.approve(second), provider.approve(first)]
     assert client.get(links[0]).location == "/account"
     assert client.get(links[1]).location == "/account"
+
+
+# Flask-SocketIO
+
+
+def test_http_requests_and_events_share_a_session(app: flask.Flask) -> None:
+    """With `manage_session=False`, each event reads and saves the session on the server."""
+    package = pytest.importorskip("flask_socketio")
+    app.session_interface = SessionInterface(COOKIE, MemoryStorage())
+    app.add_url_rule("/put/<int:value>", "put", lambda value: session.update(http=value) or "")
+    app.add_url_rule("/show", "show", lambda: flask.jsonify(dict(session)))
+    sockets = package.SocketIO(app, manage_session=False, async_mode="threading")
+
+    @sockets.on("put")  # type: ignore[untyped-decorator]
+    def put(value: int) -> None:
+        session["socket"] = value
+        package.emit("seen", dict(session))
+
+    client = app.test_client()
+    client.get("/put/0")
+    socket = sockets.test_client(app, flask_test_client=client)
+    for number in (1, 2, 3):
+        client.get(f"/put/{number}")
+        socket.emit("put", number)
+        expected = {"http": number, "socket": number}
+        assert socket.get_received()[-1]["args"] == [expected]
+        assert client.get("/show").json == expected

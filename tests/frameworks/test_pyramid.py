@@ -12,10 +12,12 @@ from pyramid.config import Configurator
 from pyramid.csrf import get_csrf_token, new_csrf_token
 from pyramid.httpexceptions import HTTPFound
 from pyramid.interfaces import ISession
+from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.scripting import prepare
 from zope.interface.verify import verifyObject
 
-from coatcheck import ConfigurationError, Context, Session, session
+from coatcheck import ConfigurationError, Session, session
 from coatcheck.csrf import csrf_token
 from coatcheck.frameworks.pyramid import PyramidSession
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
@@ -142,6 +144,36 @@ def test_flash_messages_are_queues() -> None:
         assert client.get("/show").json() == [[], []]
 
 
+def test_an_emptied_queue_leaves_nothing() -> None:
+    """No key; and a session that held nothing else is gone, with its cookie."""
+    held = Session()
+    facing(held).flash("one")
+    facing(held).flash("bad", "errors")
+    assert facing(held).pop_flash() == ["one"]
+    assert dict(held) == {"_f_errors": ["bad"]}
+
+    def leave(request: Any) -> Any:
+        request.session.flash("one")
+
+    def show(request: Any) -> Any:
+        return request.session.pop_flash()
+
+    with client_of(MemoryStorage(), {"/leave": leave, "/show": show}) as client:
+        client.get("/leave")
+        assert client.cookies
+        assert client.get("/show").json() == ["one"]
+        assert not client.cookies
+
+
+def test_a_message_that_was_put_into_the_list_by_hand_is_shown() -> None:
+    """As one that `flash` left, and it is taken away with it."""
+    held = Session()
+    facing(held).flash("one")
+    held["_f_"].append("two")
+    assert facing(held).pop_flash() == ["one", "two"]
+    assert dict(held) == {}
+
+
 def test_a_message_that_comes_while_others_are_shown_is_not_lost() -> None:
     """Popping takes away what was shown and nothing else."""
     storage = MemoryStorage()
@@ -155,8 +187,7 @@ def test_a_message_that_comes_while_others_are_shown_is_not_lost() -> None:
 
 
 def facing(held: Session) -> PyramidSession:
-    environ: dict[str, Any] = {}
-    Context(environ).set(Session, held)
+    environ: dict[str, Any] = {"coatcheck.session": held}
     return PyramidSession(type("Request", (), {"environ": environ}))
 
 
@@ -292,6 +323,45 @@ def test_an_application_that_is_not_wrapped_says_so() -> None:
         pytest.raises(ConfigurationError, match="no Session"),
     ):
         client.get("/cart")
+
+
+def test_a_subrequest_says_that_it_has_no_session() -> None:
+    """It has an environ of its own; a session there that nothing saves would lose what is set."""
+
+    def page(request: Any) -> Any:
+        with pytest.raises(ConfigurationError, match=r"no Session: .* A subrequest or a script"):
+            request.invoke_subrequest(Request.blank("/cart"))
+
+    with client_of(MemoryStorage(), {"/page": page}) as client:
+        assert client.get("/page").status_code == 200
+
+
+def test_a_subrequest_may_be_given_the_session() -> None:
+    """It is that of the request that makes it, and saved with that."""
+
+    def page(request: Any) -> Any:
+        inner = Request.blank("/add/coat")
+        inner.environ["coatcheck.session"] = request.environ["coatcheck.session"]
+        request.invoke_subrequest(inner)
+        return request.session["cart"]
+
+    with client_of(MemoryStorage(), {"/page": page}) as client:
+        assert client.get("/page").json() == ["coat"]
+        assert client.get("/cart").json() == ["coat"]
+
+
+def test_a_script_may_be_given_a_session_that_nothing_saves() -> None:
+    """`prepare` makes a request without a server."""
+    with Configurator() as config:
+        config.include("coatcheck.frameworks.pyramid")
+        config.commit()
+    with prepare(registry=config.registry) as env:
+        request = env["request"]
+        with pytest.raises(ConfigurationError, match="script"):
+            _ = request.session
+        request.environ["coatcheck.session"] = Session()
+        request.session["user"] = "ada"
+        assert request.session["user"] == "ada"
 
 
 def test_the_kit_signs_a_client_in(storage: SessionStorage) -> None:

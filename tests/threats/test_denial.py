@@ -10,8 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from coatcheck import BackendError, Session
-from coatcheck._session.ids import key_of, new_id
-from coatcheck._session.record import pack
+from coatcheck._session.ids import key_of, new_id, tag_of
+from coatcheck._session.record import Record, pack, unpack
 from coatcheck._session.values import encode
 from coatcheck.storage import (
     KeyedStorage,
@@ -55,14 +55,16 @@ def test_nobody_costs_nothing(name: str, spy: Spy, handler: Handler) -> None:
 RECORDS = {
     "empty": b"",
     "unknown version": b"\x7f1234",
-    "truncated": b"\x01\x94",
-    "no record": b"\x01\xc0",
-    "moved without a time": b"\x02",
-    "moved at no time": b"\x02\xa1x",
-    "text": b"\x01<html>",
-    "deep": b"\x01" + b"\x91" * 100_000,
-    "huge": b"\x01" + b"\x00" * 2_000_000,
-    "a huge announcement": b"\x01\x94\xdf\xff\xff\xff\xff",
+    "truncated": b"\x03\x96",
+    "no record": b"\x03\xc0",
+    "a tombstone without a time": b"\x04",
+    "a tombstone of no time": b"\x04\x92\xc4\x08" + b"tagtagta" + b"\xa1x",
+    "a marker without a time": b"\x05",
+    "a marker of no kind": b"\x05\x93\xc4\x08" + b"tagtagta" + b"\x01\xa1x",
+    "text": b"\x03<html>",
+    "deep": b"\x03" + b"\x91" * 100_000,
+    "huge": b"\x03" + b"\x00" * 2_000_000,
+    "a huge announcement": b"\x03\x96\xc4\x08" + b"tagtagta" + b"\xdf\xff\xff\xff\xff",
 }
 
 
@@ -99,10 +101,9 @@ def test_a_damaged_value_is_absent_and_the_others_stay(
         key = key_of(browser.value or "")
         stored = storage.backend.get(key)
         assert stored
-        live = storage.read(browser.value)
-        record = live.draft.base
-        assert record
-        record.values["bad"] = type(encode("k", 1))(b"\xa5\xff\xff\xff\xff\xff")
+        record = unpack(stored.record, tag_of(key))
+        assert isinstance(record, Record)
+        record.body.values["bad"] = type(encode("k", 1))(b"\xa5\xff\xff\xff\xff\xff")
         storage.backend.swap(key, stored.version, pack(record), 60)
         assert browser.ask(gets("bad")).json is None
         assert browser.ask(gets("user")).json == "Ada"

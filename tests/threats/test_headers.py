@@ -1,12 +1,28 @@
 """Cookie headers that an attacker planted, removal cookies, and headers that are not believed."""
 
+import asyncio
 import re
+from collections.abc import Mapping
 
-from coatcheck import Cookie, Session
-from coatcheck.storage import MemoryStorage
-from tests.hosts import SECRET, Front
+import pytest
+
+from coatcheck import Cookie, Session, session
+from coatcheck.storage import MemoryStorage, SessionStorage
+from tests.hosts import (
+    COOKIE,
+    SECRET,
+    Answer,
+    Front,
+    Sent,
+    asgi_app,
+    environ_of,
+    nothing_received,
+    scope_of,
+    served,
+    wsgi_app,
+)
 from tests.storage_kinds import Made, front_of
-from tests.threats.attacks import SOURCE, both, everywhere, gets, is_new, signed_in
+from tests.threats.attacks import SOURCE, both, everywhere, gets, is_new, sets, signed_in
 
 
 @everywhere
@@ -38,6 +54,37 @@ def test_a_huge_header_is_no_session(name: str) -> None:
             assert browser.ask(is_new).json is True
 
 
+async def ask_with_fields(storage: SessionStorage, fields: list[str]) -> Answer:
+    """Send a request with so many Cookie fields, as HTTP/2 allows (RFC 9113, 8.2.3)."""
+    scope = scope_of(None, {"test.handler": gets("user"), "test.headers": []})
+    scope["headers"] = [(b"cookie", field.encode()) for field in fields]
+    answered = Sent()
+    await session(COOKIE, storage)(asgi_app)(scope, nothing_received, answered)
+    return answered.answer
+
+
+@pytest.mark.parametrize("field", ["a=b", "__session=a", "__session=" + "A" * 40, ""])
+def test_many_fields_of_one_name_cost_linear_time(field: str) -> None:
+    """In quadratic time this would take minutes; what comes beyond a limit is ignored."""
+    storage = MemoryStorage()
+    with front_of("asgi", Made(storage)) as front:
+        ours = signed_in(front).header or ""
+    many = [field] * 200_000
+    first = asyncio.run(ask_with_fields(storage, [ours, *many]))
+    last = asyncio.run(ask_with_fields(storage, [*many, ours]))
+    assert (first.json, last.json) == ("Ada", None)
+    assert last.all("set-cookie") == []
+
+
+def test_a_few_fields_of_one_name_are_one_header() -> None:
+    """Clients that split it are served."""
+    storage = MemoryStorage()
+    with front_of("asgi", Made(storage)) as front:
+        ours = signed_in(front).header or ""
+    answer = asyncio.run(ask_with_fields(storage, ["a=b", "c=d; e=f", ours, "g=h"]))
+    assert answer.json == "Ada"
+
+
 @both
 def test_a_removal_carries_the_attributes_of_its_cookie(name: str) -> None:
     """Or the browser would keep the one it is meant to remove."""
@@ -53,13 +100,62 @@ def test_a_removal_carries_the_attributes_of_its_cookie(name: str) -> None:
     )
 
 
+FORWARDED = {
+    "x-forwarded-proto": "https",
+    "x-forwarded-ssl": "on",
+    "x-forwarded-host": "evil.example",
+    "x-forwarded-for": "127.0.0.1",
+    "forwarded": "for=127.0.0.1;host=evil.example;proto=https",
+}
+
+
+def cookie_over(name: str, cookie: Cookie, scheme: str, sent: Mapping[str, str]) -> str:
+    """Return the first cookie that a visitor gets over this scheme, less its value."""
+    sessions = session(cookie, MemoryStorage())
+    more: dict[str, object] = {"test.handler": sets(user="Ada"), "test.headers": []}
+    if name == "wsgi":
+        given = {f"HTTP_{key.upper().replace('-', '_')}": text for key, text in sent.items()}
+        environ = environ_of(None, {**more, **given, "wsgi.url_scheme": scheme})
+        (line,) = served(sessions.wsgi(wsgi_app), environ).all("set-cookie")
+    else:
+        headers = [(key.encode(), text.encode()) for key, text in sent.items()]
+        scope = {**scope_of(None, more), "scheme": scheme, "headers": headers}
+        answered = Sent()
+        asyncio.run(sessions(asgi_app)(scope, nothing_received, answered))
+        (line,) = answered.answer.all("set-cookie")
+    return line.partition(";")[2]
+
+
+@both
+@pytest.mark.parametrize("secure", [True, False])
+def test_no_header_and_no_scheme_changes_the_cookie(name: str, *, secure: bool) -> None:
+    """Secure is what the cookie says, over http and https, whatever a client claims."""
+    cookie = Cookie("s", secrets=[SECRET], secure=secure, max_age=60)
+    seen = {
+        cookie_over(name, cookie, scheme, headers)
+        for scheme in ("http", "https")
+        for headers in ({}, FORWARDED)
+    }
+    (attributes,) = seen
+    assert ("; Secure" in attributes) is secure
+
+
 def test_no_forwarding_header_is_believed() -> None:
     """
-    Secure is what the cookie says; no header of a request changes it, because none is read. Only
-    `rejections` looks at the scheme, to say in the log why a browser will lose a cookie.
+    No forwarding header is read anywhere. The scheme, which a server may take from one, is a fact
+    of a `Visit`; it is handed on to `rejections` alone, which says in the log why a browser will
+    lose a cookie.
     """
     forwarded = re.compile(r"[\"']((http_)?x[-_])?forwarded", re.IGNORECASE)
-    scheme = re.compile(r"url_scheme|scope\[.scheme.\]|get\(.scheme.")
-    texts = {path.name: path.read_text() for path in SOURCE.rglob("*.py")}
+    texts = {path.relative_to(SOURCE): path.read_text() for path in SOURCE.rglob("*.py")}
     assert [name for name, text in texts.items() if forwarded.search(text)] == []
-    assert [name for name, text in texts.items() if scheme.search(text)] == ["rejections.py"]
+    reads = re.compile(r"url_scheme|scope\[.scheme.\]|scope\.get\(.scheme.|request\.scheme")
+    facts = {str(name) for name, text in texts.items() if reads.search(text)}
+    hosts = {name for name in facts if name.startswith("frameworks/")} | {"asgi.py", "wsgi.py"}
+    assert facts == hosts
+    uses = re.compile(r"\b(visit|seen)\.scheme")
+    used = {str(name): len(uses.findall(text)) for name, text in texts.items()}
+    assert {name: times for name, times in used.items() if times} == {
+        "_request/cycle.py": 1,  # what it hands to `Rejections`
+        "_cookie/rejections.py": 1,
+    }

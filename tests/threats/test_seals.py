@@ -31,6 +31,17 @@ def test_nothing_unsealed_is_accepted(front: Front) -> None:
         assert browser.ask(is_new).json is True
 
 
+@everywhere
+def test_two_applications_with_one_cookie_name_share_nothing(front: Front) -> None:
+    """One server, one cookie name, two secrets: a cookie of one is nothing in the other."""
+    ours = signed_in(front)
+    theirs = front.browser(Cookie("__session", secrets=["some other secret, and long enough too"]))
+    theirs.header = ours.header
+    assert theirs.ask(is_new).json is True
+    theirs.ask(lambda session: session.destroy())
+    assert ours.ask(is_new).json is False
+
+
 DAMAGES: dict[str, Callable[[str], str]] = {
     "nothing": lambda _: "",
     "truncated": lambda text: text[:-1],

@@ -1,21 +1,44 @@
 """No id, secret or value at rest, in logs, in reprs or in tracebacks."""
 
+import importlib
 import logging
+import pkgutil
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
+import coatcheck
 from coatcheck import Session, session
+from coatcheck._cookie.hidden import Hidden
+from coatcheck._cookie.pins import Pins
 from coatcheck._cookie.sealing import Encrypter, Signer
-from coatcheck._session.changes import Clear, Consume, Flash, Set, Unset, Update
+from coatcheck._model.models import Built
+from coatcheck._session.changes import (
+    Append,
+    Apply,
+    Clear,
+    Consume,
+    Flash,
+    Replace,
+    Set,
+    SetDefault,
+    Unset,
+    Update,
+)
+from coatcheck._session.draft import Carried, Found, Given, Lapsed, Lost, Moved
 from coatcheck._session.ids import key_of
-from coatcheck._session.lifecycle import commit
-from coatcheck._session.record import Contents, Moved
-from coatcheck._session.values import encode
+from coatcheck._session.moves import Moves, marker_of
+from coatcheck._session.plan import Delete, Get, There
+from coatcheck._session.record import Contents, Record, Tombstone, Who
+from coatcheck._session.saving import save
+from coatcheck._session.values import Encoded, encode
 from coatcheck.storage import FileStorage, KeyedStorage, MemoryStorage, RedisStorage, Refused
+from coatcheck.storage.backends.redis_batch import Command
+from coatcheck.storage.migrating.record_moves import InNew, InOld
 from coatcheck.testing import Clock
 from tests.hosts import COOKIE, SECRET, Front, Handler, asgi_app, wsgi_app
 from tests.storage_kinds import Made, front_of
@@ -82,37 +105,94 @@ def revealing(text: str, id: str | None) -> list[str]:
 def held_things(clock: Clock) -> Iterator[tuple[str, object]]:
     """Yield an id, and everything that may lie in a variable while it is served."""
     storage = MemoryStorage(clock=clock)
+    sessions = session(COOKIE, storage)
     live = storage.read(None)
     live["word"] = VALUE
     live.flash("notice", VALUE)
     issued = live.id
-    plan = commit(live, clock())
-    assert plan
     storage.save(live)
-    again = storage.read(issued)
+    again, key = storage.read(issued), key_of(issued)
     again.set("word", VALUE * 2)
-    opened = COOKIE.open(holding(issued))
-    stored = storage.backend.get(key_of(issued))
+    stored = storage.backend.get(key)
+    assert stored
+    there = storage.space.there(stored, key, issued)
+    assert isinstance(there.kept, Record)
     raw = encode("word", VALUE)
-    changes = [Set("k", raw), Flash("k", raw), Consume("k", raw), Unset("k"), Clear()]
-    changes.append(Update("k", str, raw))
-    sessions = session(COOKIE, storage)
+    who = Who(user="ada", pin=VALUE.encode(), former=issued)
     for thing in (
-        *(live, again, live.draft, again.draft, plan, plan.record),
-        *(again.keys(), again.draft.log, Contents({"k": raw}), Moved(1.0), raw),
-        *(opened, stored, Refused(stored), changes, storage, storage.backend),
-        *(COOKIE, Signer([SECRET], purpose="p"), Encrypter([SECRET], purpose="p")),
-        *(sessions, sessions(asgi_app), sessions.wsgi(wsgi_app), sessions(asgi_app).cycle),
-        *vars(sessions(asgi_app).cycle).values(),
-        *(vars(storage), vars(storage.backend)),
+        *(live, again, live._draft, again._draft, again.keys(), again._draft.log, raw, who),
+        *(there, there.kept, there.kept.body, Contents({"k": raw}), stored, Refused(stored)),
+        *changes_of(raw, VALUE),
+        *calls_of(storage, there),
+        *origins_of(there, clock()),
+        *(COOKIE.open(holding(issued)), COOKIE, Pins([SECRET])),
+        *(Signer([SECRET], purpose="p"), Encrypter([SECRET], purpose="p")),
+        *(storage, storage.backend, vars(storage), vars(storage.backend), storage.space),
+        *(sessions, sessions(asgi_app), sessions.wsgi(wsgi_app), sessions(asgi_app)._cycle),
+        *vars(sessions(asgi_app)._cycle).values(),
+        *(InNew(stored.version), InOld(stored.version, stored.version, stored.record)),
+        *(Command((issued, VALUE), {}, None), Built({"word": VALUE}, {})),  # type: ignore[arg-type]
     ):
         yield issued, thing
+
+
+def changes_of(raw: Encoded, value: str) -> list[object]:
+    """Return every kind of change, of a key that must not be shown."""
+    return [
+        *(Set(value, raw), SetDefault(value, raw), Unset(value), Clear(), Flash(value, raw)),
+        *(Consume(value, raw), Apply(value, str, raw), Append(value, raw, [raw])),
+        *(Update(value, {value: raw}), Replace(value, raw)),
+    ]
+
+
+def calls_of(storage: KeyedStorage, there: There) -> list[object]:
+    """Return every kind of call, and what makes them."""
+    assert isinstance(there.kept, Record)
+    write = storage.space.write(there, there.kept, 0)
+    bury = storage.space.bury(there, 0, 60)
+    return [save(Session(), storage.space), write, bury, Get(there.key), Delete(there.key)]
+
+
+def origins_of(there: There, now: float) -> list[object]:
+    """Return every kind of origin and of move."""
+    assert isinstance(there.kept, Record)
+    move = Moves("sign_in", Who(user=there.id, pin=VALUE.encode()), VALUE.encode())
+    marker = marker_of(
+        move, there.kept.body, old=there.id, old_key=there.key, new=there.id, new_key=there.key,
+        now=now,
+    )  # fmt: skip
+    found = (there.kept, there.id, there.version, now)
+    return [
+        *(Found(*found), Carried(*found), Given(there.id), Lapsed(there.id, there.version)),
+        *(Moved(marker, there.id, now), marker, move, Lost("gone"), Tombstone(b"tag", now)),
+    ]
 
 
 def test_no_repr_reveals_anything(clock: Clock) -> None:
     """What an error reporter shows of local variables holds no id, secret or value."""
     for issued, thing in held_things(clock):
-        assert revealing(f"{thing!r} {thing}", issued) == [], type(thing)
+        rich: list[object] = getattr(thing, "__rich_repr__", list)()
+        assert revealing(f"{thing!r} {thing} {list(rich)}", issued) == [], type(thing)
+
+
+def test_every_struct_is_hidden_or_holds_nothing() -> None:
+    """One that is added later is hidden, or named here because it holds no id, secret or value."""
+    for module in pkgutil.walk_packages(coatcheck.__path__, "coatcheck."):
+        if not module.name.startswith(("coatcheck.frameworks", "coatcheck.__main__")):
+            importlib.import_module(module.name)
+    shown = {
+        each.__qualname__
+        for each in subclasses_of(msgspec.Struct)
+        if each.__module__.startswith("coatcheck.") and not issubclass(each, Hidden)
+    }
+    assert shown == {"Keyspace", "Powers", "Terms"}
+
+
+def subclasses_of(kind: type) -> Iterator[type]:
+    subclasses: list[type] = kind.__subclasses__()
+    for each in subclasses:
+        yield each
+        yield from subclasses_of(each)
 
 
 @everywhere

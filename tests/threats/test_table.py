@@ -36,8 +36,9 @@ LINES = {
     ],
     "regenerate, then destroy, in one request: both records are gone": [
         "test_a_new_id_and_the_end_in_one_request_leave_nothing",
+        "test_nothing_at_all_is_left_in_the_backend",
     ],
-    "ids carry at least 128 random bits": ["test_ids.py::test_an_id_has_256_random_bits"],
+    "ids carry at least 128 random bits": ["test_ids.py::test_an_id_has_240_random_bits"],
     # Races
     "a session that was destroyed meanwhile stays gone": [
         "test_races.py::test_what_is_destroyed_meanwhile_stays_gone",
@@ -120,8 +121,8 @@ LINES = {
     "a response with the cookie is never publicly cacheable, other cookies are unchanged": [
         "test_a_response_with_the_cookie_is_kept_by_no_shared_cache",
         "test_headers.py::test_no_shared_cache_keeps_the_response",
-        "test_cycle.py::test_a_response_that_sets_the_cookie_is_private",
-        "test_cycle.py::test_headers_that_do_not_concern_us_stay",
+        "test_headers.py::test_a_response_that_sets_the_cookie_is_private",
+        "test_headers.py::test_headers_that_do_not_concern_us_stay",
     ],
     # The cookie parser
     "no attribute can break out of the cookie": [
@@ -173,6 +174,70 @@ LINES = {
         "test_a_store_that_never_answers_is_an_error_within_its_timeout",
         "backends/test_redis.py::test_a_server_that_is_not_there_is_a_backend_error",
         "backends/test_memcached.py::test_a_node_that_is_not_there_is_a_backend_error",
+    ],
+    # Found by the second round of attacks
+    "many header fields of one name cost linear time, and beyond a limit they are ignored": [
+        "test_many_fields_of_one_name_cost_linear_time",
+        "test_a_few_fields_of_one_name_are_one_header",
+    ],
+    "whatever a server answers, nobody gets another's record: it carries a tag of its key": [
+        "test_the_record_of_another_key_is_an_error",
+        "test_a_refusal_with_the_record_of_another_key_is_an_error",
+        "test_whoever_is_served_anonymously_meanwhile_keeps_the_cookie",
+    ],
+    "a request held open with a stolen old cookie brings nothing back": [
+        "test_a_request_held_open_with_a_stolen_cookie_brings_nothing_back",
+        "test_a_request_held_open_over_any_change_of_the_id_brings_nothing_back",
+        "test_typed_fields_bring_nothing_back",
+        "test_a_session_on_the_move_brings_nothing_back",
+        "storage/keyed/test_races.py::test_changes_in_place_are_merged",
+    ],
+    "a sign-out with an id that was changed meanwhile ends the session, but not another user's": [
+        "test_a_sign_out_with_an_old_id_ends_the_session",
+        "test_a_sign_out_with_a_rotated_id_ends_the_session",
+        "test_a_sign_out_with_an_old_id_spares_another_user",
+        "_session/test_every_order.py::test_a_row_of_the_table_holds_in_every_order",
+    ],
+    "who holds an old id can sign out, and gains nothing else": [
+        "test_an_old_id_gains_nothing",
+        "test_a_session_is_not_handed_from_one_user_to_the_next",
+        "test_a_rotated_id_works_for_the_grace_and_not_after_a_change",
+    ],
+    "a slow answer never puts an older cookie over a newer one": [
+        "test_a_slow_answer_puts_no_older_cookie_over_a_newer_one",
+        "test_races.py::test_a_request_that_is_overtaken_by_a_move_changes_nothing",
+    ],
+    "two clicks on sign in leave the browser signed in; two users never end up in one session": [
+        "test_two_clicks_on_sign_in_leave_the_browser_signed_in",
+        "test_two_users_who_sign_in_at_once_get_two_sessions",
+        "test_races.py::test_a_second_click_on_sign_in_signs_in_too",
+    ],
+    "an upload of a visitor who left an expired session does not renew it after a sign-in": [
+        "test_an_upload_of_a_former_visitor_renews_nothing_after_a_sign_in",
+        "test_nothing_renews_an_expired_session_but_a_request_that_read_it_in_time",
+    ],
+    "a rotation changes no CSRF token; a sign-in does": [
+        "test_a_rotation_changes_no_csrf_token",
+        "test_a_sign_in_changes_the_csrf_token",
+    ],
+    "a local variable and __rich_repr__ hold no id and no value": [
+        "test_no_repr_reveals_anything",
+        "test_every_struct_is_hidden_or_holds_nothing",
+    ],
+    "a response whose body still reads the session says Vary: Cookie": [
+        "test_a_body_that_still_reads_the_session_makes_the_response_vary",
+    ],
+    "of two cookies of one name the living one counts, and a sign-out ends all of them": [
+        "test_the_cookie_with_a_living_session_counts",
+        "test_a_cookie_that_was_never_ours_hides_nothing",
+        "test_of_two_living_sessions_the_first_counts",
+        "test_a_sign_out_ends_every_session_that_the_request_carried",
+        "test_a_sign_out_beside_dead_cookies_removes_ours",
+        "test_a_sign_in_goes_on_from_the_living_session",
+    ],
+    "two applications with one cookie name on one server share nothing if their secrets differ": [
+        "test_nothing_unsealed_is_accepted",
+        "test_two_applications_with_one_cookie_name_share_nothing",
     ],
 }
 

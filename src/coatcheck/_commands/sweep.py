@@ -1,14 +1,19 @@
 """
 `coatcheck sweep URL`: one whole round of sweeps in small steps, with a bar that shows how far.
 
-The steps are short, so a busy server does not feel them; several may run at once.
+The steps are short, so a busy server does not feel them; several may run at once. The command makes
+nothing: a path or a table that is not there is an error.
 """
 
+import re
 import sys
+from pathlib import Path
 from typing import TextIO
+from urllib.parse import unquote
 
 from coatcheck.storage import KeyedStorage, storage_from_url
 from coatcheck.storage.backend import Sweeps, swept
+from coatcheck.storage.backends import files, sqlite
 
 WIDTH = 40
 
@@ -23,10 +28,12 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
 
     Raises:
         ConfigurationError: The URL makes no sense.
-        BackendError: The server failed.
+        FileNotFoundError: There are no sessions at its path.
+        BackendError: The server failed, or has no table of sessions.
     """
     out, bar = out or sys.stdout, bar or sys.stderr
-    storage = storage_from_url(url)
+    _check_path(url)
+    storage = storage_from_url(re.sub(r"([?&]create_table=)yes\b", r"\1no", url))
     if not isinstance(storage, KeyedStorage) or not isinstance(storage.backend, Sweeps):
         print("Nothing to do: what expires there goes by itself.", file=out)
         return 0
@@ -43,6 +50,16 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
         storage.close()
     print(f"Removed {removed:,} expired session{'' if removed == 1 else 's'}.", file=out)
     return 0
+
+
+def _check_path(url: str) -> None:
+    """Raise FileNotFoundError if the path of a storage in files holds no sessions."""
+    scheme, _, rest = url.partition(":")
+    holds_sessions = {"file": files.holds_sessions, "sqlite": sqlite.holds_sessions}.get(scheme)
+    text = unquote(rest.partition("?")[0])
+    path = Path(f"/{text.lstrip('/')}" if text.startswith("/") else text)
+    if holds_sessions and text.strip("/") and not holds_sessions(path):
+        raise FileNotFoundError(f"there are no sessions at {path}, and nothing was made")
 
 
 def _draw(bar: TextIO, share: float, removed: int, end: str = "") -> None:

@@ -1,38 +1,37 @@
 """
-The last answers of a pure function: what a client that comes back would have us compute again.
+A cache for the results of a pure function, such as the verification of a cookie.
 
-A cookie that was verified once is verified, and its record decoded, as long as this process keeps
-its secrets. Only what passed is remembered, under the whole text that passed, so nothing that a
-client invents takes up room here.
+A client sends the same cookie with every request, and the result stays the same while the process
+keeps its secrets. Only texts that passed the check are cached, so a client cannot fill the cache
+with texts that it invents.
 
-Pure: no clock; a deadline is checked on every read, remembered or not.
+Pure: no clock; a deadline is checked on every read, cached or not.
 """
 
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
-REMEMBERED = 100
+SIZE = 100
 """
-Answers that are kept: of texts of up to 4096 bytes, and records made from such, which take a few
-times as much. Nobody but the application can make them larger.
+Entries of a cache: texts of up to 4096 bytes, and the records made from them, which take a few
+times as much memory. Only the application can make them larger.
 """
 
 
-class Remembered(dict[str, Answer]):
-    """Answers by the text they were given for. Look one up as in any dict."""
+class Cache(dict[str, Answer]):
+    """Results by the text that they were computed from. Look a result up as in any dict."""
 
     def keep(self, text: str, answer: Answer) -> Answer:
         """
-        Remember an answer, and return it.
+        Cache a result, and return it.
 
-        When there is no more room, all are forgotten: whoever comes back is remembered anew, and
-        nobody pays for an order in which to forget.
+        When the cache is full it is emptied, so it need not track the order of use.
         """
-        if len(self) >= REMEMBERED:
+        if len(self) >= SIZE:
             self.clear()
         self[text] = answer
         return answer
 
     def __repr__(self) -> str:
-        return f"<Remembered {len(self)}>"
+        return f"<Cache of {len(self)}>"

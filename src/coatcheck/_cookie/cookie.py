@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from coatcheck._cookie import headers
-from coatcheck._cookie.cache import Remembered
+from coatcheck._cookie.cache import Cache
 from coatcheck._cookie.joined import JoinedFields
 from coatcheck._cookie.sealing import Encrypter, Opened, Seal, Signer, checked_secrets
 from coatcheck.errors import ConfigurationError, CookieTooLarge
@@ -53,7 +53,7 @@ class Cookie:
     Args:
         name: A token (RFC 9110, 5.6.2). "__Host-" and "__Secure-" demand what browsers demand.
         secrets: The first seals, every one opens. Without any, the value travels as it is.
-        encrypt: Also hide the value from whoever holds the cookie (extra `coatcheck[encrypt]`).
+        encrypt: Also hide the value from the browser (extra `coatcheck[encrypt]`).
         domain: Hosts the cookie goes to, subdomains included; None: the host that set it alone. A
             leading dot means nothing, and is dropped.
         expires: An aware datetime. Prefer `max_age`, which no wrong clock disturbs.
@@ -89,7 +89,7 @@ class Cookie:
     decode: Callable[[str], str] | None = None
     _seal: Seal | None = field(init=False)
     _finder: headers.CookieFinder = field(init=False)
-    _known: Remembered[Opened] = field(init=False)
+    _known: Cache[Opened] = field(init=False)
     _joined: JoinedFields = field(init=False)
     _attributes: str = field(init=False)
 
@@ -123,7 +123,7 @@ class Cookie:
         make(self, "secrets", checked_secrets(self.secrets))
         make(self, "_seal", _seal_of(self))
         make(self, "_finder", headers.CookieFinder(self.name))
-        make(self, "_known", Remembered())
+        make(self, "_known", Cache())
         make(self, "_joined", JoinedFields(self.name))
         make(self, "_attributes", _written(self))
 

@@ -1,12 +1,13 @@
 """
-Why a browser will lose a session cookie, told once in the log.
+Why a browser rejects a session cookie: one log line for each reason.
 
     cookie '__session' will be lost: it is Secure, and the request came over plain http …
 
-A cookie that browsers drop looks like a bug of the application: everybody is a new visitor, always.
-Only a visitor's first cookie is looked at: whoever sent one has shown that it is kept. What counts
-is what the server says of the request. A header such as X-Forwarded-Proto, which anybody can send,
-does not: a server that trusts its proxy has put it into the scheme already.
+If browsers reject the cookie, every request looks like the first one of a new visitor. Only the
+first cookie of a visitor is checked: a request that brings the cookie shows that the browser keeps
+it. The check uses what the server says of the request. It ignores a header such as
+X-Forwarded-Proto, which any client can send: a server that trusts its proxy has put it into the
+scheme already.
 
 Source: RFC 6265bis, 5.7 (what is stored) and 5.1.4 (paths); Fetch Metadata, 2.
 """
@@ -33,13 +34,13 @@ REASONS = {
     "from one site, or set samesite='None'",
     "expires": "its Expires was {cookie.expires}: set max_age, which counts from each response on",
 }
-"""What the log says, by the attribute for which a browser loses the cookie."""
+"""The text of the log line, by the attribute for which a browser rejects the cookie."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """
-    What the server says of a request; "" is what it does not say.
+    What the server says of a request; "": it does not say.
 
     Args:
         scheme: "http", "https", "ws" or "wss".
@@ -57,14 +58,14 @@ class Seen:
 
 
 class Rejections:
-    """What was said of one cookie so far."""
+    """The log lines of one cookie; each is written once."""
 
     def __init__(self, cookie: Cookie) -> None:
         self._cookie = cookie
         self._said: set[str] = set()
 
     def check(self, seen: Seen, now: datetime) -> None:
-        """Log why the client will lose the cookie, once for each reason."""
+        """Log why a browser rejects the cookie, once for each reason."""
         for attribute, reason in reasons(self._cookie, seen, now).items():
             if attribute not in self._said:
                 self._said.add(attribute)
@@ -72,7 +73,7 @@ class Rejections:
 
 
 def reasons(cookie: Cookie, seen: Seen, now: datetime) -> dict[str, str]:
-    """Return the attributes for which a browser loses the cookie, each with the reason in words."""
+    """Return the attributes for which a browser rejects the cookie, each with the reason."""
     host = _without_port(seen.host)
     plain = seen.scheme in ("http", "ws") and host and not _is_local(host)
     framed = seen.site == "cross-site" and seen.destination not in ("", "document")

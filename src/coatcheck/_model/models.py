@@ -39,6 +39,9 @@ class Built(NamedTuple):
     misfits: dict[str, str]
     whole: bool = False
 
+    def __repr__(self) -> str:
+        return "<Built>"
+
 
 class Model(Protocol):
     """The class that an application gave, as the session sees it."""

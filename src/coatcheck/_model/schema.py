@@ -17,8 +17,9 @@ from typing import Any, Generic
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._model.models import Built, Plain, model_of
-from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._session.record import Contents
 from coatcheck._session.session import Data
 from coatcheck._session.values import decode, encode
 from coatcheck.errors import ConfigurationError
@@ -82,7 +83,7 @@ class Schema(Generic[Data]):
         try:
             newer = self.upgrade(values, version) if values else {}
             contents.values = {key: encode(key, value) for key, value in newer.items()}
-        except Exception as error:  # whatever the application's function raises
+        except Exception as error:  # the application's function may raise any error
             _logger.warning(
                 "the upgrade of a session from version %d failed (%s): what does not fit is at "
                 "its default",
@@ -111,10 +112,8 @@ def version_of(contents: Contents) -> int:
     return version if type(version) is int else 1
 
 
-class Upgrade(msgspec.Struct, frozen=True):
+class Upgrade(Hidden, msgspec.Struct, frozen=True):
     """Bring a session to a schema's version, if it is not there yet."""
-
-    __repr__ = reveal_nothing
 
     schema: Schema[Any]
     name = "an upgrade"
@@ -124,10 +123,8 @@ class Upgrade(msgspec.Struct, frozen=True):
         return True
 
 
-class Unmark(msgspec.Struct, frozen=True):
+class Unmark(Hidden, msgspec.Struct, frozen=True):
     """Take the version away where it stands alone."""
-
-    __repr__ = reveal_nothing
 
     name = "an upgrade"
 

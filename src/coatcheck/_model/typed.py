@@ -13,6 +13,7 @@ An older record is upgraded in memory when it is read, and for good when somethi
 Pure: no clock, no storage.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -30,9 +31,10 @@ from coatcheck._session.changes import (
     Unset,
     Update,
     change_in_place,
+    empty_like,
 )
 from coatcheck._session.draft import Draft
-from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._session.record import Contents
 from coatcheck._session.values import Encoded, encode
 from coatcheck.errors import UnstorableValue
 
@@ -48,8 +50,6 @@ class TypedDraft(Draft, kw_only=True):
         noted: What its fields held when they were last compared.
     """
 
-    __repr__ = reveal_nothing
-
     schema: Schema[Any]
     built: Any = None
     noted: dict[str, Encoded] = msgspec.field(default_factory=dict)
@@ -62,6 +62,10 @@ class TypedDraft(Draft, kw_only=True):
             typed.contents = draft.contents.copy()
             schema.bring(typed.contents)
         return typed
+
+    @property
+    def watches(self) -> bool:
+        return self.built is not None or bool(self.live)
 
     @property
     def held(self) -> Contents:
@@ -148,20 +152,16 @@ class TypedDraft(Draft, kw_only=True):
         """
         Write down how a field of the object changed.
 
-        A list or dict that only grew is merged with what other requests added, also one that stood
-        at its default and was not stored yet.
+        A list or dict that only grew is merged with what other requests added, also one that was
+        not stored yet, because it stood at its default or was absent from a TypedDict.
         """
-        held, noted = self.contents.values.get(key), self.noted.get(key)
+        held, before = self.contents.values.get(key), self.noted.get(key)
         if held == value:
             return
-        change: Change = Set(key, value)
-        if noted is not None and held in (None, noted):
-            grown = change_in_place(key, noted, value)
-            if not isinstance(grown, Replace):
-                change = grown
-                if held is None:
-                    self._write(SetDefault(key, noted))
-        self._write(change)
+        if held is None and before is None:
+            before = empty_like(value)  # of a key that a TypedDict did not have
+        for step in _steps(key, held, before, value):
+            self._write(step)
 
     def _checked(self, changed: set[str]) -> dict[str, Encoded]:
         """Return what the object's fields are kept as, the changed ones checked."""
@@ -207,6 +207,29 @@ class TypedDraft(Draft, kw_only=True):
         Draft.write(self, change)
         if versioned and self.contents.values.keys() == {MARK}:
             Draft.write(self, Unmark())
+
+
+def _steps(
+    key: str, held: Encoded | None, before: Encoded | None, value: Encoded
+) -> Iterator[Change]:
+    """
+    Yield the steps by which a field came to its value.
+
+    Args:
+        held: What is stored.
+        before: What the object held; None: nothing that could have grown.
+    """
+    if before is None or held not in (None, before):
+        yield Set(key, value)
+        return
+    grown = change_in_place(key, before, value)
+    if isinstance(grown, Replace) and value != before:
+        yield Set(key, value)
+        return
+    if held is None:
+        yield SetDefault(key, before)
+    if value != before:
+        yield grown
 
 
 def _unfit(schema: Schema[Any], key: str, built: Built) -> UnstorableValue:

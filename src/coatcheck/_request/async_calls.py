@@ -1,7 +1,7 @@
 """
 How an application in an event loop calls its storage: in place, in a thread, or awaited.
 
-A save that has begun goes on to its end, whatever becomes of its request.
+A save that has begun runs to its end, also if its request is cancelled.
 """
 
 import asyncio

@@ -9,7 +9,6 @@ The path of a request through its session: the four things that every host asks 
 `shell` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,10 +16,9 @@ from coatcheck._cookie.sealing import Opened
 from coatcheck._request.async_calls import AsyncCalls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due, is_living
 from coatcheck._request.visit import Answer, Changes, Visit
+from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-
-_logger = logging.getLogger("coatcheck")
 
 
 class AsyncShell:
@@ -43,8 +41,8 @@ class AsyncShell:
             BackendError: The storage failed, and `on_outage` says so.
             ConfigurationError: The storage returned no session.
         """
-        cycle, header = self.cycle, visit.cookies
-        candidates = cycle.cookie.candidates(header) if header else ()
+        cycle = self.cycle
+        candidates = cycle.cookie.candidates(visit.cookies) if visit.cookies else ()
         if not candidates and cycle.starts_empty:
             cycle.begin(visit)
             return None
@@ -91,6 +89,22 @@ class AsyncShell:
             raise
         cycle.saved(session)
         return cycle.changes(visit, set_cookie)
+
+    async def recheck(self, visit: Visit, changes: Changes) -> Changes:
+        """
+        Return the changes, without the session's cookie if that leads to no living session by now.
+
+        For a host in which time passes between `leave` and the headers: a slow answer must not put
+        an older cookie over a newer one.
+        """
+        session = visit.session
+        if not self.cycle.gives_id(session, changes):
+            return changes
+        try:
+            found = await done(self._calls.read(session._draft.issued))
+        except BackendError:
+            return changes  # nothing tells that the session ended
+        return changes if is_current(session, found) else self.cycle.without_cookie(changes)
 
     async def end(self, visit: Visit, *, failed: bool = False) -> None:
         """
@@ -145,8 +159,8 @@ class AsyncShell:
 
     async def _end_others(self, visit: Visit) -> None:
         """End the sessions of further cookies of our name."""
-        for value in visit.others:
-            session = await done(self._calls.read(value))
+        for number in range(len(visit.others)):
+            session = await done(self._calls.read(visit.others[number]))
             if isinstance(session, Session):
                 session.destroy()
                 await done(self._calls.save(session))

@@ -1,9 +1,12 @@
 """
-A coroutine that seldom waits, begun at once.
+Run coroutines by hand, without a task.
 
-A task of its own costs about 18 µs and a turn of the event loop, as much as a write to SQLite. So
-what seldom waits is begun in the task that asks, and only what then does wait goes on in its own.
-Nothing in its first step may depend on the task that it is in, as a timeout does.
+    begin(work)      for a coroutine that seldom waits: its result, or the rest of it
+    run_now(work)    for a coroutine that never waits: its result
+
+A task costs as much as a write to SQLite (see decision 0014). So a coroutine that seldom waits
+begins in the task of its caller, and gets a task only if it has to wait. Its first step must not
+depend on the task that runs it, as a timeout does.
 """
 
 from collections.abc import Coroutine, Generator
@@ -15,13 +18,29 @@ T = TypeVar("T")
 
 
 def begin(work: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
-    """Return what *work* returns, or, if it has to wait for anything, the rest of it."""
+    """Return the result of *work*, or, if it has to wait, a coroutine that completes it."""
     try:
         waits_for = work.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
     return _rest(work, waits_for)
+
+
+def run_now(work: Coroutine[Any, Any, T]) -> T:
+    """
+    Return the result of *work*, which awaits only coroutines that do not wait.
+
+    Raises:
+        RuntimeError: It waited for an event loop.
+    """
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine that must not wait waited for an event loop")
 
 
 async def _rest(work: Coroutine[Any, Any, T], waits_for: object) -> T:

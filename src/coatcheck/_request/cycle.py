@@ -22,9 +22,9 @@ from coatcheck._request.options import Duration, check, check_kinds
 from coatcheck._request.outages import OnOutage, Outages
 from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft, Found, Given, Reach, Visitor
+from coatcheck._session.draft import Draft, Found, Given, Reach, Unread, Visitor
 from coatcheck._session.moves import ROTATES
-from coatcheck._session.record import Terms, owner_of
+from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError, ResponseStarted
 from coatcheck.storage.clock import system_clock
@@ -34,7 +34,7 @@ DEFAULT_IDLE = 14 * 24 * 3600
 """Seconds that an unused session lives if neither *idle* nor the cookie's Max-Age says so."""
 
 FAILED = 500
-"""The status from which a response says that the handler failed, whatever wrote that page."""
+"""From this status on, a response says that the handler failed, also if a handler wrote it."""
 
 CANDIDATES = 4
 """Cookies of our name that a request may bring, and that are looked up."""
@@ -79,8 +79,8 @@ class Cycle:
         self.storage = storage
         self.terms = Terms(
             owner=owner_of(cookie.name),
-            idle=seconds.idle or cookie.max_age or DEFAULT_IDLE,
-            lifetime=seconds.lifetime,
+            idle=min(seconds.idle or cookie.max_age or DEFAULT_IDLE, LONGEST),
+            lifetime=None if seconds.lifetime is None else min(seconds.lifetime, LONGEST),
             refresh=refresh,
             rotate=seconds.rotate,
             clock=clock_of(storage),
@@ -182,7 +182,9 @@ class Cycle:
             return "save"
         return "cookie" if draft.fate == "renews" and type(draft.origin) is Given else ""
 
-    def start(self, session: Session, visit: Visit, headers: Any = ()) -> bool:
+    def start(
+        self, session: Session, visit: Visit, headers: Any = (), *, tells: bool = True
+    ) -> bool:
         """
         Tell whether there is anything to save, and let what changes from here on come too late.
 
@@ -201,13 +203,14 @@ class Cycle:
         if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
             pending = False  # an inner application said more of the same cookie
         if pending:
-            if lifecycle.rotates(session):
+            if tells and lifecycle.rotates(session):
                 draft.move(ROTATES)
             # What changes while the save waits comes too late for it, so from here on it must reach
             # a later save, or be loud.
             draft.reach = self._late_reach
             return True
-        draft.reach = self._late_reach if isinstance(draft.origin, Found | Given) else "nothing"
+        has_record = isinstance(draft.origin, Found | Given | Unread)  # an outage breaks no request
+        draft.reach = self._late_reach if has_record else "nothing"
         return False
 
     def answer(self, visit: Visit, value: str | None) -> str | None:
@@ -235,6 +238,16 @@ class Cycle:
             self._warn_of_rejection(visit)
         return Changes(vary=True, private=True, set_cookies=(set_cookie,))
 
+    def gives_id(self, session: Session, changes: Changes) -> bool:
+        """Tell whether *changes* give the client an id that a server can be asked for."""
+        return type(session._draft.origin) is Found and bool(changes.set_cookies)
+
+    def without_cookie(self, changes: Changes) -> Changes:
+        """Return the changes without the session's cookie."""
+        start = f"{self.cookie.name}="
+        others = tuple(line for line in changes.set_cookies if not line.startswith(start))
+        return changes._replace(set_cookies=others)
+
     def saved(self, session: Session) -> bool:
         """Note that a save is done, and tell whether the session can be saved again."""
         draft = session._draft
@@ -254,19 +267,26 @@ class Cycle:
         draft.fate, draft.reach = "stays", "nothing"
         draft.forget()
 
-    def never_start(self, visit: Visit) -> None:
+    def never_start(
+        self, visit: Visit, change: str = "a change at a WebSocket that was never accepted"
+    ) -> None:
         """
-        Note that a connection ended without headers.
+        Note that a connection ends without headers: `end` saves what the id alone can reach.
+
+        Args:
+            change: What the error says of the change.
 
         Raises:
             ResponseStarted: A change would have to reach the client, and nothing can carry it.
         """
         session = visit.session
         draft = session._draft
+        if draft.shared:
+            return
         moves = not isinstance(draft.fate, str)
-        changed = self.start(session, visit) and session.modified
+        changed = self.start(session, visit, tells=False) and session.modified
         if not (self.saved(session) and not moves) and changed:
-            raise ResponseStarted("a change at a WebSocket that was never accepted")
+            raise ResponseStarted(change)
 
     # ---- after the headers left
 
@@ -353,6 +373,3 @@ def _replaced() -> ConfigurationError:
         "something replaced the session of this request, and its changes would be lost: change "
         "the session that is there, and keep one session middleware"
     )
-
-
-__all__ = ["Cycle", "Due", "Found", "clock_of", "is_async", "is_living"]

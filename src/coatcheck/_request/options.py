@@ -65,16 +65,9 @@ def check(
         raise ConfigurationError(
             f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
         )
-    seconds = Durations(
-        _seconds("idle", idle), _seconds("lifetime", lifetime), _seconds("rotate", rotate)
-    )
+    seconds = check_times(idle=idle, lifetime=lifetime, rotate=rotate)
     if isinstance(refresh, bool) or not isinstance(refresh, int | float) or not 0 <= refresh <= 1:
         raise ConfigurationError(f"refresh must be from 0 to 1, got {refresh!r}")
-    if seconds.rotate is not None and seconds.rotate < SHORTEST_ROTATION:
-        raise ConfigurationError(
-            f"rotate must be at least {SHORTEST_ROTATION} seconds, got {rotate!r}: an id that is "
-            "renewed more often could be three ids old before a slow request ends"
-        )
     if not cookie.httponly:
         warnings.warn(
             f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
@@ -95,6 +88,26 @@ def _seconds(name: str, duration: object) -> float | None:
     ):
         raise ConfigurationError(
             f"{name} must be seconds above 0, or a timedelta of them, got {duration!r}"
+        )
+    return seconds
+
+
+def check_times(
+    *, idle: object = None, lifetime: object = None, rotate: object = None
+) -> "Durations":
+    """
+    Return times in seconds.
+
+    Raises:
+        ConfigurationError: One is not above 0, or a rotation comes too often.
+    """
+    seconds = Durations(
+        _seconds("idle", idle), _seconds("lifetime", lifetime), _seconds("rotate", rotate)
+    )
+    if seconds.rotate is not None and seconds.rotate < SHORTEST_ROTATION:
+        raise ConfigurationError(
+            f"rotate must be at least {SHORTEST_ROTATION} seconds, got {rotate!r}: an id that is "
+            "renewed more often could be three ids old before a slow request ends"
         )
     return seconds
 

@@ -1,13 +1,13 @@
 """
-What becomes of requests while the server behind a storage fails.
+How a request is served while the server of a storage fails.
 
     "raise"      the request fails with `BackendError`, and the application may answer 503
-    "anonymous"  it is served as if nobody were signed in: its session is empty, is never written,
-                 and leaves the client's cookie alone
+    "anonymous"  if the session cannot be read, the request gets an empty one, which is never
+                 written, and the client's cookie stays as it is
 
-Under "anonymous" a change to a session that could be read is still loud: a write that fails raises.
-So does destroy() on one that could not be read, since nobody may believe to be signed out who is
-not.
+Under "anonymous" a change to a session that could be read still raises if the write fails.
+destroy() of a session that could not be read raises too, because the user would believe to be
+signed out.
 """
 
 import logging

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.record import Contents
 from coatcheck._session.values import CORRUPT, Encoded, decode, encode
 
 
@@ -32,10 +33,8 @@ class Change(Protocol):
         """Make the step; False if what it changes is not there any more, and it was dropped."""
 
 
-class Set(msgspec.Struct, frozen=True, gc=False):
+class Set(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Give a key a value."""
-
-    __repr__ = reveal_nothing
 
     key: str
     value: Encoded
@@ -46,10 +45,8 @@ class Set(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class SetDefault(msgspec.Struct, frozen=True, gc=False):
+class SetDefault(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Give a key a value if it has none."""
-
-    __repr__ = reveal_nothing
 
     key: str
     value: Encoded
@@ -60,10 +57,8 @@ class SetDefault(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Unset(msgspec.Struct, frozen=True, gc=False):
+class Unset(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Remove a key, flash or value."""
-
-    __repr__ = reveal_nothing
 
     key: str
     name = "unset()"
@@ -74,10 +69,8 @@ class Unset(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Clear(msgspec.Struct, frozen=True, gc=False):
+class Clear(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Remove every key."""
-
-    __repr__ = reveal_nothing
 
     name = "clear()"
 
@@ -87,10 +80,8 @@ class Clear(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Flash(msgspec.Struct, frozen=True, gc=False):
+class Flash(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Leave a value for the next request that reads the key."""
-
-    __repr__ = reveal_nothing
 
     key: str
     value: Encoded
@@ -101,10 +92,8 @@ class Flash(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Consume(msgspec.Struct, frozen=True, gc=False):
+class Consume(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Remove a flash that was read; another one that was left meanwhile stays."""
-
-    __repr__ = reveal_nothing
 
     key: str
     value: Encoded
@@ -116,10 +105,8 @@ class Consume(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Apply(msgspec.Struct, frozen=True):
+class Apply(Hidden, msgspec.Struct, frozen=True):
     """Give a key what *function* makes of its value, or of *default* if there is none."""
-
-    __repr__ = reveal_nothing
 
     key: str
     function: Callable[[Any], Any]
@@ -135,7 +122,7 @@ class Apply(msgspec.Struct, frozen=True):
         return True
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(Hidden, msgspec.Struct, frozen=True):
     """
     Add entries to the end of a list.
 
@@ -146,8 +133,6 @@ class Append(msgspec.Struct, frozen=True):
         before: The list that was read.
         entries: What was added to it.
     """
-
-    __repr__ = reveal_nothing
 
     key: str
     before: Encoded
@@ -169,10 +154,8 @@ class Append(msgspec.Struct, frozen=True):
         return True
 
 
-class Update(msgspec.Struct, frozen=True):
+class Update(Hidden, msgspec.Struct, frozen=True):
     """Add keys to a dict."""
-
-    __repr__ = reveal_nothing
 
     key: str
     entries: dict[str, Encoded]
@@ -186,10 +169,8 @@ class Update(msgspec.Struct, frozen=True):
         return True
 
 
-class Replace(msgspec.Struct, frozen=True, gc=False):
+class Replace(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Give a key the value that a change further inside made of it."""
-
-    __repr__ = reveal_nothing
 
     key: str
     value: Encoded
@@ -220,6 +201,11 @@ def change_in_place(key: str, before: Encoded, now: Encoded) -> Change:
     return Replace(key, now)
 
 
+def empty_like(value: Encoded) -> Encoded | None:
+    """Return an empty list or dict for one of these; None for another value."""
+    return _EMPTY.get(_kind(value))
+
+
 def _kind(encoded: Encoded) -> str:
     """Return what kind of value MessagePack's first byte tells."""
     first = memoryview(encoded)[0]
@@ -247,6 +233,8 @@ def _dict(encoded: Encoded | None) -> dict[str, Encoded] | None:
     except CORRUPT:
         return None
 
+
+_EMPTY = {"list": Encoded(b"\x90"), "dict": Encoded(b"\x80")}
 
 _encoder = msgspec.msgpack.Encoder()
 _list_decoder = msgspec.msgpack.Decoder(list[Encoded])

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.changes import (
     Apply,
     Change,
@@ -36,7 +37,6 @@ from coatcheck._session.record import (
     Marker,
     Record,
     Terms,
-    reveal_nothing,
 )
 from coatcheck._session.values import Encoded, decode, encode
 from coatcheck.errors import (
@@ -47,13 +47,11 @@ from coatcheck.errors import (
 )
 
 
-class New(msgspec.Struct, frozen=True):
+class New(Hidden, msgspec.Struct, frozen=True):
     """Nothing was stored: there is no cookie, or it leads nowhere."""
 
-    __repr__ = reveal_nothing
 
-
-class Found(msgspec.Struct, frozen=True, gc=False):
+class Found(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
     The session is stored.
 
@@ -65,8 +63,6 @@ class Found(msgspec.Struct, frozen=True, gc=False):
         handed: The client's cookie has an older id, from before a rotation.
     """
 
-    __repr__ = reveal_nothing
-
     record: Record
     id: str
     version: object
@@ -77,48 +73,36 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 class Carried(Found, frozen=True, gc=False):
     """The session came in the cookie itself."""
 
-    __repr__ = reveal_nothing
 
-
-class Given(msgspec.Struct, frozen=True, gc=False):
+class Given(Hidden, msgspec.Struct, frozen=True, gc=False):
     """The session came from a storage of the application's own, which shows no record."""
-
-    __repr__ = reveal_nothing
 
     id: str
 
 
-class Lapsed(msgspec.Struct, frozen=True, gc=False):
+class Lapsed(Hidden, msgspec.Struct, frozen=True, gc=False):
     """A session is stored, but its deadline is over: the request has none."""
-
-    __repr__ = reveal_nothing
 
     id: str
     version: object
 
 
-class Moved(msgspec.Struct, frozen=True, gc=False):
+class Moved(Hidden, msgspec.Struct, frozen=True, gc=False):
     """The session has another id, which this request does not learn."""
-
-    __repr__ = reveal_nothing
 
     marker: Marker
     id: str
     read_at: float
 
 
-class Lost(msgspec.Struct, frozen=True, gc=False):
+class Lost(Hidden, msgspec.Struct, frozen=True, gc=False):
     """A save found that another request ended or moved the session: nothing more is kept."""
-
-    __repr__ = reveal_nothing
 
     why: str
 
 
-class Unread(msgspec.Struct, frozen=True):
+class Unread(Hidden, msgspec.Struct, frozen=True):
     """The session could not be read: nothing of this request is kept."""
-
-    __repr__ = reveal_nothing
 
     error: BackendError
 
@@ -136,7 +120,7 @@ NEW = New()
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})  # what cannot change in place
 
 
-class Draft(msgspec.Struct):
+class Draft(Hidden, msgspec.Struct):
     """
     The state of one session in one request. Only this package reads or writes it.
 
@@ -144,8 +128,6 @@ class Draft(msgspec.Struct):
         id: The id that the client will hold; None: that of the origin, or one is made when needed.
         touched: The request changed something, or holds what it may change in place.
     """
-
-    __repr__ = reveal_nothing
 
     contents: Contents = msgspec.field(default_factory=Contents)
     terms: Terms = DEFAULT_TERMS
@@ -181,6 +163,11 @@ class Draft(msgspec.Struct):
     def changed(self) -> bool:
         """Whether the request did anything that is not saved yet."""
         return bool(self.log) or self.fate == "ends" or type(self.fate) is Moves
+
+    @property
+    def watches(self) -> bool:
+        """Whether the handler holds what it may change in place."""
+        return bool(self.live)
 
     @property
     def now(self) -> float:
@@ -254,12 +241,11 @@ class Draft(msgspec.Struct):
         if type(self.fate) is Moves and outdoes(self.fate, move):
             return
         self.note_changes_in_place()
-        before, after = self.base, moved(move, self.base)
+        is_given = isinstance(self.origin, Given)  # no record is known: what it holds has the log
+        before = self.contents if is_given else self.base
+        after = moved(move, before)
         stay = after.flashes.keys() | (self.shown.keys() - before.flashes.keys())
-        if isinstance(self.origin, Given):
-            self.contents = moved(move, self.contents)
-        else:
-            self.contents = self.replayed(after)
+        self.contents = after if is_given else self.replayed(after)
         self.live = {key: value for key, value in self.live.items() if key in after.values}
         self.shown = {key: flash for key, flash in self.shown.items() if key in stay}
         self.id, self.fate, self.touched = None, move, True
@@ -322,7 +308,7 @@ class Draft(msgspec.Struct):
         return decode(flash)
 
     def leave_flashes(self) -> None:
-        """Let the flashes that were read wait for another request: nobody sees this response."""
+        """Keep the flashes that were read for another request: no page shows this response."""
         for change in self.log:
             if type(change) is Consume:
                 self.contents.flashes.setdefault(change.key, change.value)
@@ -364,8 +350,6 @@ class Visitor(Draft, kw_only=True):
     Args:
         make: Makes a draft that may be changed.
     """
-
-    __repr__ = reveal_nothing
 
     make: Any = Draft
 

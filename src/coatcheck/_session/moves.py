@@ -26,8 +26,9 @@ from typing import Literal
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.ids import open_id, seal_id, tag_of
-from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who, reveal_nothing
+from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who
 
 By = Literal["rotate", "regenerate", "confirm", "sign_in", "act_as", "stop_acting", "leave"]
 """What changes an id; "leave" takes the user away and keeps the session."""
@@ -39,7 +40,7 @@ to get the new cookie, and must not get another one.
 """
 
 
-class Moves(msgspec.Struct, frozen=True):
+class Moves(Hidden, msgspec.Struct, frozen=True):
     """
     The session gets another id.
 
@@ -47,10 +48,8 @@ class Moves(msgspec.Struct, frozen=True):
         by: What changes it.
         who: Who is signed in afterwards; None: as before.
         csrf: The new CSRF value; b"": it stays.
-        keep: Keys of another user's session that stay; None: nothing stays, whoever had it.
+        keep: Keys of another user's session that stay; None: nothing stays, of any session.
     """
-
-    __repr__ = reveal_nothing
 
     by: By
     who: Who | None = None
@@ -120,6 +119,12 @@ def marker_of(move: Moves, body: Contents, *, old: str, old_key: str, new: str, 
 def closed(key: str, now: float) -> Marker:
     """Return a marker that leads nowhere."""
     return Marker(tag_of(key), now + GRACE, "other")
+
+
+def carried_away(key: str, body: Contents, now: float) -> Marker:
+    """Return what is to replace a session that the cookie carries from now on, under its id."""
+    kind: Kind = "other" if body.who and body.who.account else "visitor"
+    return Marker(tag_of(key), now + GRACE, kind, next_key=key[-64:])
 
 
 def rotated_id(marker: Marker, id: str) -> str | None:

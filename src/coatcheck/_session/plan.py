@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._cookie.sha256 import sha256
+from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.ids import TAG_BYTES, key_of, tag_of
 from coatcheck._session.record import (
     GRACE,
@@ -29,9 +31,11 @@ from coatcheck._session.record import (
     Tombstone,
     Unreadable,
     WrongKey,
+    is_encrypted,
     pack,
-    reveal_nothing,
+    pack_encrypted,
     unpack,
+    unpack_encrypted,
 )
 from coatcheck.errors import BackendError
 
@@ -40,18 +44,14 @@ T = TypeVar("T")
 _logger = logging.getLogger("coatcheck")
 
 
-class Get(msgspec.Struct, frozen=True, gc=False):
+class Get(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Ask what is there."""
-
-    __repr__ = reveal_nothing
 
     key: str
 
 
-class Swap(msgspec.Struct, frozen=True, gc=False):
+class Swap(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Replace what is there if it is that version; None: if nothing is there."""
-
-    __repr__ = reveal_nothing
 
     key: str
     version: object
@@ -59,10 +59,8 @@ class Swap(msgspec.Struct, frozen=True, gc=False):
     ttl: float
 
 
-class Delete(msgspec.Struct, frozen=True, gc=False):
+class Delete(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Remove what is there."""
-
-    __repr__ = reveal_nothing
 
     key: str
 
@@ -101,6 +99,9 @@ class Keyspace(msgspec.Struct, frozen=True):
         clock: Returns the seconds since 1970.
         prefix: Goes before every key.
         server: What an error calls the backend.
+        cipher: Encrypts the bodies of sessions; None: they are kept in clear.
+        accepts_clear: Whether a body in clear is read although bodies are encrypted: while the
+            sessions of another storage move here.
         copies: Whether cookies may be about that carry a whole session: then markers and tombstones
             stay for as long as such a copy could live.
     """
@@ -109,6 +110,8 @@ class Keyspace(msgspec.Struct, frozen=True):
     prefix: str = ""
     server: str = "the backend"
     copies: bool = False
+    cipher: BodyCipher | None = None
+    accepts_clear: bool = False
 
     def key(self, id: str) -> str:
         """Return the key of an id."""
@@ -128,17 +131,24 @@ class Keyspace(msgspec.Struct, frozen=True):
         """
         if stored is None:
             return There(id, key, None, None)
-        return There(id, key, self.unpacked(stored.record, tag_of(key)), stored.version)
+        return There(id, key, self.unpacked(stored.record, tag_of(key), id), stored.version)
 
-    def unpacked(self, data: bytes, tag: bytes) -> Kept | None:
+    def unpacked(self, data: bytes, tag: bytes, id: str) -> Kept | None:
         """
         Return the record that *data* is, expired or not; None if it is damaged.
+
+        Args:
+            id: Under which it was found; "": its body stays closed, if that is encrypted.
 
         Raises:
             BackendError: It is the record of another key.
         """
         try:
-            return unpack(data, tag)
+            if self.cipher is None:
+                return unpack(data, tag)
+            if self.accepts_clear and not is_encrypted(data):
+                return unpack(data, tag)
+            return unpack_encrypted(data, tag, self.cipher, id)
         except Unreadable as damage:
             _logger.warning("a session counts as absent: %s", damage)
             return None
@@ -147,10 +157,14 @@ class Keyspace(msgspec.Struct, frozen=True):
                 self.server, "read", "it answered with the record of another key"
             ) from None
 
-    def write(self, key: str, version: object, record: Record, now: float) -> Swap:
+    def write(self, there: There, record: Record, now: float) -> Swap:
         """Return the call that keeps a session: its backend may drop it after the grace."""
-        record.tag = tag_of(key)
-        return Swap(key, version, pack(record), max(record.expires - now, 0.0) + GRACE)
+        record.tag = tag_of(there.key)
+        ttl = max(record.expires - now, 0.0) + GRACE
+        if self.cipher is None:
+            return Swap(there.key, there.version, pack(record), ttl)
+        data = pack_encrypted(record, self.cipher, there.id)
+        return Swap(there.key, there.version, data, ttl)
 
     def bury(self, there: There, now: float, idle: float) -> Swap:
         """Return the call that replaces a session by a tombstone."""

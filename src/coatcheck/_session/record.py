@@ -6,10 +6,10 @@ What is kept under a key, as bytes with a deadline inside.
     0x05 + [tag, expires, kind, new key, sealed id]        a marker: the session has another id
 
 Each is MessagePack behind one byte, which names the format and is below 64. A body is [values,
-flashes, who, bound, csrf]. Times are seconds since 1970. The tag is made from the key, and a read
-compares it: a server that answers with the record of another key is caught. The owner tells which
-cookie the session belongs to. Values stay encoded until a handler asks for them, and travel from
-one record into the next as they are.
+flashes, who, bound, csrf], or bytes where it is encrypted (see `body_cipher`). Times are seconds
+since 1970. The tag is made from the key, and a read compares it: a server that answers with the
+record of another key is caught. The owner tells which cookie the session belongs to. Values stay
+encoded until a handler asks for them, and travel from one record into the next as they are.
 
 Pure: no clock; *now* is an argument.
 """
@@ -20,7 +20,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._cookie.pins import Pins
+from coatcheck._session.body_cipher import OVERHEAD, BodyCipher
 from coatcheck._session.values import CORRUPT, Encoded
 from coatcheck.errors import RecordTooLarge
 
@@ -40,6 +42,12 @@ _SESSION, _TOMBSTONE, _MARKER = b"\x03", b"\x04", b"\x05"
 
 Time = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]  # up to the year 9999
 
+LONGEST = 100 * 365 * 24 * 3600
+"""
+Seconds of the longest duration: a longer one means "for ever", and counts as this. So no deadline
+is beyond what a record or a server can hold.
+"""
+
 
 class Unreadable(ValueError):
     """Bytes that are no record of ours, or no longer."""
@@ -49,17 +57,12 @@ class WrongKey(ValueError):
     """A record that belongs under another key: the server, a pool or a proxy mixed up answers."""
 
 
-def reveal_nothing(value: object) -> str:
-    """Return a repr for what may end up in a log: the name of its type alone."""
-    return f"<{type(value).__name__}>"
-
-
-class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
     """
-    Who is signed in, and how.
+    The signed-in user, and how the user signed in.
 
     Args:
-        user: The application's text for a person; None: nobody any more.
+        user: The application's text for a person; None: no user is signed in any more.
         handle: The public name of the signed-in session.
         signed_in_at: When the user signed in.
         confirmed_at: When the user last proved who they are.
@@ -67,12 +70,10 @@ class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
         label: What the application calls the device.
         idle: Seconds that this session lives unused; None: as the middleware says.
         max_age: Seconds for the cookie; 0: none, so that it ends with the browser; None: its own.
-        actor: Who acts as the user; None: the user.
+        actor: The user who acts as this user; None: nobody acts.
         acts_until: When the acting ends.
-        former: The user who was signed in before nobody was.
+        former: The user of the session before the user was taken away.
     """
-
-    __repr__ = reveal_nothing
 
     user: str | None = None
     handle: str = ""
@@ -88,11 +89,15 @@ class Who(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def account(self) -> str | None:
-        """Whose session it is: while somebody acts, the actor's."""
+        """The user to whom the session belongs: while somebody acts, the actor."""
         return self.actor or self.user
 
 
-class Contents(msgspec.Struct, array_like=True, gc=False):
+UNBOUND = Encoded(b"\xc0")
+"""MessagePack's nil. msgspec reads `Raw | None` as None alone, so nothing is a `Raw`, too."""
+
+
+class Contents(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
     What a session holds: values and flashes by key, who is signed in, and its CSRF value.
 
@@ -100,12 +105,10 @@ class Contents(msgspec.Struct, array_like=True, gc=False):
     look at: it holds no reference back, so counting references frees it.
     """
 
-    __repr__ = reveal_nothing
-
     values: dict[str, Encoded] = {}
     flashes: dict[str, Encoded] = {}
     who: Who | None = None
-    bound: Encoded | None = None
+    bound: Encoded = UNBOUND
     csrf: bytes = b""
 
     @property
@@ -117,7 +120,7 @@ class Contents(msgspec.Struct, array_like=True, gc=False):
         return Contents(self.values.copy(), self.flashes.copy(), self.who, self.bound, self.csrf)
 
 
-class Record(msgspec.Struct, array_like=True, gc=False):
+class Record(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
     A session at rest.
 
@@ -133,8 +136,6 @@ class Record(msgspec.Struct, array_like=True, gc=False):
         body: What it holds.
     """
 
-    __repr__ = reveal_nothing
-
     tag: bytes
     owner: bytes
     created: Time
@@ -143,10 +144,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     body: Contents
 
 
-class Tombstone(msgspec.Struct, array_like=True, gc=False):
+class Tombstone(Hidden, msgspec.Struct, array_like=True, gc=False):
     """What replaces a session that was ended, until *expires*, so that nothing claims its key."""
-
-    __repr__ = reveal_nothing
 
     tag: bytes
     expires: Time
@@ -156,7 +155,7 @@ Kind = Literal["rotation", "visitor", "other"]
 """Why an id was changed: by a rotation; by regenerate_id() of an anonymous session; else."""
 
 
-class Marker(msgspec.Struct, array_like=True, gc=False):
+class Marker(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
     What replaces a session whose id was changed.
 
@@ -168,8 +167,6 @@ class Marker(msgspec.Struct, array_like=True, gc=False):
         sealed_id: The next id, sealed with the old one; b"": no request goes on under it.
     """
 
-    __repr__ = reveal_nothing
-
     tag: bytes
     expires: Time
     kind: Kind
@@ -180,23 +177,19 @@ class Marker(msgspec.Struct, array_like=True, gc=False):
 Kept = Record | Tombstone | Marker
 
 
-class Stored(msgspec.Struct, frozen=True, gc=False):
+class Stored(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
     A record as a backend keeps it, and what tells this state of it from any other.
 
     A version is anything but None that equals itself; only the backend that made it can read it.
     """
 
-    __repr__ = reveal_nothing
-
     record: bytes
     version: object
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(Hidden, msgspec.Struct, frozen=True):
     """A swap that changed nothing, and what is there instead; None: nothing is."""
-
-    __repr__ = reveal_nothing
 
     stored: Stored | None
 
@@ -214,6 +207,7 @@ class Terms(msgspec.Struct, frozen=True):
         clock: Returns the seconds since 1970; None: times are set when the session is saved.
         max_age: Of the cookie, in seconds; None: it has none.
         pins: Keeps and recognizes the pins of sign-ins; None: there are no secrets to do it.
+        keeps_empty: A session that holds nothing is kept too, instead of none.
     """
 
     owner: bytes = ANY_OWNER
@@ -224,12 +218,19 @@ class Terms(msgspec.Struct, frozen=True):
     clock: Callable[[], float] | None = None
     max_age: int | None = None
     pins: Pins | None = None
+    keeps_empty: bool = False
 
     def deadline(self, record: Record, now: float) -> float:
-        """Return when a session dies that is used now, and then no more."""
+        """
+        Return when a session dies that is used now, and then no more.
+
+        A session that was made in the future, by a clock that was ahead, counts as made now.
+        """
         who = record.body.who
         idle = now + (self.idle if who is None or who.idle is None else who.idle)
-        return idle if self.lifetime is None else min(idle, record.created + self.lifetime)
+        if self.lifetime is None:
+            return idle
+        return min(idle, min(record.created, now) + self.lifetime)
 
     def renews(self, record: Record, now: float) -> bool:
         """Tell whether a deadline is so far from where it would be now that it is to be moved."""
@@ -301,7 +302,74 @@ def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
     return kept
 
 
+def pack_encrypted(record: Record, cipher: BodyCipher, id: str) -> bytes:
+    """
+    Return the bytes to keep of a session whose body is encrypted.
+
+    Raises:
+        RecordTooLarge: They are more than `LIMIT`.
+    """
+    body = _encoder.encode(record.body)
+    place = bytes(len(body) + OVERHEAD)
+    header = [record.tag, record.owner, record.created, record.issued, record.expires, place]
+    before = _SESSION + _encoder.encode(header)[: -len(place)]
+    data = before + cipher.encrypt(body, id=id, before=before)
+    if len(data) > LIMIT:
+        raise RecordTooLarge(len(data), LIMIT)
+    return data
+
+
+def unpack_encrypted(data: bytes, tag: bytes, cipher: BodyCipher, id: str) -> Kept:
+    """
+    Return what `pack` or `pack_encrypted` made *data* from.
+
+    Args:
+        id: Of the session; "": the body stays closed, and the record holds nothing.
+
+    Raises:
+        WrongKey: It is a record of another key.
+        Unreadable: It is damaged, or a session whose body is in clear.
+    """
+    if data[:1] != _SESSION:
+        return unpack(data, tag)
+    try:
+        sealed = _sealed_decoder.decode(data[1:])
+    except CORRUPT as damage:
+        raise Unreadable("a record is damaged, or its body is in clear") from damage
+    if sealed.tag != tag:
+        raise WrongKey("a record carries the tag of another key")
+    body = Contents()
+    if id:
+        clear = cipher.decrypt(sealed.body, id=id, before=data[: -len(sealed.body)])
+        if clear is None:
+            raise Unreadable("the body of a record does not open")
+        body = _body_decoder.decode(clear)
+    return Record(sealed.tag, sealed.owner, sealed.created, sealed.issued, sealed.expires, body)
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Tell whether *data* is a session whose body is encrypted."""
+    try:
+        _sealed_decoder.decode(data[1:])
+    except CORRUPT:
+        return False
+    return data[:1] == _SESSION
+
+
+class _Sealed(Hidden, msgspec.Struct, array_like=True, gc=False):
+    """A `Record` whose body is encrypted."""
+
+    tag: bytes
+    owner: bytes
+    created: Time
+    issued: Time
+    expires: Time
+    body: bytes
+
+
 _encoder = msgspec.msgpack.Encoder()
+_sealed_decoder = msgspec.msgpack.Decoder(_Sealed)
+_body_decoder = msgspec.msgpack.Decoder(Contents)
 _record_decoder = msgspec.msgpack.Decoder(Record)
 _tombstone_decoder = msgspec.msgpack.Decoder(Tombstone)
 _marker_decoder = msgspec.msgpack.Decoder(Marker)

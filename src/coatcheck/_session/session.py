@@ -8,16 +8,20 @@ What a handler reads and changes during one request.
 
 It works like a dict. Iteration, `len` and `bool` see the values; a flash is found by `get`, `[]`
 and `in` alone. Under the key of a value, it is the flash that is read: give it a key of its own.
+
+In a template, `session.name` is the value under "name": see `python_only`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, overload
 
 from coatcheck._session.changes import Apply, Flash, Unset
 from coatcheck._session.draft import VISITOR, Draft, Given
 from coatcheck._session.ids import new_csrf, new_id
 from coatcheck._session.moves import Moves
+from coatcheck._session.python_only import python_only
 from coatcheck._session.record import Contents, Who
 from coatcheck._session.sign_in import (
     SignIn,
@@ -48,6 +52,7 @@ Default = TypeVar("Default")
 _new = object.__new__
 
 
+@python_only
 class Session(MutableMapping[str, Value], Generic[Data]):
     """
     One visitor's data, as one request sees it.
@@ -106,7 +111,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             SessionDestroyed: After destroy().
             ResponseStarted: The headers have left, and nothing can carry the change any more.
         """
-        self._own.put(key, value, encode(key, value))
+        self[key] = value
 
     def unset(self, key: str) -> None:
         """Remove *key*, flash or value; it need not be there."""
@@ -158,7 +163,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         return key, self.pop(key)
 
     def copy(self) -> dict[str, Value]:
-        """Return the values as a dict of their own."""
+        """Return the values as a dict; so do `copy.copy` and `copy.deepcopy` of a session."""
         return dict(self)
 
     def regenerate_id(self) -> None:
@@ -216,7 +221,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def signed_in(self) -> SignIn | None:
-        """Who is signed in, and how; None: nobody."""
+        """The signed-in user, and how they signed in; None: no user is signed in."""
         draft = self._seen
         return shown(draft.contents.who, draft.terms)
 
@@ -331,7 +336,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the session dies if nobody uses it, in UTC; None before it is first saved."""
+        """When the session expires if it is not used, in UTC; None before it is first saved."""
         found = self._seen.found
         return datetime.fromtimestamp(found.record.expires, UTC) if found else None
 
@@ -361,7 +366,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         return draft.flashed(key) if key in draft.shown else draft.value(key)
 
     def __setitem__(self, key: str, value: Value) -> None:
-        self.set(key, value)
+        self._own.put(key, value, encode(key, value))
 
     def __delitem__(self, key: str) -> None:
         if key not in self and self._draft.fate != "ends":
@@ -393,11 +398,25 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         self.update(other)
         return self
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a session cannot be pickled: it holds an id and a visitor's data")
+    def __copy__(self) -> dict[str, Value]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return deepcopy(self.copy(), memo)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise refusal_to_pickle()
 
     def __repr__(self) -> str:
         """Say what kind of session it is, and nothing of what it holds."""
         draft = self._draft
         state = "destroyed" if draft.fate == "ends" else "stored" if draft.issued else "new"
         return f"<Session {state}>"
+
+
+def refusal_to_pickle() -> TypeError:
+    """Return what is raised when an object that holds a session is pickled."""
+    return TypeError(
+        "a session cannot be pickled: it holds an id and a visitor's data; pickle what you need of "
+        "it, as in dict(session)"
+    )

@@ -1,5 +1,5 @@
 """
-Who is signed in: what a session tells of it, and the moves that change it.
+Sign-ins: what a session tells of the signed-in user, and the moves that change it.
 
     session.sign_in("42")          another id, another handle, and the user in `session.signed_in`
     session.confirm()              the password was asked again: another id, the same sign-in
@@ -14,9 +14,10 @@ from uuid import UUID
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.ids import new_csrf, new_handle
 from coatcheck._session.moves import Moves
-from coatcheck._session.record import Terms, Who
+from coatcheck._session.record import LONGEST, Terms, Who
 from coatcheck.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ User = str | int | UUID
 REMEMBERED = 30 * 24 * 3600
 """Seconds of a cookie of `remember=True`, if the cookie has no Max-Age of its own."""
 
+SKEW = 60
+"""Seconds that the clocks of two machines may differ."""
 
-class SignIn(msgspec.Struct, frozen=True):
+
+class SignIn(Hidden, msgspec.Struct, frozen=True):
     """
     A sign-in, as it was when the session was read or changed.
 
@@ -52,9 +56,13 @@ class SignIn(msgspec.Struct, frozen=True):
     _pin: bytes
 
     def is_fresh(self, seconds: float | timedelta) -> bool:
-        """Tell whether the user signed in or confirmed within so many seconds."""
+        """
+        Tell whether the user signed in or confirmed within so many seconds.
+
+        A time more than a minute in the future, from a clock that was ahead, is not fresh.
+        """
         now = self._terms.clock() if self._terms.clock else self.confirmed_at.timestamp()
-        return now - self.confirmed_at.timestamp() <= seconds_of(seconds)
+        return -SKEW <= now - self.confirmed_at.timestamp() <= seconds_of(seconds)
 
     def holds(self, pin: str) -> bool:
         """Tell whether this pin was given at sign-in; False if none was."""
@@ -66,7 +74,7 @@ class SignIn(msgspec.Struct, frozen=True):
 
 
 def shown(who: Who | None, terms: Terms) -> SignIn | None:
-    """Return what a handler sees of who is signed in; None: nobody is."""
+    """Return what a handler sees of a sign-in; None: no user is signed in."""
     if who is None or who.user is None:
         return None
     return SignIn(
@@ -122,7 +130,7 @@ def confirming(who: Who, terms: Terms, now: float, pin: str | None) -> Moves:
 
 def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Moves:
     """Return the move of somebody who begins to act as another user."""
-    until = now + seconds_of(seconds)
+    until = now + min(seconds_of(seconds), LONGEST)
     acts = msgspec.structs.replace(
         who, user=text_of(user), actor=who.account, acts_until=until, former=None
     )
@@ -176,6 +184,7 @@ def _remembered(
     if remember is False:
         return None, 0
     seconds = (terms.max_age or REMEMBERED) if remember is True else seconds_of(remember)
+    seconds = min(seconds, LONGEST)
     return float(seconds), int(seconds)
 
 

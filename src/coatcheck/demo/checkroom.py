@@ -1,6 +1,5 @@
 """Where the demo's sessions live: a storage, and how to speak of it."""
 
-import logging
 from dataclasses import dataclass
 from inspect import isawaitable
 from urllib.parse import urlsplit
@@ -69,7 +68,6 @@ def checkroom_from(url: str) -> Checkroom:
         BackendError: A file or a folder cannot be used.
     """
     storage = storage_from_url(url if ":" in url else f"{url}:")
-    logging.getLogger("emcache").setLevel(logging.CRITICAL)  # we say ourselves what failed
     scheme = url.partition(":")[0]
     if scheme == "memory":
         return Checkroom(storage, "memory", "of this process, until it ends")

@@ -4,7 +4,6 @@ Sessions in aiohttp's server, which is neither ASGI nor WSGI.
     setup(app, cookie, storage)
     get_session(request)["user"] = "ada"
 
-The way of a request is that of `coatcheck.asgi`, which sees one that starts, ends and has no body.
 A response is saved when the handler returns or raises it, a stream or a WebSocket when the handler
 prepares it; what such a handler changes later is saved at its end. The headers go to whatever
 response is sent in the end, also to one that a middleware put in its place.
@@ -13,20 +12,27 @@ A body that is an asynchronous iterator runs after its handler: a change there r
 `ResponseStarted`. Use a `StreamResponse` for that.
 """
 
-from typing import Any, Unpack
+import asyncio
+from typing import Unpack
 
 from aiohttp import web
+from aiohttp.payload import Payload
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from coatcheck import asgi
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._cookie.headers import Header, amended
+from coatcheck._cookie.headers import joined_cookies
+from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
+from coatcheck._request.request_visit import RequestVisit
+from coatcheck._request.text_headers import amended_text
+from coatcheck._request.visit import NOTHING, Changes
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
+
+__all__ = ["SESSION", "get_session", "setup"]
 
 SESSION = web.RequestKey("session", Session)
 """Where a request has its session: `request[SESSION]`."""
@@ -63,125 +69,120 @@ def setup(
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
     """
-    cycle = Cycle(
-        cookie,
-        storage,
-        **options,
-    )
-    shell = asgi.SessionMiddleware.of(_serve, cycle)
+    shell = AsyncShell(Cycle(cookie, storage, **options))
 
     @web.middleware
     async def sessions(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await Visit(request, handler).through(shell)
+        visit = _Visit(shell, request)
+        answer = await shell.read(visit)
+        if answer is None:
+            return await visit.serve(handler)
+        headers = CIMultiDict(answer.headers)
+        return web.Response(status=answer.status, headers=headers, body=answer.body)
+
+    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
+        visit = request.get(VISITS, {}).get(shell)
+        if visit is not None:
+            await visit.prepare(response)
 
     async def close(_: web.Application) -> None:
-        await shell({"type": "lifespan"}, _nothing, _ignore)
+        await shell.close()
 
     app.middlewares.append(sessions)
-    app.on_response_prepare.append(_prepare)
+    app.on_response_prepare.append(prepare)
     app.on_cleanup.append(close)
 
 
-class Visit:
-    """One request on its way through the ASGI shell."""
+class _Visit(RequestVisit):
+    """One request, and what its session adds to the headers of the response."""
 
-    def __init__(self, request: web.Request, handler: Handler) -> None:
-        self._request = request
-        self._handler = handler
-        self._response: web.StreamResponse | None = None
-        self._raised: Exception | None = None
-        self._socket: web.WebSocketResponse | None = None
-        self._begun = False
-        self._headers: list[Header] = []
+    _changes: Changes | None = None  # None: nothing was saved yet
+    _time_passed = False  # since the save
+    _runs = True  # the handler does
+    _socket: web.WebSocketResponse | None = None
 
-    async def through(self, shell: asgi.SessionMiddleware) -> web.StreamResponse:
+    def __init__(self, shell: AsyncShell, request: web.Request) -> None:
+        super().__init__(request)
+        self.shell = shell
+        self.request = request
+        self.cookies = joined_cookies((name.lower(), it) for name, it in request.raw_headers)
+
+    def attach(self) -> None:
+        self._outer = self.request.get(SESSION)
+        self.shell.cycle.check_outer(self._outer)
+        self.request[SESSION] = self.session
+        self.request.setdefault(VISITS, {})[self.shell] = self
+
+    def replaced(self) -> bool:
+        there = self.request.get(SESSION)
+        return all(visit.session is not there for visit in self.request[VISITS].values())
+
+    async def serve(self, handler: Handler) -> web.StreamResponse:
         """Return or raise what the handler does."""
-        request = self._request
-        scope: dict[str, Any] = {
-            "type": "http",
-            "scheme": request.scheme,
-            "path": request.path,
-            "headers": [(name.lower(), value) for name, value in request.raw_headers],
-            IN_SCOPE: self,
-        }
-        if SESSION in request:
-            scope[asgi.PLACE] = request[SESSION]  # for the shell to refuse
-        await shell(scope, _nothing, self._take)
-        if self._session.blank is None:
-            self._session.draft.reach = "nothing"
-        if self._raised is not None:
-            raise self._raised
-        assert self._response is not None  # noqa: S101 - the shell returns only when `serve` does
-        return self._response
-
-    async def serve(self, scope: asgi.Scope, send: asgi.Send) -> None:
-        """Let the handler answer: this is the application in the shell."""
-        self._scope, self._send = scope, send
-        self._session = self._request[SESSION] = scope[asgi.PLACE]
-        self._request[VISIT] = self
+        failed = False
         try:
-            self._response = await self._handler(self._request)
-            await self._begin(self._response.status)
+            response = await handler(self.request)
+            await self._leave(response)
         except web.HTTPException as answer:
-            await self._begin(answer.status)
-            self._raised = answer
-        except Exception as error:
-            await self._begin(FAILED)
-            if not (self._socket and self._socket.closed):
-                raise
-            self._raised = error  # it may only say that the client has left, and is no failure
+            failed = answer.status >= FAILED
+            await self._leave(answer)
+            raise
+        except BaseException as error:
+            failed = not self._client_left(error)
+            raise
+        else:
+            return response
+        finally:
+            self._runs = False
+            await self.shell.end(self, failed=failed)
+            if self._outer is not None:
+                self.request[SESSION] = self._outer
 
     async def prepare(self, response: web.StreamResponse) -> None:
         """Give the headers to the response that is about to leave."""
-        if not self._begun:
-            if isinstance(response, web.WebSocketResponse):
-                self._socket = response
-            await self._begin(response.status)
-        if self._headers:
-            _amend(response.headers, dict(self._headers).get(b"set-cookie"))
+        if isinstance(response, web.WebSocketResponse):
+            self._socket = response
+        await self._leave(response)
+        changes = self._changes or NOTHING
+        if self._time_passed:
+            changes = await self.shell.recheck(self, changes)
+        if self.session._accessed or self._may_read(response):
+            changes = changes._replace(vary=True)
+        if changes != NOTHING:
+            pairs = amended_text(response.headers.items(), changes)
+            response.headers.clear()
+            response.headers.extend(pairs)
 
-    async def _begin(self, status: int) -> None:
-        """Save the session, if that is still to be done."""
-        if not self._begun:
-            self._begun = True
-            self._scope[asgi.PLACE] = self._request.get(SESSION)
-            await self._send({"type": "http.response.start", "status": status, "headers": ()})
+    async def _leave(self, response: web.StreamResponse) -> None:
+        """Save, if that is still to be done."""
+        if self._changes is None:
+            self._changes = NOTHING  # also if the save raises: another response is sent then
+            cookies = [("Set-Cookie", it.OutputString()) for it in response.cookies.values()]
+            headers = [*response.headers.items(), *cookies]  # aiohttp joins them later
+            failed = response.status >= FAILED
+            try:
+                self._changes = await self.shell.leave(self, failed=failed, headers=headers)
+            finally:
+                self.session._accessed = False  # from here on: by what another page reads
+            if self._changes.set_cookies:
+                asyncio.get_running_loop().call_soon(self._note_time)
 
-    async def _take(self, message: asgi.Message) -> None:
-        """Keep what the shell adds to the headers."""
-        self._headers = list(message["headers"])
+    def _note_time(self) -> None:
+        self._time_passed = True
 
+    def _may_read(self, response: web.StreamResponse) -> bool:
+        """Tell whether code that may read the session makes the body."""
+        if isinstance(response, web.Response):
+            return isinstance(response.body, Payload) and response.body.size is None
+        return self._runs and not isinstance(response, web.FileResponse | web.WebSocketResponse)
 
-VISIT = web.RequestKey("visit", Visit)
-IN_SCOPE = "coatcheck.visit"
-
-
-async def _serve(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
-    if scope["type"] == "lifespan":
-        await send({"type": "lifespan.shutdown.complete"})
-    else:
-        await scope[IN_SCOPE].serve(scope, send)
-
-
-async def _prepare(request: web.Request, response: web.StreamResponse) -> None:
-    visit = request.get(VISIT)
-    if visit is not None:
-        await visit.prepare(response)
-
-
-def _amend(headers: CIMultiDict[str], set_cookie: bytes | None) -> None:
-    given = [
-        (name.encode(), value.encode(errors="surrogateescape")) for name, value in headers.items()
-    ]
-    changed = amended(given, set_cookie.decode() if set_cookie else None)
-    headers.clear()
-    for name, value in changed:
-        headers.add(name.decode(), value.decode(errors="surrogateescape"))
-
-
-async def _nothing() -> asgi.Message:
-    return {}
+    def _client_left(self, error: BaseException) -> bool:
+        """Tell whether *error* only says that the client left after it got the headers."""
+        if self._changes is None:
+            return False
+        transport, socket = self.request.transport, self._socket
+        gone = transport is None or transport.is_closing() or (socket is not None and socket.closed)
+        return gone or isinstance(error, asyncio.CancelledError)
 
 
-async def _ignore(_: asgi.Message) -> None:
-    return None
+VISITS = web.RequestKey("visits", dict[AsyncShell, _Visit])

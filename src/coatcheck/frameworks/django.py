@@ -7,26 +7,48 @@ Sessions for Django, behind its own middleware.
 Django's `SessionMiddleware` sets the cookie, as its `SESSION_…` settings say; the cookie carries
 the session's id, which Django calls its key. What is behind `request.session` is a session of ours:
 a change inside a value is seen, two requests at once keep what each of them wrote, and one that was
-destroyed stays gone. A save that finds it gone raises `UpdateError`, which the middleware answers
-with 400.
+ended stays ended. A save that finds it ended, or under another key, raises `UpdateError`, which the
+middleware answers with 400.
+
+`COATCHECK_OPTIONS` has what Django has no setting for: see `django_options`. A key is renewed
+(`rotate`) only when our `SessionMiddleware` saves, because the new one must reach the browser.
+
+A request whose key is that of an earlier session says nothing to the browser, which holds, or is
+about to get, a newer key. `SessionMiddleware` here, in place of Django's own, does more of that.
 
 Each operation is written once, as a coroutine over one form of the storage. Django's plain methods
 run it at once, its `a…` methods await it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, NoReturn, SupportsIndex
 
+from django.conf import settings
+from django.contrib.sessions import middleware
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
+from django.utils.cache import patch_vary_headers
 
-from coatcheck._session.draft import Draft
+from coatcheck._request.coroutines import run_now
+from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
-from coatcheck._session.session import Session, Value
-from coatcheck.frameworks.django_session import clear, empty_record, found, nothing, steps, terms
-from coatcheck.frameworks.django_storage import Form, forms, now
+from coatcheck._session.session import Session, Value, refusal_to_pickle
+from coatcheck.frameworks import django_checks  # noqa: F401 - Django finds the check by this
+from coatcheck.frameworks.django_options import options
+from coatcheck.frameworks.django_session import (
+    former_owners,
+    idle_of,
+    is_handed,
+    is_lost,
+    steps,
+    terms,
+)
+from coatcheck.frameworks.django_storage import Form, forms
 
-forms()  # the middleware imports this module when the application starts: mistakes are told then
+# The middleware imports this module when the application starts: mistakes are told then.
+forms()
+options()
 
 
 class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
@@ -43,8 +65,20 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._forms = forms()
         self._read_by: Form | None = None
         self._cleared_unread = False
+        self._is_old = False  # the key is that of an earlier session: the browser has a newer one
+        self._is_handed = False  # the browser's key is older than the session's
+        self._rotates = False  # a response waits for this save, and can carry a new key
         self._flagged, self._noted = False, 0
         super().__init__(session_key)
+
+    def __copy__(self) -> dict[str, Value]:
+        return dict(self.items())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return deepcopy(dict(self.items()), memo)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise refusal_to_pickle()
 
     def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
         """Give *key* what *function* makes of its value, as one atomic step: `Session.apply`."""
@@ -57,65 +91,93 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     @property
     def modified(self) -> bool:
-        """Whether there is anything to save: a change, also inside a value, or Django says so."""
-        session = vars(self).get("_session_cache")
-        return self._flagged or (session is not None and steps(session) > self._noted)
+        """
+        Whether there is anything to save or to send: a change, also inside a value; a key that the
+        browser does not have yet; or Django says so.
+        """
+        return self._is_handed or self._changed
 
     @modified.setter
     def modified(self, flag: bool) -> None:
-        session = vars(self).get("_session_cache")
-        self._flagged, self._noted = flag, steps(session) if session is not None else 0
+        self._flagged, self._noted = flag, steps(self._held)
+
+    @property
+    def _changed(self) -> bool:
+        return self._flagged or steps(self._held) > self._noted
+
+    @property
+    def session_key(self) -> str | None:
+        """The key that the cookie carries; who shows it depends on the session."""
+        self.accessed = True
+        return self._session_key
+
+    def is_empty(self) -> bool:
+        """
+        Tell whether there is neither a key nor a value: the middleware then removes the cookie.
+
+        Raises:
+            AttributeError: Every request is to be saved, and this one has nothing to say of a
+                session that ended or has another key. Django's middleware then leaves the response
+                as it is; any other answer would let it set or remove the browser's newer cookie.
+        """
+        if settings.SESSION_SAVE_EVERY_REQUEST and self._session_key:
+            self._get_session()  # as the middleware does next
+        if not self._is_old:
+            return not self._session_key and not self._held
+        if settings.SESSION_SAVE_EVERY_REQUEST and not self.modified:
+            raise AttributeError("the session of this request ended, or has another key")
+        return False
 
     def exists(self, session_key: str | None) -> bool:
-        return now(self._exists(self._forms.plain, session_key))
+        return run_now(self._exists(self._forms.plain, session_key))
 
     async def aexists(self, session_key: str | None) -> bool:
         return await self._exists(self._forms.awaited, session_key)
 
     def load(self) -> Session:
-        return now(self._load(self._forms.plain))
+        return run_now(self._load(self._forms.plain))
 
     async def aload(self) -> Session:
         return await self._load(self._forms.awaited)
 
     def create(self) -> None:
-        now(self._create(self._forms.plain))
+        run_now(self._create(self._forms.plain))
 
     async def acreate(self) -> None:
         await self._create(self._forms.awaited)
 
     def save(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002
-        now(self._save(self._forms.plain, must_create=must_create))
+        run_now(self._save(self._forms.plain, must_create=must_create))
 
     async def asave(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002
         await self._save(self._forms.awaited, must_create=must_create)
 
     def delete(self, session_key: str | None = None) -> None:
-        now(self._delete(self._forms.plain, session_key or self.session_key))
+        run_now(self._delete(self._forms.plain, session_key or self._session_key))
 
     async def adelete(self, session_key: str | None = None) -> None:
-        await self._delete(self._forms.awaited, session_key or self.session_key)
+        await self._delete(self._forms.awaited, session_key or self._session_key)
 
     def cycle_key(self) -> None:
-        now(self._cycle_key(self._forms.plain))
+        run_now(self._cycle_key(self._forms.plain))
 
     async def acycle_key(self) -> None:
         await self._cycle_key(self._forms.awaited)
 
     def flush(self) -> None:
-        now(self._flush(self._forms.plain))
+        run_now(self._flush(self._forms.plain))
 
     async def aflush(self) -> None:
         await self._flush(self._forms.awaited)
 
     def clear(self) -> None:
-        """Take everything away, and keep the key. Nobody is asked before the save."""
+        """Take everything away, and keep the key. The storage is not asked before the save."""
         self.accessed = self._flagged = True
-        session: Session | None = vars(self).get("_session_cache")
+        session = self._held
         if session is None:
-            session = self._session_cache = self._nothing()
-            self._cleared_unread = self.session_key is not None
-        clear(session)
+            session = self._session_cache = operations.start(terms())
+            self._cleared_unread = self._session_key is not None
+        session.clear()
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -123,7 +185,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         forms().sweep()
 
     def _get_session(self, no_load: bool = False) -> Session:  # noqa: FBT001, FBT002
-        return now(self._get(self._forms.plain, no_load=no_load))
+        return run_now(self._get(self._forms.plain, no_load=no_load))
 
     async def _aget_session(self, no_load: bool = False) -> Session:  # noqa: FBT001, FBT002
         return await self._get(self._forms.awaited, no_load=no_load)
@@ -139,31 +201,48 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     async def _aget_new_session_key(self) -> str:
         return new_id()
 
+    @property
+    def _held(self) -> Session | None:
+        """The session, if it was read or begun."""
+        held: Session | None = vars(self).get("_session_cache")
+        return held
+
     async def _get(self, form: Form, *, no_load: bool = False) -> Session:
         """Return the session, reading it if that was not done yet."""
         self.accessed = True
-        session: Session | None = vars(self).get("_session_cache")
+        session = self._held
         if session is None:
-            absent = no_load or self.session_key is None
-            session = self._session_cache = self._nothing() if absent else await self._load(form)
+            absent = no_load or self._session_key is None
+            session = operations.start(terms()) if absent else await self._load(form)
+            self._session_cache = session
         return session
 
     async def _load(self, form: Form) -> Session:
         """Return what the storage has, and forget a key that leads nowhere."""
+        self.accessed = True
+        if self._session_key is None:
+            return operations.start(terms())
         self._read_by = form
-        session = await found(form, self.session_key)
-        if session is None:
-            self._session_key = None
-            return self._nothing()
-        return session  # with its key also if it moved: no key, and Django removes the cookie
+        session, self._is_old = await self._find(form, self._session_key)
+        self._is_handed = is_handed(session)
+        if session.issued_id is not None or not self._is_old:
+            self._session_key = session.issued_id
+        return session
+
+    async def _find(self, form: Form, key: str) -> tuple[Session, bool]:
+        plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
+        return await form.carry_out(plan)
 
     async def _exists(self, form: Form, key: str | None) -> bool:
-        session = await found(form, key)
-        return session is not None and not session.draft.over
+        self.accessed = True
+        if not self._validate_session_key(key):
+            return False
+        session, _ = await self._find(form, str(key))
+        return session.issued_id is not None
 
     async def _save(self, form: Form, *, must_create: bool = False) -> None:
         if must_create:
-            if await self._exists(form, self.session_key):
+            if await self._exists(form, self._session_key):
                 raise CreateError
             await self._create(form)
             return
@@ -171,55 +250,42 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     async def _create(self, form: Form) -> None:
         """Save under a new key what the session holds, as far as it was read."""
-        held = vars(self).get("_session_cache")
-        session = self._session_cache = self._nothing()
-        if held is not None:
-            held.draft.note_changes_in_place()
-            session.draft.contents = held.draft.contents.copy()
-            session.draft.live = held.draft.live
+        self._session_cache = operations.start(terms(), like=self._held)
         self._cleared_unread = False
-        await self._keep(form, session)
+        await self._keep(form, self._session_cache)
         self.modified = True
 
     async def _cycle_key(self, form: Form) -> None:
         session = await self._whole(form)
-        draft = session.draft
-        if draft.over:  # the key leads nowhere: what this request wrote starts anew
-            draft.base, draft.over = empty_record(self._forms.clock()), False
-        if draft.issued is None:
-            draft.id, draft.moves = None, True
-        else:
-            session.regenerate_id()
+        session.regenerate_id()
         try:
             await self._keep(form, session)
         except UpdateError as gone:
             raise SessionInterrupted(str(gone)) from gone
+        operations.show_kept(session)
         self.modified = True
 
     async def _flush(self, form: Form) -> None:
-        await self._delete(form, self.session_key)
-        self._session_key = None
-        self._session_cache = self._nothing()
+        ended = await self._delete(form, self._session_key)
+        self._session_key, self._is_old, self._is_handed = None, not ended, False
+        self._session_cache = operations.start(terms())
         self._cleared_unread = False
-        self.accessed = self.modified = True
+        self.accessed, self.modified = True, ended
 
-    async def _delete(self, form: Form, key: str | None) -> None:
-        if self._validate_session_key(key):
-            session = Session.of(Draft(issued=key, id=key))
-            session.destroy()
-            await form.save(session)
+    async def _delete(self, form: Form, key: str | None) -> bool:
+        """End what is under a key; False: the browser holds a newer key, and is to keep it."""
+        if not self._validate_session_key(key):
+            return True
+        plan = operations.end_id(str(key), terms(), self._forms.space, formerly=former_owners())
+        return await form.carry_out(plan)
 
     async def _whole(self, form: Form) -> Session:
         """Return the session to be saved: also one that was cleared unread is read now."""
         session = await self._get(form)
         if self._cleared_unread:
             self._cleared_unread = False
-            session.draft.note_changes_in_place()
-            log, live = session.draft.log, session.draft.live
-            session = await self._load(form)
-            for change in log:
-                session.draft.write(change)
-            session.draft.live = live
+            cleared, session = session, await self._load(form)
+            operations.take_over(session, cleared)
             self._session_cache = session
         return session
 
@@ -230,21 +296,54 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         Raises:
             UpdateError: The session is gone, and the changes are dropped.
         """
-        draft = session.draft
-        draft.terms = terms(session, self._forms.clock())
-        if draft.terms.idle <= 0:
-            await self._delete(form, draft.issued)
-            self._session_key = self.session_key or new_id()
+        idle = idle_of(session, self._forms.space.clock())
+        if idle <= 0:
+            await self._expire(form, session)
             return
-        if self._read_by is not form:
-            draft.version = None  # only the form that read it knows what its version means
-        draft.note_changes_in_place()
-        changed = draft.changed
+        # Only the form that read it knows what its version means.
+        operations.renew(session, terms(idle), looks=self._read_by is not form)
+        if self._rotates:
+            operations.rotate(session)
         await form.save(session)
-        self._noted = len(draft.log)
-        if draft.over and changed:
-            raise UpdateError("the session ended, or got another key, in another request")
-        self._session_key = draft.issued
+        self._noted = steps(session)
+        if is_lost(session):
+            raise UpdateError(_GONE)
+        self._session_key = session.issued_id
+        self._is_old = self._is_handed = False
 
-    def _nothing(self) -> Session:
-        return nothing(self._forms.clock())
+    async def _expire(self, form: Form, session: Session) -> None:
+        """End a session whose expiry is in the past: the middleware then removes the cookie."""
+        if not await self._delete(form, session.issued_id):
+            raise UpdateError(_GONE)
+        self._session_key = self._session_key or new_id()
+
+
+_GONE = "the session ended, or got another key, in another request"
+
+
+class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # Django has no types
+    """
+    Django's own, with three answers that an engine alone cannot give. It may take its place.
+
+    A response whose body is streamed, and may still read the session, says `Vary: Cookie`. A
+    request that changed nothing is answered without a cookie, not with 400, if its session ended,
+    or got another key, while it was served. And a key that is due for a new one gets it
+    (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it.
+    """
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        """Save the session, set its cookie, and tell caches that the response depends on it."""
+        session = getattr(request, "session", None)
+        if not isinstance(session, SessionStore):
+            return super().process_response(request, response)
+        only_looked, session._rotates = not session._changed, True
+        if session.accessed or (response.streaming and not response.has_header("Content-Length")):
+            patch_vary_headers(response, ("Cookie",))
+        try:
+            return super().process_response(request, response)
+        except SessionInterrupted:
+            if not only_looked:
+                raise
+            return response
+        finally:
+            session._rotates = False

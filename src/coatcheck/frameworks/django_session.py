@@ -1,57 +1,57 @@
-"""What Django asks of a session, in the words of ours: no key yet, cleared, its expiry."""
+"""
+What Django asks of a session, in the words of ours: whose it is, its terms, expiry and changes.
+
+Django's cookie carries a key without a seal. So the owner of a record is a digest that depends on
+`SECRET_KEY`: another project on the same server, whose cookie has the same name, finds no session
+under a key of this one. Records that were written under a key of `SECRET_KEY_FALLBACKS` are read,
+too.
+"""
 
 from datetime import datetime
+from functools import lru_cache
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
-from coatcheck._session import lifecycle
-from coatcheck._session.changes import Clear
-from coatcheck._session.draft import Draft
-from coatcheck._session.record import Record, Terms, owner_of
+from coatcheck._session.draft import Lost
+from coatcheck._session.record import LONGEST, Terms
 from coatcheck._session.session import Session
-from coatcheck.frameworks.django_storage import Form
-
-LONGEST = 100 * 365 * 24 * 3600.0
-"""Seconds: a record's deadline has a year of four digits, whatever `set_expiry` was given."""
+from coatcheck.frameworks.django_options import options
 
 
-def nothing(now: float) -> Session:
-    """Return a session that holds nothing, and gets an id and a record with its first save."""
-    return Session.of(Draft(base=empty_record(now), moves=True, touched=True))
+def terms(idle: float | None = None) -> Terms:
+    """
+    Return how long a session lives, empty or not.
+
+    Args:
+        idle: Seconds, counted anew from each save; None: as the settings say.
+    """
+    chosen = options()
+    return Terms(
+        owner=_owner(settings.SESSION_COOKIE_NAME, settings.SECRET_KEY),
+        idle=min(float(settings.SESSION_COOKIE_AGE) if idle is None else idle, LONGEST),
+        lifetime=chosen.lifetime,
+        rotate=chosen.rotate,
+        refresh=0,
+        keeps_empty=True,
+    )
 
 
-def empty_record(now: float) -> Record:
-    """Return what a session begins with that is to be kept even if it stays empty."""
-    return Record(created=now, expires=now, owner=_owner())
+def former_owners() -> list[bytes]:
+    """Return the owners of records that were written before `SECRET_KEY` was changed."""
+    name = settings.SESSION_COOKIE_NAME
+    return [_owner(name, secret) for secret in settings.SECRET_KEY_FALLBACKS]
 
 
-async def found(form: Form, key: str | None) -> Session | None:
-    """Return the session under *key*, or one that is over if that moved; None: there is none."""
-    if key is None:
-        return None
-    session = lifecycle.admit(await form.read(key), Terms(owner=_owner()), blank=Draft)
-    return session if session.draft.base or session.draft.over else None
+@lru_cache(maxsize=16)
+def _owner(cookie_name: str, secret: str | bytes) -> bytes:
+    """Return the mark of a project's records: 8 bytes, from which no secret can be learned."""
+    mark: bytes = salted_hmac("coatcheck.owner", cookie_name, secret, algorithm="sha256").digest()
+    return mark[:8]
 
 
-def clear(session: Session) -> None:
-    """Take everything away; unlike `Session.clear`, leave an empty session in place."""
-    draft = session.draft
-    draft.write(Clear())
-    draft.live, draft.shown = {}, {}
-
-
-def steps(session: Session) -> int:
-    """Return how many changes wait to be saved."""
-    session.draft.note_changes_in_place()
-    return len(session.draft.log)
-
-
-def terms(session: Session, now: float) -> Terms:
-    """Return how long the session lives, as `set_expiry` left it: each save sets it anew."""
-    return Terms(owner=_owner(), idle=min(_idle(session, now), LONGEST), refresh=0)
-
-
-def _idle(session: Session, now: float) -> float:
+def idle_of(session: Session, now: float) -> float:
+    """Return the seconds that a session lives from now on, as `set_expiry` left it."""
     expiry = session.get("_session_expiry")
     if isinstance(expiry, str):
         expiry = datetime.fromisoformat(expiry)
@@ -60,5 +60,20 @@ def _idle(session: Session, now: float) -> float:
     return float(expiry or settings.SESSION_COOKIE_AGE)
 
 
-def _owner() -> bytes:
-    return owner_of(settings.SESSION_COOKIE_NAME)
+def steps(session: Session | None) -> int:
+    """Return how many changes wait to be saved."""
+    if session is None:
+        return 0
+    session._draft.note_changes_in_place()
+    return len(session._draft.log)
+
+
+def is_handed(session: Session) -> bool:
+    """Tell whether the browser's key is older than the session's, which a rotation renewed."""
+    found = session._draft.found
+    return found is not None and found.handed
+
+
+def is_lost(session: Session) -> bool:
+    """Tell whether a save found that the session was ended, or got another key."""
+    return type(session._draft.origin) is Lost

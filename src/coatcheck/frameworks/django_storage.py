@@ -3,12 +3,12 @@ Where Django's sessions live: `COATCHECK_STORAGE` in its settings, a URL or a st
 
 Django calls one session from plain and from asynchronous code, often within one request. So a
 storage has two forms here, and both are awaited. A plain one is done at once, in the thread that
-calls, and `now` runs it without an event loop.
+calls, and `run_now` runs it without an event loop.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar
 
 from asgiref.sync import SyncToAsync, async_to_sync
 from django.conf import settings
@@ -16,9 +16,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.asyncio import async_unsafe
 
+from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
-from coatcheck.storage.clock import Clock
+from coatcheck.frameworks.django_options import Misconfigured
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.urls import storage_from_url
@@ -29,29 +30,19 @@ SETTING = "COATCHECK_STORAGE"
 
 
 class Form(Protocol):
-    """One form of a storage."""
+    """One form of a storage: it saves, and carries out the plans of `operations`."""
 
-    async def read(self, value: str | None, /) -> Session: ...
+    async def carry_out(self, plan: Plan[T], /) -> T: ...
     async def save(self, session: Session, /) -> str | None: ...
 
 
 class Forms(NamedTuple):
-    """Both forms of a storage, its clock, and what removes its expired records."""
+    """Both forms of a storage, its keys and clock, and what removes its expired records."""
 
     plain: Form
     awaited: Form
-    clock: Clock
+    space: Keyspace
     sweep: Callable[[], None]
-
-
-def now(step: Coroutine[Any, Any, T]) -> T:
-    """Return what *step* returns; it waits for nothing but plain calls."""
-    try:
-        step.send(None)
-    except StopIteration as done:
-        return cast("T", done.value)
-    step.close()
-    raise RuntimeError("a plain storage waited for an event loop")
 
 
 @lru_cache(maxsize=1)
@@ -65,32 +56,35 @@ def forms() -> Forms:
     storage = _storage(getattr(settings, SETTING, None))
     if isinstance(storage, AsyncKeyedStorage):
         bridged = Bridged(storage)
-        return Forms(bridged, storage, storage.clock, bridged.sweep)
+        return Forms(bridged, Awaited(storage), storage.space, bridged.sweep)
     plain = InPlace(storage)
-    return Forms(plain, storage.aio or plain, storage.clock, plain.sweep)
+    awaited = Awaited(storage.aio) if storage.aio else plain
+    return Forms(plain, awaited, storage.space, plain.sweep)
 
 
 def _storage(found: object) -> KeyedStorage | AsyncKeyedStorage:
     if not found:
-        raise ImproperlyConfigured(
-            f"{SETTING} is missing: set it to a URL, such as 'sqlite:sessions/db', or to a storage"
-        )
+        raise Misconfigured(f"{SETTING} is missing", _HINT)
     if isinstance(found, str):
         try:
             found = storage_from_url(found)
         except ConfigurationError as error:
-            raise ImproperlyConfigured(f"{SETTING} cannot be used: {error}") from error
+            raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
     if isinstance(found, CookieStorage):
-        raise ImproperlyConfigured(
-            f"{SETTING} cannot be a CookieStorage: Django's cookie carries a key without a seal, "
-            "so the sessions need a server or a file, as in 'sqlite:sessions/db'"
+        raise Misconfigured(
+            f"{SETTING} cannot be a CookieStorage",
+            "Django's cookie carries a key without a seal, so the sessions need a server or a "
+            "file, as in 'sqlite:sessions/db'",
         )
     if not isinstance(found, KeyedStorage | AsyncKeyedStorage):
-        raise ImproperlyConfigured(
-            f"{SETTING} is a {type(found).__name__}: set it to a URL or to a storage over a "
-            "backend (KeyedStorage, AsyncKeyedStorage)"
-        )
+        raise Misconfigured(f"{SETTING} is a {type(found).__name__}", _HINT)
     return found
+
+
+_HINT = (
+    "set it to a URL, such as 'sqlite:sessions/db', or to a storage over a backend "
+    "(KeyedStorage, AsyncKeyedStorage)"
+)
 
 
 def _forget(*, setting: str, **_: object) -> None:
@@ -107,19 +101,24 @@ class InPlace:
 
     def __init__(self, storage: KeyedStorage) -> None:
         self._storage = storage
-        self._read, self._save = storage.read, storage.save
-        if storage.waits:
-            guard = async_unsafe(
-                "A session cannot be read or saved in place from an async context: use its async "
-                "methods (aget, aset, asave), or sync_to_async."
-            )
-            self._read, self._save = guard(storage.read), guard(storage.save)
 
-    async def read(self, value: str | None) -> Session:
-        return self._read(value)
+    async def carry_out(self, plan: Plan[T]) -> T:
+        self._check()
+        return self._storage._carry_out(plan)
 
     async def save(self, session: Session) -> str | None:
-        return self._save(session)
+        self._check()
+        return self._storage.save(session)
+
+    def _check(self) -> None:
+        """
+        Refuse to block an event loop.
+
+        Raises:
+            SynchronousOnlyOperation: As Django's own backends raise it for a database.
+        """
+        if self._storage.powers.waits:
+            _refuse_event_loop()
 
     def sweep(self) -> None:
         """Look at every record once, in small steps."""
@@ -128,14 +127,28 @@ class InPlace:
             self._storage.sweep()
 
 
+class Awaited:
+    """A storage with awaited methods, called in the event loop that asks."""
+
+    def __init__(self, storage: AsyncKeyedStorage) -> None:
+        self._storage = storage
+
+    async def carry_out(self, plan: Plan[T]) -> T:
+        return await self._storage._carry_out(plan)
+
+    async def save(self, session: Session) -> str | None:
+        return await self._storage.save(session)
+
+
 class Bridged:
     """An asynchronous storage, called from plain code in a thread of an ASGI application."""
 
     def __init__(self, storage: AsyncKeyedStorage) -> None:
         self._storage = storage
 
-    async def read(self, value: str | None) -> Session:
-        return _wait(self._storage.read, value)
+    async def carry_out(self, plan: Plan[T]) -> T:
+        result: T = _wait(self._storage._carry_out, plan)
+        return result
 
     async def save(self, session: Session) -> str | None:
         return _wait(self._storage.save, session)
@@ -145,6 +158,14 @@ class Bridged:
         _wait(self._storage.sweep)
         while getattr(self._storage.backend, "swept", 0.0):
             _wait(self._storage.sweep)
+
+
+@async_unsafe(  # type: ignore[untyped-decorator] # Django has no types
+    "A session cannot be read or saved in place from an async context: use its async methods "
+    "(aget, aset, asave), or sync_to_async."
+)
+def _refuse_event_loop() -> None:
+    """Do nothing where no event loop runs."""
 
 
 def _wait(call: Callable[..., Awaitable[T]], *args: object) -> T:

@@ -3,104 +3,34 @@ Sessions in Flask: `flask.session` is a coatcheck session.
 
     app.session_interface = SessionInterface(cookie, storage)
 
-Flask reads a session before its handlers and saves it after them, with nothing in between that a
-WSGI middleware could wrap. So the shell of `coatcheck.wsgi` runs an application that stands still
-meanwhile: a generator, which gets to its first part when Flask has a response.
+Flask reads a session when it enters the context of a request, and saves it with the response. What
+changes later is saved when Flask leaves that context, or, if code makes the body, at its end.
 
-What a body that Flask streams changes is saved at its end, if the storage can still do it.
+An environ may serve many requests: Flask-SocketIO enters a context for each event of a socket. Each
+reads anew, once the one before was saved or left. An event has no headers, so a change that needs a
+cookie raises `ResponseStarted`.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, Unpack, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Unpack, cast
+from weakref import WeakSet
 
 import flask
 from flask.sessions import SessionInterface as FlaskInterface
 from flask.sessions import SessionMixin
-from werkzeug.datastructures import Headers
+from werkzeug.wsgi import FileWrapper
 
-from coatcheck import wsgi
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._cookie.headers import amended
+from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
-from coatcheck._request.wsgi_types import Write
-from coatcheck._session.session import Data, Session, Value
-from coatcheck._session.values import encode
-from coatcheck.frameworks.flask_messages import Leave, Take, listed
+from coatcheck._request.shell import Shell
+from coatcheck._request.visit import NOTHING
+from coatcheck.frameworks.flask_session import FlaskSession
+from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
+from coatcheck.frameworks.flask_visit import WerkzeugVisit, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-FLASHES = "_flashes"
-"""Where Flask's own `flash()` keeps its messages."""
-
-PERMANENT = "_permanent"
-
-_VISIT = "coatcheck.visit"
-
-
-class FlaskSession(Session[Data]):
-    """A `Session` with the attributes of Flask's sessions."""
-
-    __slots__ = ()
-
-    @property
-    def permanent(self) -> bool:
-        """What was assigned; how long a session lasts is said by the cookie and by *idle*."""
-        return bool(self.get(PERMANENT, default=False))
-
-    @permanent.setter
-    def permanent(self, permanent: bool) -> None:
-        if permanent:
-            self[PERMANENT] = True
-        else:
-            self.unset(PERMANENT)
-
-    @property
-    def new(self) -> bool:
-        """Whether nothing was stored before this request: Flask's word for `is_new`."""
-        return self.is_new
-
-    @property
-    def modified(self) -> bool:
-        """Whether this request changed anything; assigning it is allowed, and changes nothing."""
-        return super().modified
-
-    @modified.setter
-    def modified(self, _: bool) -> None:
-        pass  # changes are seen by themselves, nested ones too
-
-    def __getitem__(self, key: str) -> Value:
-        value = super().__getitem__(key)
-        if key == FLASHES and isinstance(value, list):
-            value[:] = map(tuple, value)  # as Flask promises them; stored they are lists
-        return value
-
-    def set(self, key: str, value: Value) -> None:
-        if key == FLASHES and isinstance(value, list | tuple):
-            kept, given = self._messages(), list(map(_pair, value))
-            if len(given) > len(kept) and given[: len(kept)] == kept:
-                self.draft.write(Leave(key, encode(key, given[len(kept) :])))
-                self.draft.live.pop(key, None)
-                return
-        super().set(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        if key == FLASHES and (kept := self._messages()):
-            self.draft.write(Take(key, encode(key, kept)))
-            self.draft.live.pop(key, None)
-        else:
-            super().__delitem__(key)
-
-    def _messages(self) -> list[Any]:
-        """Return Flask's messages as they are kept, whatever became of the list handed out."""
-        self.accessed = True
-        return listed(self.draft.contents.values.get(FLASHES))
-
-
-def _pair(message: object) -> object:
-    """Return a message as a record holds it."""
-    return list(message) if isinstance(message, tuple) else message
-
-
-SessionMixin.register(FlaskSession)
+__all__ = ["FlaskSession", "SessionInterface", "cookie_from", "session"]
 
 session = cast("FlaskSession[Any]", flask.session)
 """`flask.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
@@ -111,7 +41,8 @@ class SessionInterface(FlaskInterface):
     What to assign to `app.session_interface`.
 
     The arguments are those of `coatcheck.session`. Flask's own settings, SESSION_COOKIE_*,
-    PERMANENT_SESSION_LIFETIME and SECRET_KEY, are not used.
+    PERMANENT_SESSION_LIFETIME and SECRET_KEY, have no effect, except through `cookie_from`. A
+    warning names those that say something else than the cookie.
 
     Raises:
         ConfigurationError: The storage is asynchronous, the cookie is not sealed, or an option
@@ -125,18 +56,26 @@ class SessionInterface(FlaskInterface):
         **options: Unpack[Options],
     ) -> None:
         self._cookie = cookie
-        self._shell = wsgi.SessionMiddleware(_serve, cookie, storage, **options)
+        self._shell = Shell(Cycle(cookie, storage, **options))
+        self._place = f"coatcheck.flask.{cookie.name}"
+        self._apps: WeakSet[flask.Flask] = WeakSet()
+        flask.request_started.connect(self._begin)
+        flask.request_tearing_down.connect(self._tear_down)
 
     def get_cookie_name(self, app: flask.Flask) -> str:  # noqa: ARG002 - Flask passes it
         """Return the name of the cookie, for extensions that ask."""
         return self._cookie.name
 
-    def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin:  # noqa: ARG002
+    def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin:
         """Return the session of a request; Flask's test client asks twice."""
-        environ = request.environ
-        visit = environ.get(_VISIT)
-        if visit is None or visit.shell is not self._shell:
-            visit = environ[_VISIT] = _Visit(self._shell, environ)
+        if app not in self._apps:
+            self._apps.add(app)
+            warn_of_ignored(app, self._cookie)
+        visit = self._visit(request)
+        if visit is None or visit.closed or visit.changes is not None:
+            visit = _Visit(self._shell, request, visit.session if visit else None)
+            visit.read(app)
+            request.environ[self._place] = visit
         return cast("SessionMixin", visit.session)
 
     def save_session(
@@ -146,81 +85,114 @@ class SessionInterface(FlaskInterface):
         response: flask.Response,
     ) -> None:
         """Save the session, and tell the client by *response*."""
-        if session is not None:  # Flask asks so for the answer to an error in open_session
-            flask.request.environ[_VISIT].save(session, response)
+        visit = self._visit(flask.request)
+        if session is not None and visit:  # Flask has none after an error in open_session
+            visit.leave(session, response)
+
+    def _begin(self, _: flask.Flask, **__: object) -> None:
+        """Send an answer in place of the application's: no handler or hook of it has run yet."""
+        visit = self._visit(flask.request)
+        if visit and visit.refusal:
+            raise visit.refusal
+
+    def _tear_down(self, _: flask.Flask, exc: BaseException | None = None, **__: object) -> None:
+        """Save what changed late, unless a body is still to run."""
+        visit = self._visit(flask.request)
+        if visit:
+            visit.tear_down(exc)
+
+    def _visit(self, request: flask.Request) -> "_Visit | None":
+        """Return the last visit on an environ; None: there was none with these sessions."""
+        visit: _Visit | None = request.environ.get(self._place)
+        return visit if visit and visit.shell is self._shell else None
 
 
-class _Body(Protocol):
-    """What the shell returns."""
+class _Visit(WerkzeugVisit):
+    """One context of a request, and the response that it has."""
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    where = "environ"
 
-    def __next__(self) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class _Visit:
-    """One request on its way through the shell."""
-
-    def __init__(self, shell: wsgi.SessionMiddleware, environ: wsgi.Environ) -> None:
+    def __init__(self, shell: Shell, request: flask.Request, former: object) -> None:
+        super().__init__(shell.cycle, request, former)
         self.shell = shell
-        self.status: int | None = None
-        self.parts: Iterable[Any] = ()
-        self._environ = environ
-        self._added: wsgi.Headers = []
-        self._body = cast("_Body", shell(environ, self._start))
-        self.session: Session = environ[wsgi.PLACE]
-        # Not a copy: what the shell looks at in the end is what the handler has changed.
-        self.session.__class__ = FlaskSession
+        self.cookies = request.environ.get("HTTP_COOKIE")
 
-    def save(self, session: object, response: flask.Response) -> None:
+    def read(self, app: flask.Flask) -> None:
+        """Read the session."""
+        answer = self.shell.read(self)
+        if answer is not None:
+            self.refuse(sent_at_once(answer, app.response_class), self.cycle.late_visitor)
+
+    def leave(self, session: object, response: flask.Response) -> None:
         """Save, if that is still to be done, and give *response* the headers."""
-        runs = response.is_streamed and not response.direct_passthrough
-        self.parts = cast("Iterable[Any]", response.response) if runs else ()
-        if self.status is None:  # an error page comes after a response that was saved or failed to
-            self.status = response.status_code
-            self._environ[wsgi.PLACE] = session
-            next(self._body)
-        set_cookie = dict(self._added).get("Set-Cookie")
-        may_read = runs and self.session.blank is None  # a part of the body, too late to say so
-        if set_cookie or self.session.accessed or may_read:
-            amend(response.headers, set_cookie)
-        if runs:
-            response.response = self._body
-        elif response.direct_passthrough:  # a file, which the server closes itself
-            self._ends_here()
-        else:
-            response.call_on_close(self._body.close)
+        self.given = session
+        if hasattr(self.request, "sid"):  # set by Flask-SocketIO, which sends no response
+            self._leave_event()
+            return
+        if self.changes is None:  # an error page comes after a response that was saved
+            failed = response.status_code >= FAILED
+            self.changes = self.shell.leave(self, failed=failed, headers=response.headers)
+        self.streams = _runs(response, self.place)
+        self.amend(response.headers, streams=self.streams)
+        if self.streams:
+            response.response = _Body(cast("Iterable[Any]", response.response), self)
 
-    def _ends_here(self) -> None:
-        """Let a later change raise, since nothing would save it."""
-        if self.session.blank is None:
-            self.session.draft.reach = "nothing"
+    def _leave_event(self) -> None:
+        """Save what an event changed, without a cookie."""
+        self.changes = NOTHING
+        self.cycle.never_start(self, "a change in an event of a socket")
+        self.end()
 
-    def _start(self, _: str, headers: wsgi.Headers, __: wsgi.ExcInfo | None = None) -> Write:
-        """Keep what the shell adds to the headers."""
-        self._added = headers
-        return len
+    def tear_down(self, error: BaseException | None) -> None:
+        """End the request, unless its body runs, or its test saves later."""
+        self.closed = True
+        left = error is not None or self.changes is not None
+        if left and not self.is_body(error):
+            self.end(failed=error is not None)
 
-
-def _serve(environ: wsgi.Environ, start_response: wsgi.StartResponse) -> Iterator[Any]:
-    """Answer as Flask has: this is the application in the shell."""
-    visit = environ[_VISIT]
-    start_response(f"{visit.status:03} ", [])
-    try:
-        yield b""
-        yield from visit.parts
-    finally:
-        if hasattr(visit.parts, "close"):
-            visit.parts.close()
+    def end(self, *, failed: bool = False) -> None:
+        """Save what changed late; a later change raises."""
+        self.shell.end(self, failed=failed)
 
 
-def amend(headers: Headers, set_cookie: str | None) -> None:
-    """Add to a response's headers what the session says."""
-    given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    changed = amended(given, set_cookie)
-    headers.clear()
-    for name, value in changed:
-        spelled = name.decode("latin-1")
-        headers.add(spelled.title() if name.islower() else spelled, value.decode("latin-1"))
+class _Body:
+    """A body that code makes, with the last save at its end."""
+
+    def __init__(self, parts: Iterable[Any], visit: _Visit) -> None:
+        self._given = parts
+        self._parts = iter(parts)
+        self._visit = visit
+        self._failed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self._visit.body_begun = True
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise
+        except BaseException:
+            self._failed = True
+            raise
+
+    def close(self) -> None:
+        """End the request: Werkzeug calls it once, also when the client leaves."""
+        self._visit.body_begun = True
+        try:
+            if hasattr(self._given, "close"):
+                self._given.close()
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._visit.end(failed=self._failed)
+
+
+def _runs(response: flask.Response, environ: Mapping[str, Any]) -> bool:
+    """Tell whether code makes the body while it is sent: not that of a list, nor of a file."""
+    if not response.is_streamed or not response.direct_passthrough:
+        return response.is_streamed
+    file = environ.get("wsgi.file_wrapper", FileWrapper)
+    return response.content_length is None and type(response.response) is not file

@@ -9,7 +9,9 @@ Sessions in Litestar: a plugin, the session as a dependency, and guards.
     @get("/account", guards=[requires_session("user")])
     async def account(session: SessionDep) -> str: ...
 
-`request.session` and `socket.session` are the same session.
+`request.session` and `socket.session` are the same session. Litestar's own words work, too:
+`set_session`, `clear_session`, a handler that returns the session, and the FlashPlugin, if it comes
+after ours in the list of plugins.
 """
 
 from copy import copy
@@ -20,16 +22,19 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
+from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 from litestar.types import Guard, Scope
 
-from coatcheck import asgi
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Options
 from coatcheck._session.session import Data, Session
+from coatcheck.asgi import Scope as ASGIScope
 from coatcheck.context import Context
+from coatcheck.frameworks.litestar_middleware import PluginMiddleware
 from coatcheck.storage.protocol import SessionStorage
 
 SCHEME = "session"
@@ -44,9 +49,13 @@ class SessionPlugin(InitPlugin):
     """
     Sessions for an application, around its other middleware.
 
-    The arguments are those of `coatcheck.session`. Handlers, guards and dependencies get the
-    session by the name `session`. What the storage opened is closed when the application shuts
-    down.
+    Handlers, guards and dependencies get the session by the name `session`. What the storage opened
+    is closed when the application shuts down.
+
+    Args:
+        exclude: A pattern, or several, of paths that have no sessions, as in Litestar's own set-up.
+        exclude_opt_key: The key of a handler's `opt` by which it has none.
+        options: Those of `coatcheck.session`.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
@@ -56,14 +65,26 @@ class SessionPlugin(InitPlugin):
         self,
         cookie: Cookie,
         storage: SessionStorage,
+        *,
+        exclude: str | list[str] | None = None,
+        exclude_opt_key: str | None = "skip_session",
         **options: Unpack[Options],
     ) -> None:
         self._cycle = Cycle(cookie, storage, **options)
+        self._exclude, self._exclude_opt_key = exclude, exclude_opt_key
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, the dependency, the end of the storage and the OpenAPI scheme."""
-        sessions: Any = self._with_sessions  # Litestar writes the types of ASGI in another way
-        app_config.middleware.insert(0, sessions)
+        app_config.middleware.insert(
+            0,
+            DefineMiddleware(
+                PluginMiddleware,
+                cycle=self._cycle,
+                exclude=self._exclude,
+                exclude_opt_key=self._exclude_opt_key,
+            ),
+        )
+        app_config.type_encoders = {Session: dict, **(app_config.type_encoders or {})}
         app_config.dependencies.setdefault("session", Provide(get_session, sync_to_thread=False))
         app_config.signature_namespace.setdefault("Session", Session)
         app_config.signature_namespace.setdefault("SessionDep", SessionDep)
@@ -76,17 +97,14 @@ class SessionPlugin(InitPlugin):
             app_config.openapi_config.components = [*components, ours]
         return app_config
 
-    def _with_sessions(self, app: asgi.ASGIApp) -> asgi.SessionMiddleware:
-        return asgi.SessionMiddleware.of(app, self._cycle)
-
     def _described(self) -> SecurityScheme:
         return SecurityScheme(
             type="apiKey", name=self._cycle.cookie.name, security_scheme_in="cookie"
         )
 
     async def _close(self) -> None:
-        """Let the shell see the end of the application, which Litestar hides from middleware."""
-        await self._with_sessions(_end)({"type": "lifespan"}, _nothing, _ignore)
+        """Release what the storage opened: Litestar hides the lifespan from middleware."""
+        await AsyncShell(self._cycle).close()
 
 
 def get_session(scope: Scope) -> Session:
@@ -96,7 +114,7 @@ def get_session(scope: Scope) -> Session:
     Raises:
         ConfigurationError: There is none: the plugin is missing.
     """
-    return Context(cast("asgi.Scope", scope)).get(Session)
+    return Context(cast("ASGIScope", scope)).get(Session)
 
 
 def requires_session(key: str) -> Guard:
@@ -107,15 +125,3 @@ def requires_session(key: str) -> Guard:
             raise NotAuthorizedException
 
     return guard
-
-
-async def _end(_: asgi.Scope, __: asgi.Receive, send: asgi.Send) -> None:
-    await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _nothing() -> asgi.Message:
-    return {}
-
-
-async def _ignore(_: asgi.Message) -> None:
-    return None

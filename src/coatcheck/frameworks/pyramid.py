@@ -5,20 +5,25 @@ Sessions in Pyramid: `request.session` is what Pyramid's documentation says, ove
     app = session(cookie, storage).wsgi(config.make_wsgi_app())
 
 The middleware reads and saves; here is the face that views, templates and add-ons expect. Pyramid's
-flash messages are queues, and kept as such. CSRF tokens are bound to the session's id, and ask for
-no write when a client without a session sends a form.
+flash messages are queues, and kept as such. CSRF tokens are those of `coatcheck.csrf`: bound to the
+session, and nothing is written when a client without a session sends a form.
 """
 
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from copy import deepcopy
+from typing import Any, NoReturn, Self, SupportsIndex
 
 from pyramid.interfaces import ICSRFStoragePolicy, ISession
 from zope.interface import implementer
 
-from coatcheck._session.session import Session, Value
+from coatcheck._session.session import Session, Value, refusal_to_pickle
+from coatcheck._session.values import encode
 from coatcheck.context import Context
 from coatcheck.csrf import csrf_token, is_csrf_token
+from coatcheck.errors import ConfigurationError
+from coatcheck.frameworks.message_lists import Take
+from coatcheck.wsgi import PLACE
 
 QUEUE = "_f_"
 """What the key of a queue of flash messages begins with, as in Pyramid's own sessions."""
@@ -39,11 +44,15 @@ class PyramidSession(MutableMapping[str, Value]):
         own: The `Session` behind it, with all that Pyramid has no word for.
 
     Raises:
-        ConfigurationError: The application is not wrapped in `session(...).wsgi`.
+        ConfigurationError: The application is not wrapped in `session(...).wsgi`, or this is a
+            request that no server made, without a session in its environ.
     """
 
     def __init__(self, request: Any) -> None:
-        self.own: Session = Context(request.environ).get(Session)
+        context = Context(request.environ)
+        if not context.has(Session):
+            raise ConfigurationError(_MISSING)
+        self.own: Session = context.get(Session)
 
     @property
     def created(self) -> int:
@@ -86,9 +95,12 @@ class PyramidSession(MutableMapping[str, Value]):
 
     def pop_flash(self, queue: str = "") -> list[Value]:
         """Return the messages of a queue, and take them away."""
-        shown = self.peek_flash(queue)
+        key, shown = QUEUE + queue, self.peek_flash(queue)
         if shown:
-            self.own.apply(QUEUE + queue, lambda messages: _without(messages, shown), [])
+            draft = self.own._own
+            draft.note_changes_in_place()
+            draft.write(Take(key, encode(key, shown)))
+            draft.live.pop(key, None)
         return shown
 
     def peek_flash(self, queue: str = "") -> list[Value]:
@@ -126,10 +138,44 @@ class PyramidSession(MutableMapping[str, Value]):
         """Take everything away. A session left empty so is removed."""
         self.own.clear()
 
+    def popitem(self) -> tuple[str, Value]:
+        """Remove the key that came last, and return it with its value."""
+        return self.own.popitem()
+
+    def copy(self) -> dict[str, Value]:
+        """Return the values as a dict."""
+        return self.own.copy()
+
+    def __or__(self, other: Mapping[str, Value]) -> dict[str, Value]:
+        return self.own | other
+
+    def __ror__(self, other: Mapping[str, Value]) -> dict[str, Value]:
+        return other | self.own if isinstance(other, dict) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Self:
+        self.own.update(other)
+        return self
+
+    def __copy__(self) -> dict[str, Value]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Value]:
+        return deepcopy(self.copy(), memo)
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        raise refusal_to_pickle()
+
+
+_MISSING = (
+    "this request has no Session: wrap the application, as in session(cookie, storage).wsgi(app). "
+    "A subrequest or a script makes an environ of its own: give it the session of the request that "
+    f"makes it, in environ[{PLACE!r}], or a Session() that nothing saves"
+)
+
 
 @implementer(ICSRFStoragePolicy)
 class TokenPolicy:
-    """CSRF tokens that are bound to the session's id, and kept nowhere."""
+    """CSRF tokens that are bound to the session: those of `coatcheck.csrf`."""
 
     def new_csrf_token(self, request: Any) -> str:
         """Return another token than before."""
@@ -144,12 +190,3 @@ class TokenPolicy:
     def check_csrf_token(self, request: Any, token: object) -> bool:
         """Tell whether the client got *token*, which may be anything, from us."""
         return is_csrf_token(Context(request.environ).get(Session), token)
-
-
-def _without(messages: list[Value], shown: list[Value]) -> list[Value]:
-    """Return the messages that came since *shown* was read."""
-    left = list(messages)
-    for message in shown:
-        if message in left:
-            left.remove(message)
-    return left

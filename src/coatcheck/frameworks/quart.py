@@ -3,40 +3,38 @@ Sessions in Quart: `quart.session` is a coatcheck session, also at WebSockets.
 
     app.session_interface = SessionInterface(cookie, storage)
 
-Quart reads a session before its handlers and saves it after them, with nothing in between that an
-ASGI middleware could wrap. So the shell of `coatcheck.asgi` runs an application that stands still
-meanwhile, and goes on from one stop to the next in whatever task Quart works.
+Quart reads a session when it enters the context of a request, and saves it with the response. What
+changes later is saved when Quart leaves that context, or, if code makes the body, at its end.
 
-A WebSocket is saved when it is accepted, and at its end. What a body that Quart streams changes is
-saved at its end, if the storage can still do it.
+A WebSocket is saved when it is accepted, and when Quart leaves its context.
 """
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any, Unpack, cast
+from weakref import WeakSet
 
 import quart
 from quart import signals
 from quart.sessions import SessionInterface as QuartInterface
 from quart.sessions import SessionMixin
 from quart.wrappers import BaseRequestWebsocket, Response, Websocket
-from quart.wrappers.response import ResponseBody
+from quart.wrappers.response import DataBody, FileBody, IOBody, ResponseBody
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from coatcheck import asgi
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._request.cycle import FAILED
+from coatcheck._request.async_shell import AsyncShell
+from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
-from coatcheck._session.draft import Draft
-from coatcheck._session.session import Session
-from coatcheck.context import Context
+from coatcheck._session.draft import Draft, Unread
 from coatcheck.errors import BackendError
-from coatcheck.frameworks.flask import FlaskSession, amend
-from coatcheck.frameworks.steps import Steps, stop
+from coatcheck.frameworks.flask_session import FlaskSession
+from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
+from coatcheck.frameworks.flask_visit import WerkzeugVisit, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-_VISIT = "coatcheck.visit"
+__all__ = ["SessionInterface", "cookie_from", "session"]
 
 session = cast("FlaskSession[Any]", quart.session)
 """`quart.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
@@ -47,7 +45,8 @@ class SessionInterface(QuartInterface):
     What to assign to `app.session_interface`.
 
     The arguments are those of `coatcheck.session`. Quart's own settings, SESSION_COOKIE_*,
-    PERMANENT_SESSION_LIFETIME and SECRET_KEY, are not used.
+    PERMANENT_SESSION_LIFETIME and SECRET_KEY, have no effect, except through `cookie_from`. A
+    warning names those that say something else than the cookie.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option makes no sense.
@@ -60,26 +59,28 @@ class SessionInterface(QuartInterface):
         **options: Unpack[Options],
     ) -> None:
         self._cookie = cookie
-        self._shell = asgi.SessionMiddleware(_serve, cookie, storage, **options)
-        signals.request_started.connect(self._begin)
-        signals.websocket_started.connect(self._begin)
-        signals.request_tearing_down.connect(self._end)
-        signals.websocket_tearing_down.connect(self._end)
+        self._shell = AsyncShell(Cycle(cookie, storage, **options))
+        self._place = f"coatcheck.quart.{cookie.name}"
+        self._apps: WeakSet[quart.Quart] = WeakSet()
+        for started in (signals.request_started, signals.websocket_started):
+            started.connect(self._begin)
+        for ends in (signals.request_tearing_down, signals.websocket_tearing_down):
+            ends.connect(self._tear_down)
 
     def get_cookie_name(self, app: quart.Quart) -> str:  # noqa: ARG002 - Quart passes it
         """Return the name of the cookie, for extensions that ask."""
         return self._cookie.name
 
-    async def open_session(
-        self,
-        app: quart.Quart,  # noqa: ARG002
-        request: BaseRequestWebsocket,
-    ) -> SessionMixin:
-        """Return the session of a request."""
-        visit = _Visit(self._shell, cast("asgi.Scope", request.scope))
-        await visit.open()
-        if isinstance(request, Websocket):
-            visit.watch(request)
+    async def open_session(self, app: quart.Quart, request: BaseRequestWebsocket) -> SessionMixin:
+        """Return the session of a request; Quart's test client asks twice."""
+        if app not in self._apps:
+            self._apps.add(app)
+            warn_of_ignored(app, self._cookie)
+        visit = self._visit(request)
+        if visit is None or visit.closed or visit.changes is not None:
+            visit = _Visit(self._shell, request, visit.session if visit else None)
+            await visit.read(app)
+            visit.place[self._place] = visit
         return cast("SessionMixin", visit.session)
 
     async def save_session(
@@ -89,84 +90,83 @@ class SessionInterface(QuartInterface):
         response: Response | WerkzeugResponse | None,
     ) -> None:
         """Save the session, and tell the client by *response*; None: a WebSocket ended."""
-        visit = _visit()
+        visit = self._visit()
         if response is not None and visit:
-            await visit.save(session, response)
+            await visit.leave(session, response)
 
     async def _begin(self, _: quart.Quart, **__: object) -> None:
-        """Fail where the application's error handlers see it."""
-        visit = _visit()
-        if visit and visit.shell is self._shell and visit.failure:
-            raise visit.failure
+        """Raise what is to be answered in place of the handler, where error handlers see it."""
+        visit = self._visit()
+        if visit and visit.refusal:
+            raise visit.refusal
 
-    async def _end(self, _: quart.Quart, exc: BaseException | None, **__: object) -> None:
+    async def _tear_down(self, _: quart.Quart, exc: BaseException | None, **__: object) -> None:
         """Save what changed late, unless a body is still to run."""
-        visit = _visit()
-        if visit and visit.shell is self._shell and visit.ends_with_handler:
-            await visit.end(exc)
+        visit = self._visit()
+        if visit:
+            await visit.tear_down(exc)
 
     async def close(self) -> None:
         """Close what the storage opened: for `app.after_serving`."""
-        await self._shell({"type": "lifespan"}, _nothing, _ignore)
+        await self._shell.close()
+
+    def _visit(self, request: BaseRequestWebsocket | None = None) -> "_Visit | None":
+        """Return the visit of a request, or of the one at hand; None: it has other sessions."""
+        if request is None:
+            request = quart.request if quart.has_request_context() else quart.websocket
+        visit = cast("dict[str, Any]", request.scope).get(self._place)
+        return visit if isinstance(visit, _Visit) and visit.shell is self._shell else None
 
 
-class _Visit:
-    """One request on its way through the shell."""
+class _Visit(WerkzeugVisit):
+    """One request or WebSocket."""
 
-    def __init__(self, shell: asgi.SessionMiddleware, scope: asgi.Scope) -> None:
+    where = "scope"
+    failed = False
+
+    def __init__(self, shell: AsyncShell, request: BaseRequestWebsocket, former: object) -> None:
+        super().__init__(shell.cycle, request, former)
         self.shell = shell
-        self.ends_with_handler = scope["type"] == "websocket"
-        self.failure: BackendError | None = None
-        self.message: asgi.Message | None = None
-        self.session: Session
-        self._scope = scope
-        self._added: dict[bytes, bytes] = {}
-        self._steps = Steps(shell({**scope, _VISIT: self}, _nothing, self._take))
+        self.cookies = "; ".join(request.headers.getlist("Cookie")) or None
+        self.websocket = isinstance(request, Websocket)
+        if isinstance(request, Websocket):
+            self._watch(request)
 
-    async def open(self) -> None:
-        """Read the session."""
+    async def read(self, app: quart.Quart) -> None:
+        """Read the session; Quart would let no error handler see what fails here."""
         try:
-            await self._steps.go_on()
+            answer = await self.shell.read(self)
         except BackendError as error:
-            self.session, self.failure = Session.of(Draft(unread=error)), error
-        # Not a copy: what the shell looks at in the end is what the handler has changed.
-        self.session.__class__ = FlaskSession
-        self._scope[_VISIT] = self
-        Context(self._scope).set(Session, self.session)
-
-    def place(self, scope: asgi.Scope) -> None:
-        """Note what the shell has read, and where it looks for that in the end."""
-        self.session, self._place = scope[asgi.PLACE], scope
-
-    async def start(self, message: asgi.Message, session: object, headers: Headers) -> None:
-        """Save, if that is still to be done, and add to the *headers* that are about to leave."""
-        if self.failure and self.session.modified:
-            raise self.failure
-        if self.message is None and not self.failure:
-            self.message = message
-            self._place[asgi.PLACE] = session
-            await self._steps.go_on()
-        set_cookie = self._added.get(b"set-cookie")
-        if set_cookie or self.session.accessed:
-            amend(headers, set_cookie.decode() if set_cookie else None)
-
-    async def save(self, session: object, response: Response | WerkzeugResponse) -> None:
-        """Save before *response* leaves, and once more at the end of its body."""
-        kind, status = "http.response.start", response.status_code
-        if self._scope["type"] == "websocket":
-            extensions = self._scope.get("extensions") or {}
-            if self.message is not None or "websocket.http.response" not in extensions:
-                if status >= FAILED:
-                    self._steps.close()
-                return
-            kind = "websocket.http.response.start"
-        await self.start({"type": kind, "status": status}, session, response.headers)
-        if isinstance(response, Response):
-            response.response = _Body(response.response, self)
+            self.refuse(error, Draft(origin=Unread(error), terms=self.cycle.terms))
         else:
-            self.ends_with_handler = True  # it is one of Werkzeug's, whose body is there already
+            if answer is not None:
+                self.refuse(sent_at_once(answer, app.response_class), self.cycle.late_visitor)
 
-    def watch(self, websocket: Websocket) -> None:
+    async def leave(self, session: object, response: Response | WerkzeugResponse) -> None:
+        """Save, if that is still to be done, and give *response* the headers."""
+        extensions = self.place.get("extensions") or {}
+        if self.websocket and (
+            self.changes is not None or "websocket.http.response" not in extensions
+        ):
+            self.failed = response.status_code >= FAILED
+            return  # Quart does not send it
+        self.given = session
+        await self._start(response.headers, failed=response.status_code >= FAILED)
+        self.streams = isinstance(response, Response) and not isinstance(
+            response.response, DataBody | FileBody | IOBody
+        )
+        self.amend(response.headers, streams=self.streams)
+        if self.streams:
+            response.response = _Body(cast("ResponseBody", response.response), self)
+
+    async def _start(self, headers: Headers, *, failed: bool = False) -> None:
+        """Save before the headers leave, if that is still to be done."""
+        if isinstance(self.refusal, BackendError) and self.session.modified:
+            raise self.refusal
+        if self.changes is None:  # an error page comes after a response that was saved
+            self.changes = await self.shell.leave(self, failed=failed, headers=headers)
+
+    def _watch(self, websocket: Websocket) -> None:
         """Save when the WebSocket is accepted, which is in its first message if not before."""
         accept, one_at_a_time = websocket.accept, asyncio.Lock()
 
@@ -175,60 +175,64 @@ class _Visit:
         ) -> None:
             headers = Headers(headers)
             async with one_at_a_time:
-                if self.message is None:
-                    await self.start({"type": "websocket.accept"}, self.session, headers)
+                if self.changes is None:
+                    self.given = self.session
+                    await self._start(headers)
+                    self.amend(headers)
                 await accept(headers, subprotocol)
 
         websocket.accept = save_and_accept  # type: ignore[method-assign] # Quart has no hook there
 
-    async def end(self, error: BaseException | None) -> None:
-        """Save what changed after the headers had left, unless the request failed."""
-        left = isinstance(error, asyncio.CancelledError)  # by the client, which is no failure
-        if error is None or (left and self.message):
-            await self._steps.go_on()
-        self._steps.close()
+    async def tear_down(self, error: BaseException | None) -> None:
+        """End the request, unless its body runs, or its test saves later."""
+        if self.closed or self.is_body(error):
+            return
+        self.closed = True
+        left = isinstance(error, asyncio.CancelledError) and self.changes is not None
+        failed = self.failed or (error is not None and not left)
+        if self.changes is None and not failed:
+            if not self.websocket:
+                return
+            self.cycle.never_start(self)
+        await self.end(failed=failed)
 
-    async def _take(self, message: asgi.Message) -> None:
-        """Keep what the shell adds to the headers."""
-        self._added = dict(message.get("headers", ()))
+    async def end(self, *, failed: bool = False) -> None:
+        """Save what changed late; a later change raises."""
+        await self.shell.end(self, failed=failed)
 
 
 class _Body(ResponseBody):
-    """The body of a response, with the last save at its end."""
+    """A body that code makes, with the last save at its end."""
 
     def __init__(self, body: ResponseBody, visit: _Visit) -> None:
         self._body = body
         self._visit = visit
+        self._failed = False
 
     async def __aenter__(self) -> AsyncIterable[Any]:
-        return await self._body.__aenter__()
+        self._visit.body_begun = True
+        try:
+            self._parts = self._watched(await self._body.__aenter__())
+        except BaseException:
+            await self._visit.end(failed=True)
+            raise
+        return self._parts
 
     async def __aexit__(self, *raised: Any) -> None:  # noqa: PYI036 - handed on as it comes
-        await self._body.__aexit__(*raised)
-        await self._visit.end(raised[1])
+        try:
+            await self._parts.aclose()
+            await self._body.__aexit__(*raised)
+        except Exception:
+            self._failed = True
+            raise
+        finally:
+            await self._visit.end(failed=self._failed)
 
-
-async def _serve(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
-    """Answer as Quart has: this is the application in the shell."""
-    if scope["type"] == "lifespan":
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    visit = scope[_VISIT]
-    visit.place(scope)
-    await stop()
-    if visit.message is not None:
-        await send(visit.message)
-        await stop()
-
-
-def _visit() -> _Visit | None:
-    """Return the visit of the request at hand; None: its application has other sessions."""
-    current = quart.request if quart.has_request_context() else quart.websocket
-    return cast("asgi.Scope", current.scope).get(_VISIT)
-
-
-async def _nothing() -> asgi.Message:
-    return {}
-
-
-async def _ignore(_: asgi.Message) -> None: ...
+    async def _watched(self, parts: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+        """Yield the parts, and note if making one fails; if sending one fails, the client left."""
+        try:
+            async for part in parts:
+                yield part
+        except Exception:
+            self._failed = True
+            raise

@@ -1,5 +1,5 @@
 """
-Sessions as records in an awaited backend: carry out what `lifecycle` plans.
+Sessions as records in an awaited backend: carry out the plans of `lifecycle` and `saving`.
 
 The id goes to the client, its SHA-256 to the backend. `records` is the same text without `async`
 and `await`, written by `scripts/twins`.
@@ -8,7 +8,7 @@ and `await`, written by `scripts/twins`.
 import logging
 from typing import TypeVar
 
-from coatcheck._session import lifecycle
+from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
 from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
@@ -18,6 +18,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AsyncBackend, AsyncSweeps
 from coatcheck.storage.protocol import AsyncCloses
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
+from coatcheck.storage.tracebacks import forget_frames
 
 T = TypeVar("T")
 
@@ -52,14 +53,19 @@ class AsyncRecords:
             return Session()
         space = self.space
         key, tag = space.names(value)
-        stored = await self.backend.get(key)
-        if stored is None:
-            return Session()
-        kept, now = space.unpacked(stored.record, tag), space.clock()
-        if type(kept) is Record and now < kept.expires:
-            return lifecycle.found(Found(kept, value, stored.version, now))
-        there = There(value, key, kept, stored.version)
-        return await self._carry_out(lifecycle.follow(there, space))
+        try:
+            stored = await self.backend.get(key)
+            if stored is None:
+                return Session()
+            kept, now = space.unpacked(stored.record, tag, value), space.clock()
+            if type(kept) is Record and now < kept.expires:
+                return lifecycle.found(Found(kept, value, stored.version, now))
+            there = There(value, key, kept, stored.version)
+            return await self._carry_out(lifecycle.follow(there, space))
+        except BaseException as error:
+            value = key = ""  # error reporters print the locals of this frame
+            forget_frames(error)
+            raise
 
     async def save(self, session: Session) -> str | None:
         """
@@ -71,7 +77,7 @@ class AsyncRecords:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
-        value = await self._carry_out(lifecycle.save(session, self.space))
+        value = await self._carry_out(saving.save(session, self.space))
         if value and self._sweep_every:
             await self._sweep_now_and_then(self._sweep_every)
         return value
@@ -97,13 +103,16 @@ class AsyncRecords:
     async def _carry_out(self, plan: Plan[T]) -> T:
         """Ask the backend what a plan yields, and return the result of the plan."""
         answer: Stored | Refused | None = None
-        while True:
-            try:
+        try:
+            while True:
                 call = plan.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = await self._ask(call)
+                answer = await self._ask(call)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        except BaseException as error:
+            forget_frames(error)
+            raise
 
     async def _ask(self, call: Call) -> Stored | Refused | None:
         if type(call) is Swap:

@@ -44,7 +44,8 @@ class Backend(Protocol):
         Args:
             version: Of the `Stored` that `get` or a refusal told of. None claims the key: nothing
                 may be there yet.
-            ttl: Seconds after which the backend may drop the record; above 0.
+            ttl: Seconds after which the backend may drop the record; above 0, up to 100 years. A
+                server that cannot hold a time so far away keeps the record for longer.
 
         Returns:
             None when the record is in place. Otherwise nothing changed, and `Refused` tells what is

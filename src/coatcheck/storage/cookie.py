@@ -8,8 +8,8 @@ either matters.
 """
 
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
-from coatcheck._cookie.cache import Remembered
-from coatcheck._session import lifecycle
+from coatcheck._cookie.cache import Cache
+from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
 from coatcheck._session.record import Record, Unreadable, WrongKey, pack, unpack
@@ -36,7 +36,7 @@ class CookieStorage:
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock = clock or system_clock
-        self._known: Remembered[Record] = Remembered()
+        self._known: Cache[Record] = Cache()
 
     def read(self, value: str | None) -> Session:
         """Return the session that the cookie carries, or a new one."""
@@ -55,7 +55,7 @@ class CookieStorage:
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
         """
-        carried = lifecycle.carry(session, self.clock())
+        carried = in_cookie.carry(session, self.clock())
         return value_of(*carried) if isinstance(carried, tuple) else carried
 
     def _record(self, value: str) -> Record | None:

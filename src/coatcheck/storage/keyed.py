@@ -9,6 +9,7 @@ All storages that keep records on a server are this one, and share its promises.
 
 from inspect import iscoroutinefunction
 
+from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.plan import Keyspace
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.async_records import AsyncRecords
@@ -30,6 +31,8 @@ class AsyncKeyedStorage(AsyncRecords):
             it makes none.
         seldom_waits: Most calls end without waiting, so a save may begin in the request's task.
         may_evict: The server may drop records that have not expired.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the server never
+            sees (extra `coatcheck[encrypt]`).
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class AsyncKeyedStorage(AsyncRecords):
         sweep_every: int | None = None,
         seldom_waits: bool = False,
         may_evict: bool = False,
+        encrypt: bool = False,
     ) -> None:
-        super().__init__(backend, _keyspace(backend, prefix, clock), sweep_every)
+        space = _keyspace(backend, prefix, clock, encrypt=encrypt)
+        super().__init__(backend, space, sweep_every)
         self.powers = Powers(
             seldom_waits=seldom_waits,
             saves_late=True,
@@ -68,6 +73,8 @@ class KeyedStorage(Records):
             it makes none.
         waits: A call may wait for a disk or a server.
         may_evict: The server may drop records that have not expired.
+        encrypt: Encrypt what a session holds, with a key made from its id, which the server never
+            sees (extra `coatcheck[encrypt]`).
 
     Raises:
         ConfigurationError: The backend is an awaited one.
@@ -83,13 +90,15 @@ class KeyedStorage(Records):
         sweep_every: int | None = None,
         waits: bool = True,
         may_evict: bool = False,
+        encrypt: bool = False,
     ) -> None:
         if iscoroutinefunction(getattr(backend, "get", None)):
             raise ConfigurationError(
                 f"backend must have plain methods, got {type(backend).__name__}, whose methods are "
                 "awaited: use AsyncKeyedStorage"
             )
-        super().__init__(backend, _keyspace(backend, prefix, clock), sweep_every)
+        space = _keyspace(backend, prefix, clock, encrypt=encrypt)
+        super().__init__(backend, space, sweep_every)
         self.powers = Powers(
             waits=waits, saves_late=True, starts_empty=True, may_evict=may_evict, rotates=True
         )
@@ -100,6 +109,7 @@ class KeyedStorage(Records):
                 clock=clock,
                 sweep_every=sweep_every,
                 may_evict=may_evict,
+                encrypt=encrypt,
             )
         self.aio = aio
 
@@ -107,9 +117,10 @@ class KeyedStorage(Records):
         return _shown(self, self.backend, self.prefix)
 
 
-def _keyspace(backend: object, prefix: str, clock: Clock | None) -> Keyspace:
+def _keyspace(backend: object, prefix: str, clock: Clock | None, *, encrypt: bool) -> Keyspace:
     server = type(backend).__name__.removeprefix("Async").removesuffix("Backend")
-    return Keyspace(clock or system_clock, prefix, server)
+    cipher = BodyCipher() if encrypt else None
+    return Keyspace(clock or system_clock, prefix, server, cipher=cipher)
 
 
 def _shown(storage: object, backend: object, prefix: str) -> str:

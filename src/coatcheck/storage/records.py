@@ -1,7 +1,7 @@
 """
 Written by scripts/twins from src/coatcheck/storage/async_records.py: change that.
 
-Sessions as records in an awaited backend: carry out what `lifecycle` plans.
+Sessions as records in an awaited backend: carry out the plans of `lifecycle` and `saving`.
 
 The id goes to the client, its SHA-256 to the backend. `records` is the same text without `async`
 and `await`, written by `scripts/twins`.
@@ -10,7 +10,7 @@ and `await`, written by `scripts/twins`.
 import logging
 from typing import TypeVar
 
-from coatcheck._session import lifecycle
+from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
 from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
@@ -20,6 +20,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Backend, Sweeps
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
+from coatcheck.storage.tracebacks import forget_frames
 
 T = TypeVar("T")
 
@@ -54,14 +55,19 @@ class Records:
             return Session()
         space = self.space
         key, tag = space.names(value)
-        stored = self.backend.get(key)
-        if stored is None:
-            return Session()
-        kept, now = space.unpacked(stored.record, tag), space.clock()
-        if type(kept) is Record and now < kept.expires:
-            return lifecycle.found(Found(kept, value, stored.version, now))
-        there = There(value, key, kept, stored.version)
-        return self._carry_out(lifecycle.follow(there, space))
+        try:
+            stored = self.backend.get(key)
+            if stored is None:
+                return Session()
+            kept, now = space.unpacked(stored.record, tag, value), space.clock()
+            if type(kept) is Record and now < kept.expires:
+                return lifecycle.found(Found(kept, value, stored.version, now))
+            there = There(value, key, kept, stored.version)
+            return self._carry_out(lifecycle.follow(there, space))
+        except BaseException as error:
+            value = key = ""  # error reporters print the locals of this frame
+            forget_frames(error)
+            raise
 
     def save(self, session: Session) -> str | None:
         """
@@ -73,7 +79,7 @@ class Records:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
-        value = self._carry_out(lifecycle.save(session, self.space))
+        value = self._carry_out(saving.save(session, self.space))
         if value and self._sweep_every:
             self._sweep_now_and_then(self._sweep_every)
         return value
@@ -99,13 +105,16 @@ class Records:
     def _carry_out(self, plan: Plan[T]) -> T:
         """Ask the backend what a plan yields, and return the result of the plan."""
         answer: Stored | Refused | None = None
-        while True:
-            try:
+        try:
+            while True:
                 call = plan.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = self._ask(call)
+                answer = self._ask(call)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        except BaseException as error:
+            forget_frames(error)
+            raise
 
     def _ask(self, call: Call) -> Stored | Refused | None:
         if type(call) is Swap:

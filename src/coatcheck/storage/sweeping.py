@@ -4,4 +4,4 @@ SWEEP_EVERY = 64
 """New sessions between two sweeps of a storage in files."""
 
 SWEPT_AT_ONCE = 100
-"""Records that such a sweep looks at: more than have come since the last one."""
+"""Records that such a sweep looks at, which is more than the sessions since the last one."""

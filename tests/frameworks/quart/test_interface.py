@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import quart
 
-from coatcheck.frameworks.quart import session
+from coatcheck import CoatcheckWarning
+from coatcheck.frameworks.quart import SessionInterface, cookie_from, session
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import Clock, SessionKit
 from tests.frameworks.quart.pages import COOKIE, PAGES, application, names_of, play
@@ -111,6 +113,26 @@ def test_quarts_own_settings_are_not_used() -> None:
     assert app.session_interface.get_cookie_name(app) == "session"
 
     async def scene(client: Any) -> None:
-        assert names_of(await client.get("/add?item=coat")) == ["session"]
+        with pytest.warns(
+            CoatcheckWarning, match="no effect.*: SESSION_COOKIE_NAME; .*cookie_from"
+        ):
+            assert names_of(await client.get("/add?item=coat")) == ["session"]
+        assert names_of(await client.get("/add?item=coat")) == []
+
+    play(app, scene)
+
+
+def test_a_cookie_can_be_made_from_quarts_settings() -> None:
+    """And then nothing is ignored."""
+    app = application(MemoryStorage(), PAGES)
+    app.config.update(
+        SECRET_KEY="k" * 40, SESSION_COOKIE_NAME="theirs", PERMANENT_SESSION_LIFETIME=60
+    )
+    app.session_interface = SessionInterface(cookie_from(app), MemoryStorage())  # type: ignore[assignment] # see quart.md
+
+    async def scene(client: Any) -> None:
+        answer = await client.get("/add?item=coat")
+        assert answer.headers["Set-Cookie"].startswith("theirs=")
+        assert "Max-Age=60;" in answer.headers["Set-Cookie"]
 
     play(app, scene)

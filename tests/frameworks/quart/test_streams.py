@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import quart
 from quart.wrappers.response import ResponseBody
 
-from coatcheck import ResponseStarted
+from coatcheck import ResponseStarted, Session
 from coatcheck.frameworks.quart import session
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, MemoryStorage, SessionStorage
 from tests.applications import Awaited, move
 from tests.frameworks.quart.pages import PAGES, application, names_of, play, sets, stream_of
+from tests.frameworks.quart.sockets import read, socket_scope
 
 
 @pytest.mark.parametrize("make", [MemoryStorage, lambda: AsyncKeyedStorage(Awaited())])
@@ -162,5 +164,107 @@ def test_a_save_goes_on_to_its_end_when_the_request_is_cancelled() -> None:
         await asyncio.wait([asking])
         assert len(backend.memory) == 2
         assert await (await client.get("/cart")).json is None  # the old id leads nowhere
+
+    play(app, scene)
+
+
+def test_a_body_that_may_still_read_says_so() -> None:
+    """Its headers leave before its parts run; for visitors who have no session, too."""
+
+    async def scene(client: Any) -> None:
+        for _ in range(2):
+            assert (await client.get("/")).headers["Vary"] == "Cookie"
+            await client.get("/add?item=coat")
+
+    pages = {"/": stream_of(lambda: None, lambda: session.get("cart")), **PAGES}
+    play(application(MemoryStorage(), pages), scene)
+
+
+def test_a_body_that_is_there_already_says_nothing(tmp_path: Path) -> None:
+    """A text or a file cannot read the session, so any cache may keep the response."""
+    (tmp_path / "file").write_text("file")
+
+    async def text() -> str:
+        return "text"
+
+    async def some_file() -> quart.Response:
+        return await quart.send_file(tmp_path / "file")
+
+    async def scene(client: Any) -> None:
+        await client.get("/add?item=coat")
+        for path in ("/text", "/file"):
+            assert "Vary" not in (await client.get(path)).headers
+
+    play(application(MemoryStorage(), {"/text": text, "/file": some_file, **PAGES}), scene)
+
+
+def test_a_server_that_cannot_send_says_that_the_client_left() -> None:
+    """It raises OSError from its send (ASGI 2.4), which is no failure of the stream."""
+
+    async def scene(client: Any) -> None:
+        header = (await client.get("/add?item=coat")).headers["Set-Cookie"].partition(";")[0]
+        scope = {
+            **socket_scope(header, None),
+            "type": "http",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/",
+        }
+        bodies: list[bytes] = []
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                bodies.append(message["body"])
+            if len(bodies) == 2:
+                raise OSError("the client has left")
+
+        with pytest.raises(OSError, match="has left"):
+            await app(scope, receive, send)  # type: ignore[arg-type]
+        assert await read(app, header) == {"cart": ["coat", "hat"]}
+
+    steps = [lambda: None, sets(cart=["coat", "hat"]), sets(cart=["lost"])]
+    app = application(MemoryStorage(), {"/": stream_of(*steps), **PAGES})
+    play(app, scene)
+
+
+@pytest.mark.parametrize("breaks", ["/broken", "/stream", "/body"])
+def test_a_request_that_failed_takes_no_more_changes(breaks: str) -> None:
+    """Whoever still holds its session is told: destroy() would have no effect, nor any change."""
+    held: list[Session] = []
+
+    def hold() -> None:
+        held.append(quart.session._get_current_object())  # type: ignore[attr-defined]
+
+    def break_it() -> None:
+        raise LookupError
+
+    async def broken() -> None:
+        hold()
+        break_it()
+
+    class Broken(Closing):
+        async def __aenter__(self) -> AsyncIterable[bytes]:
+            raise LookupError
+
+    async def body() -> quart.Response:
+        hold()
+        return quart.Response(Broken())
+
+    pages = {**PAGES, "/broken": broken, "/stream": stream_of(hold, break_it), "/body": body}
+    app = application(MemoryStorage(), pages)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+
+    async def scene(client: Any) -> None:
+        await client.get("/add?item=coat")
+        with pytest.raises(LookupError):
+            await client.get(breaks)
+        with pytest.raises(ResponseStarted):
+            held[0]["late"] = True
+        with pytest.raises(ResponseStarted):
+            held[0].destroy()
+        assert await (await client.get("/cart")).json == ["coat"]
 
     play(app, scene)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from coatcheck._session.record import DEFAULT_TERMS
 from coatcheck.storage.backends.memory import MemoryBackend, MemoryStorage
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
@@ -52,7 +53,7 @@ def test_time_is_the_clock_of_the_test(clock: Clock) -> None:
     session = storage.read(None)
     session["user"] = 1
     value = storage.save(session)
-    clock.advance(session.draft.terms.idle - 1)
+    clock.advance(DEFAULT_TERMS.idle - 1)
     assert storage.read(value).get("user") == 1
     clock.advance(1)
     assert storage.read(value).is_new

@@ -17,7 +17,7 @@ from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import SqlStorage, sessions_table
 from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
 from coatcheck.storage.backends.sql_backend import SqlBackend
-from coatcheck.storage.backends.sql_table import Deadlock, telling
+from coatcheck.storage.backends.sql_errors import Deadlock, telling
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import HOUR, Make, new_key
@@ -326,7 +326,7 @@ def test_a_sweep_that_loses_a_deadlock_is_tried_again(
     clock.advance(11)
     run, left = own_table._run, [Deadlock("test", "sweep") for _ in range(lost)]
 
-    def losing(*arguments: Any) -> int:
+    def losing(*arguments: Any) -> Any:
         if left:
             raise left.pop()
         return run(*arguments)

@@ -25,12 +25,9 @@ from coatcheck.storage import (
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.clock import system_clock
-from coatcheck.storage.migrating.backend import (
-    MOVING,
-    PENDING,
-    AsyncMigratingBackend,
-    MigratingBackend,
-)
+from coatcheck.storage.migrating.async_backend import AsyncMigratingBackend
+from coatcheck.storage.migrating.backend import MigratingBackend
+from coatcheck.storage.migrating.record_moves import MOVING, PENDING
 from coatcheck.testing import BackendContract, StorageContract
 from coatcheck.testing.backend_contract import HOUR, Make, new_key
 

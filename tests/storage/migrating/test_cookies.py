@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from coatcheck import Cookie, Session
-from coatcheck._session.lifecycle import GRACE
+from coatcheck._session.record import GRACE
 from coatcheck.storage import (
     AsyncKeyedStorage,
     CookieStorage,
@@ -22,7 +22,7 @@ from coatcheck.storage import (
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.clock import system_clock
-from coatcheck.storage.migrating.into_cookie import FITS
+from coatcheck.storage.cookie import FITS
 from coatcheck.testing import Clock, StorageContract
 from coatcheck.testing.backend_contract import Make
 from tests.hosts import COOKIE, Browser, Front, Wsgi
@@ -43,7 +43,7 @@ class Begun:
         return read
 
     def save(self, session: Session) -> str | None:
-        storage = self.old if session.is_new and not session.draft.over else self.both
+        storage = self.old if session.is_new and not session.destroyed else self.both
         saved: str | None = storage.save(session)
         return saved
 
@@ -276,14 +276,6 @@ def test_a_new_id_while_the_session_moves_out(out: Front, carried: Browser) -> N
     assert was and not out.read(was) and not out.read(was[:40])
 
 
-def test_the_old_id_may_go_on_leading_to_the_cookie(out: Front, carried: Browser) -> None:
-    """`keep_old` keeps what the cookie carries, unless another request claimed it."""
-    was = carried.value
-    carried.ask(lambda session: session.regenerate_id(keep_old=True))
-    assert out.read(was)["user"] == 1
-    assert carried.value and was and not was.startswith(carried.value)
-
-
 def test_a_cookie_that_expired_moves_nowhere(carried: Browser, clock: Clock) -> None:
     """Its deadline is inside it."""
     clock.advance(15 * DAY)
@@ -345,16 +337,21 @@ def test_a_new_id_while_the_session_moves_in(into: Front, known: Browser) -> Non
     assert known.ask(dict).json == {"user": 1, "fast": True}
 
 
-def test_the_old_id_may_go_on_leading_to_the_server(into: Front, known: Browser) -> None:
-    """`keep_old` holds on the way into the cookie, too; not if another was faster."""
-    was = known.header
-    keeps = lambda session: session.regenerate_id(keep_old=True)  # noqa: E731
-    known.ask(keeps)
-    assert known.ask(gets("user")).json == 1
-    known.header = was
-    assert known.ask(gets("user")).json == 1
-    slow, _ = overtake(into, was, keeps, destroys)
-    assert slow.all("set-cookie") == []
+def test_a_sign_in_while_the_session_moves_in(into: Front, known: Browser) -> None:
+    """It is not lost: it begins a session of its own."""
+    slow, _ = overtake(into, known.header, lambda session: session.sign_in("ada"), sets("fast"))
+    known.header = slow.all("set-cookie")[0].partition(";")[0]
+    assert known.ask(lambda session: session.signed_in and session.signed_in.user).json == "ada"
+    assert known.ask(dict).json == {}
+
+
+def test_a_move_in_that_overtakes_a_destroy_is_destroyed(into: Front, known: Browser) -> None:
+    """Only the cookie has the session by then, and the sign-out removes that."""
+    slow, fast = overtake(into, known.header, destroys, sets("fast"))
+    assert fast.all("set-cookie")
+    assert "Max-Age=0;" in slow.all("set-cookie")[0]
+    late = known.ask(destroys)
+    assert "Max-Age=0;" in late.all("set-cookie")[0]
 
 
 def test_a_session_too_large_for_a_cookie_stays_on_the_server(

@@ -1,25 +1,40 @@
 """The backend in a table of an SQL database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from random import uniform
 from secrets import randbits
+from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Table
+from sqlalchemy import Executable, Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.backends.sql_table import (
-    SWEEP_TRIES,
-    Deadlock,
-    Round,
-    Statements,
-    Taken,
-    telling,
-)
+from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale, Taken, telling
+from coatcheck.storage.backends.sql_pool import OURS, watch
+from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
 from coatcheck.storage.clock import Clock
 
 VERSION_BITS = 63
 """A BIGINT that is not negative."""
+
+TRIES = 20
+"""Deadlocks with other writers, or lost serializations, that one read or write may meet."""
+
+SWEEP_TRIES = 5
+"""The same for a sweep, which may be left to the next one."""
+
+LONGEST_PAUSE = 0.02
+"""Seconds between two tries after a deadlock, at the most."""
+
+
+class Answer(NamedTuple):
+    """How many rows a statement changed, and the first row that it found."""
+
+    changed: int
+    row: Row[Any] | None
 
 
 class AsyncSqlBackend:
@@ -33,7 +48,8 @@ class AsyncSqlBackend:
     """
 
     def __init__(self, engine: AsyncEngine, table: Table, *, clock: Clock) -> None:
-        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pool = watch(engine.sync_engine)
+        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{OURS: True})
         self._table = table
         self._sql = Statements(table, engine.dialect.name)
         self._clock = clock
@@ -41,23 +57,21 @@ class AsyncSqlBackend:
 
     async def get(self, key: str) -> Stored | None:
         asked = {"of": key, "now": self._clock()}
-        async with self._connected("read") as connection:
-            found = await connection.execute(self._sql.get, asked)
-            row = found.first()
+        row = (await self._ask("read", self._sql.get, asked)).row
         return Stored(row.record, version=row.version) if row else None
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
-        row = {"record": record, "version": randbits(VERSION_BITS), "expires": now + ttl}
-        if version is None:
-            done = await self._claim({"key": key, **row}, now)
-        else:
-            where = {"of": key, "was": version, "now": now}
-            done = bool(await self._run("write", self._sql.replace, {**row, **where}))
+        expires = min(now + ttl, LATEST)
+        row = {"record": record, "version": randbits(VERSION_BITS), "expires": expires}
+        try:
+            done = await self._put(key, version, row, now)
+        except Lost as lost:
+            return await self._put_again(key, version, row, now, lost)
         return None if done else Refused(await self.get(key))
 
     async def delete(self, key: str) -> None:
-        await self._run("delete", self._sql.delete, {"of": key})
+        await self._ask("delete", self._sql.delete, {"of": key})
 
     async def sweep(self, limit: int = 1000) -> int:
         """
@@ -66,19 +80,13 @@ class AsyncSqlBackend:
         Several processes may do it at the same time.
         """
         now = {"now": self._clock()}
-        if self._round.is_new:
-            async with self._connected("sweep") as connection:
-                counted = await connection.execute(self._sql.count, now)
-                self._round.begin(counted.scalar_one())
-        for tries_left in reversed(range(SWEEP_TRIES)):
-            try:
-                removed = await self._run("sweep", self._sql.sweep(limit), now)
-                break
-            except Deadlock:
-                if not tries_left:
-                    raise
-        self._round.note(removed, limit)
-        return removed
+        answer = await self._ask("sweep", self._sql.sweep(limit), now, tries=SWEEP_TRIES)
+        self._round.note(answer.changed, limit)
+        if self._round.wants_count:
+            with suppress(BackendError):  # the sweep is done, and only its progress is unknown
+                counted = await self._ask("sweep", self._sql.count(COUNTED * limit), now)
+                self._round.count(counted.row[0] if counted.row else 0, limit)
+        return answer.changed
 
     @property
     def swept(self) -> float:
@@ -90,20 +98,75 @@ class AsyncSqlBackend:
         async with self._connected("create the table of") as connection:
             await connection.run_sync(self._table.create, checkfirst=True)
 
+    async def _put(self, key: str, version: object, row: Mapping[str, object], now: float) -> bool:
+        """Write a row if the one there is still that version; tell whether it was."""
+        if version is None:
+            return await self._claim({"key": key, **row}, now)
+        where = {"of": key, "was": version, "now": now}
+        return bool((await self._write(self._sql.replace, {**row, **where})).changed)
+
+    async def _put_again(
+        self, key: str, version: object, row: Mapping[str, object], now: float, lost: Lost
+    ) -> Refused | None:
+        """Write a row that may have been written before the connection broke."""
+        if await self._put(key, version, row, now):
+            return None
+        found = await self.get(key)
+        if found and found.version == row["version"]:
+            return None
+        raise lost  # another write may have come after ours, and its request built on it
+
     async def _claim(self, row: Mapping[str, object], now: float) -> bool:
         for _ in range(2):  # the second time if what was there had expired
             try:
-                return bool(await self._run("write", self._sql.claim, row))
+                return bool((await self._write(self._sql.claim, row)).changed)
             except Taken:
-                if not await self._run("write", self._sql.expel, {"of": row["key"], "now": now}):
+                expired = {"of": row["key"], "now": now}
+                if not (await self._write(self._sql.expel, expired)).changed:
                     break
         return False
 
-    async def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> int:
-        """Run one statement, and return how many rows it changed."""
+    async def _ask(
+        self,
+        doing: str,
+        statement: Executable,
+        values: Mapping[str, object],
+        *,
+        tries: int = TRIES,
+    ) -> Answer:
+        """Run a statement that may be run twice; once more if its connection breaks."""
+        try:
+            return await self._write(statement, values, doing=doing, tries=tries)
+        except Lost:
+            return await self._write(statement, values, doing=doing, tries=tries)
+
+    async def _write(
+        self,
+        statement: Executable,
+        values: Mapping[str, object],
+        *,
+        doing: str = "write",
+        tries: int = TRIES,
+    ) -> Answer:
+        """Run a statement; again if the database says that it did nothing."""
+        for tried in range(1, tries):
+            try:
+                return await self._run(doing, statement, values)
+            except Deadlock:
+                longest = LONGEST_PAUSE * (tried - 1) / tries
+                await asyncio.sleep(uniform(0, longest))  # noqa: S311 - keeps no secret
+            except Stale:
+                self._pool.drop()
+                break
+            except Demoted:
+                break  # SQLAlchemy was told to drop the pool
+        return await self._run(doing, statement, values)
+
+    async def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
+        """Run one statement."""
         async with self._connected(doing) as connection:
             done = await connection.execute(statement, values)
-            return done.rowcount
+            return Answer(done.rowcount, done.first() if done.returns_rows else None)
 
     @asynccontextmanager
     async def _connected(self, doing: str) -> AsyncIterator[AsyncConnection]:

@@ -8,6 +8,7 @@ A file is written whole: to a temporary file beside it, then renamed. So a reade
 lock, sees the old record or the new one, also when a writer is killed. Nothing waits for the disk
 (no fsync): a power cut may lose the last writes, and a file it tore counts as absent. Files are
 0600, in folders that are 0700. The locks are local (flock), so the folder belongs on a local disk.
+If the folder is removed while it is in use, the next write makes it again.
 """
 
 import logging
@@ -25,6 +26,7 @@ from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.arguments import path_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
+from coatcheck.storage.backends.private_paths import check, check_owner, is_ours, make_folder
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.sweeping import SWEEP_EVERY
@@ -60,7 +62,7 @@ class FileBackend:
 
     Raises:
         ConfigurationError: *directory* is no path, or this system has no flock.
-        BackendError: The folders cannot be made.
+        BackendError: The folders cannot be made, or belong to another user.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, timeout: float, clock: Clock) -> None:
@@ -71,17 +73,16 @@ class FileBackend:
         self._clock = clock
         self._next_folder = 0
         self.swept = 0.0
-        with _telling("open"):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self._directory / "locks").mkdir(mode=0o700, exist_ok=True)
+        with self._telling("open"):
+            self._make_folders()
 
     def get(self, key: str) -> Stored | None:
-        with _telling("read"):
+        with self._telling("read"):
             return self._read(self._path(key))
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         path = self._path(key)
-        with _telling("write"), self._locked(path):
+        with self._telling("write"), self._locked(path):
             stored = self._read(path)
             if (stored.version if stored else None) != version:
                 return Refused(stored)
@@ -90,7 +91,7 @@ class FileBackend:
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with _telling("delete"), self._locked(path):
+        with self._telling("delete"), self._locked(path):
             path.unlink(missing_ok=True)
 
     def sweep(self, limit: int = 1000) -> int:
@@ -125,16 +126,37 @@ class FileBackend:
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
         """Keep every other thread and process out of the path's folder."""
-        lock = os.open(
-            self._directory / "locks" / path.parent.name,
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
-            0o600,
-        )
+        lock = self._locked_file(self._directory / "locks" / path.parent.name)
         try:
-            self._wait_for(lock)
             yield
         finally:
             os.close(lock)
+
+    def _locked_file(self, path: Path) -> int:
+        """Return the lock at *path*, held. One that was removed meanwhile locks nobody out."""
+        while True:
+            lock = self._opened_lock(path)
+            try:
+                self._wait_for(lock)
+                if _is_at(lock, path):
+                    return lock
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+
+    def _opened_lock(self, path: Path) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            self._make_folders()
+            return os.open(path, flags, 0o600)
+
+    def _make_folders(self) -> None:
+        for folder in (self._directory, self._directory / "locks"):
+            make_folder(folder)
+            check_owner(folder, follow=folder == self._directory)
 
     def _wait_for(self, lock: int) -> None:
         deadline = time.monotonic() + self._timeout
@@ -144,7 +166,8 @@ class FileBackend:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as held:
                 if time.monotonic() >= deadline:
-                    raise Busy(SERVER, "lock") from held
+                    why = f"{self._directory}: another writer holds the lock"
+                    raise Busy(SERVER, "lock", why) from held
                 time.sleep(pause)
                 pause = min(pause * 2, longest)
             else:
@@ -152,9 +175,16 @@ class FileBackend:
 
     def _read(self, path: Path) -> Stored | None:
         try:
-            with path.open("rb") as file:
-                data = file.read(LARGEST + 1)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
+            return None
+        try:
+            ours = is_ours(os.fstat(file))
+            data = os.read(file, LARGEST + 1)
+        finally:
+            os.close(file)
+        if not ours:
+            _logger.warning("a session file belongs to another user and counts as absent")
             return None
         if not _DEADLINE.size <= len(data) <= LARGEST:
             _logger.warning("a session file is damaged and counts as absent")
@@ -171,7 +201,7 @@ class FileBackend:
             try:
                 file = os.open(temporary, flags, 0o600)
             except FileNotFoundError:
-                path.parent.mkdir(mode=0o700, exist_ok=True)
+                make_folder(path.parent)
                 file = os.open(temporary, flags, 0o600)
             with os.fdopen(file, "wb") as opened:
                 opened.write(data)
@@ -180,9 +210,22 @@ class FileBackend:
             temporary.unlink(missing_ok=True)
             raise
 
+    @contextmanager
+    def _telling(self, doing: str) -> Iterator[None]:
+        """Raise what goes wrong in the block as a `BackendError` that names the folder."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = str(self._directory)  # not the file: its name is a key
+            del error.filename2
+            why = f"{self._directory}: {error.strerror}"
+            raise BackendError(SERVER, doing, why) from error
+        except ConfigurationError as error:
+            raise BackendError(SERVER, doing, str(error)) from None
+
     def _sweep_folder(self, name: str) -> tuple[int, int]:
         """Sweep one folder; return how many files it had, and how many are gone."""
-        with _telling("sweep"):
+        with self._telling("sweep"):
             try:
                 paths = list((self._directory / name).iterdir())
             except FileNotFoundError:
@@ -215,12 +258,32 @@ def _folder_of(key: str) -> str:
     return key[:2] if key[:2] in _FOLDERS else "00"
 
 
-@contextmanager
-def _telling(doing: str) -> Iterator[None]:
+def _is_at(file: int, path: Path) -> bool:
+    """Tell whether an open file is the one at *path*."""
     try:
-        yield
-    except OSError as error:
-        raise BackendError(SERVER, doing) from error
+        return os.path.samestat(os.fstat(file), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def holds_sessions(directory: Path) -> bool:
+    """Tell whether there is a folder of sessions at a path; nothing is made."""
+    return (directory / "locks").is_dir()
+
+
+def check_folder(directory: Path) -> None:
+    """
+    Check a folder of sessions that is there already, and the folders and locks in it.
+
+    Raises:
+        ConfigurationError: One of them belongs to another user, or is a symbolic link inside it.
+    """
+    check(directory, follow=True)
+    locks = directory / "locks"
+    for path in (locks, *(directory / name for name in _FOLDERS)):
+        check(path)
+    for name in _FOLDERS:
+        check(locks / name)
 
 
 def FileStorage(
@@ -240,10 +303,15 @@ def FileStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: *directory* is no path, or this system has no flock.
+        ConfigurationError: *directory* is no path; or this system has no flock; or the folder, or
+            one in it, was there already and belongs to another user.
         BackendError: The folders cannot be made.
+
+    Warns:
+        CoatcheckWarning: Other users may write to the folder.
     """
     clock = clock or system_clock
+    check_folder(Path(directory))
     patient = FileBackend(directory, timeout=timeout, clock=clock)
     impatient = FileBackend(directory, timeout=0, clock=clock)
     backend = InlineBackend(impatient, patient)

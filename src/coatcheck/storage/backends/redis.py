@@ -9,7 +9,7 @@ from typing import TypeGuard, overload
 from coatcheck.storage.arguments import not_of_form
 from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
 from coatcheck.storage.backends.redis_backend import RedisBackend
-from coatcheck.storage.backends.redis_client import AsyncClient, Client
+from coatcheck.storage.backends.redis_client import AsyncClient, Client, warn_of_names
 from coatcheck.storage.clock import Clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
@@ -43,6 +43,7 @@ def RedisStorage(
     """
     if not callable(getattr(client, "execute_command", None)) or isinstance(client, type):
         raise not_of_form("client", "a client of redis-py or valkey-py", client)
+    warn_of_names(client)
     if _is_async(client):
         return AsyncKeyedStorage(AsyncRedisBackend(client), prefix=prefix, clock=clock)
     return KeyedStorage(RedisBackend(client), prefix=prefix, clock=clock)

@@ -4,8 +4,9 @@ Commands of requests that are under way at once, sent to Redis together.
 Whoever asks while nobody else waits for an answer asks alone, as fast as the client can. Whatever
 else is asked in the same tick of the event loop goes out together: the reads as one MGET, the rest
 as one pipeline. So 64 requests at once take a few writes on a few connections instead of 64 on as
-many. None waits for what was sent earlier, so that no timeout adds to another. The order of
-commands means nothing here: each is atomic by itself.
+many. None waits for what was sent earlier, so that no timeout adds to another, unless every
+connection that the client may open is in use. The order of commands means nothing here: each is
+atomic by itself.
 """
 
 import asyncio
@@ -14,6 +15,9 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+
+from coatcheck._cookie.hidden import Hidden
+from coatcheck.storage.backends.redis_connections import NO_LIMIT, Limit
 
 
 class Pipeline(Protocol):
@@ -30,13 +34,13 @@ class PipelineClient(Protocol):
     def pipeline(self, *, transaction: bool) -> Pipeline: ...
 
 
-_FOR_GOOD = ("permission", "unknown command")
+_FOR_GOOD = ("permission", "unknown command", "CROSSSLOT", "hash to the same slot")
 """What a server says that will refuse a command the next time, too."""
 
 Answer = asyncio.Future[Any]
 
 
-class Command(msgspec.Struct):
+class Command(Hidden, msgspec.Struct):
     """A command, and who waits for its answer."""
 
     args: tuple[Any, ...]
@@ -50,11 +54,19 @@ class Together:
 
     Args:
         refused: What the client raises when the server refuses a command.
+        limit: How many connections it may open, and how long a command may wait for one.
     """
 
-    def __init__(self, client: PipelineClient, *, refused: type[Exception]) -> None:
+    def __init__(
+        self,
+        client: PipelineClient,
+        *,
+        refused: type[Exception],
+        limit: Limit = NO_LIMIT,
+    ) -> None:
         self._client = client
         self._refused = refused
+        self._limit = limit
         self._has_mget = True
         self._under_way = 0  # answers that are waited for, those of one sending counting as one
         self._next: list[Command] = []
@@ -67,17 +79,33 @@ class Together:
             try:
                 return await self._client.execute_command(*args, **options)
             finally:
-                self._under_way -= 1
+                self._end_one()
         loop = asyncio.get_running_loop()
         if not self._next:
             loop.call_soon(self._send)
         answer = loop.create_future()
         self._next.append(Command(args, options, answer))
-        return await answer
+        if self._under_way < self._limit.connections:
+            return await answer
+        async with asyncio.timeout(self._limit.seconds):
+            return await answer
+
+    def _end_one(self) -> None:
+        """Note that a connection is free again."""
+        self._under_way -= 1
+        if self._next and self._under_way == self._limit.connections - 1:
+            self._send()
 
     def _send(self) -> None:
-        commands, self._next = self._next, []
-        if self._has_mget:
+        free = self._limit.connections - self._under_way
+        if free < 1:
+            return  # `_end_one` sends what waits
+        # What was cancelled while it waited is not sent.
+        commands = [command for command in self._next if not command.answer.done()]
+        self._next = []
+        if not commands:
+            return
+        if self._has_mget and free > 1:
             reads = [command for command in commands if command.args[0] == "GET"]
             if len(reads) > 1:
                 self._begin(self._read(reads), reads)
@@ -120,7 +148,7 @@ class Together:
 
     def _answered(self, waiting: list[Answer], task: "asyncio.Task[list[Any]]") -> None:
         self._sending.discard(task)
-        self._under_way -= 1
+        self._end_one()
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         answers = [failure] * len(waiting) if failure else task.result()
         for who, answer in zip(waiting, answers, strict=True):

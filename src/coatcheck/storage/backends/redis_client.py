@@ -1,11 +1,21 @@
 """What is to be known of a Redis client: what is used of it, whether it will do, what it raises."""
 
+import ssl
+import warnings
 from collections.abc import Awaitable, Callable
 from importlib import import_module
+from inspect import signature
 from typing import Any, Protocol, cast
 
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import CoatcheckWarning, ConfigurationError
 from coatcheck.storage.backends.redis_batch import PipelineClient, Together
+from coatcheck.storage.backends.redis_connections import (
+    asking,
+    async_asking,
+    limit_of,
+    limited,
+    options_of,
+)
 
 _ROOTS = {  # library: the roots of its errors
     "redis": ("RedisError", "RedisClusterException"),
@@ -52,35 +62,61 @@ def check(client: Any) -> None:
         )
 
 
+def warn_of_names(client: Any) -> None:
+    """Warn of a client that speaks TLS with a server of any name."""
+    if _takes_every_certificate(client):
+        warnings.warn(
+            "this Redis client does not check that the server's certificate has the server's name: "
+            "make it with ssl_check_hostname=True",
+            CoatcheckWarning,
+            stacklevel=3,
+        )
+
+
+def _takes_every_certificate(client: Any) -> bool:
+    """Tell whether a client speaks TLS and does not compare names: redis-py below 6, valkey-py."""
+    options, pool = options_of(client), getattr(client, "connection_pool", None)
+    kind = pool.connection_class if pool else options.get("connection_class")
+    if not (options.get("ssl") or "SSL" in getattr(kind, "__name__", "")):
+        return False
+    if options.get("ssl_cert_reqs", "required") in (None, "none", ssl.CERT_NONE):
+        return True
+    connection = _module_of(client, "connection").SSLConnection
+    default = signature(connection.__init__).parameters["ssl_check_hostname"].default
+    return not options.get("ssl_check_hostname", default)
+
+
 def ask_of(client: Client) -> Callable[..., Any]:
     """Return the function that sends one command and returns its answer."""
-    return client.execute_command
+    return asking(client, errors_of(client))
 
 
 def async_ask_of(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
     """Return the function that sends one command, together with those of the same moment."""
+    limit = limit_of(client)
     if not hasattr(client, "connection_pool"):  # a client of a cluster has one for each server
-        return client.execute_command
-    return Together(cast("PipelineClient", client), refused=_refusal_of(client)).ask
+        return limited(client.execute_command, limit)
+    together = Together(cast("PipelineClient", client), refused=_refusal_of(client), limit=limit)
+    return async_asking(client, together.ask, errors_of(client))
 
 
 def errors_of(client: object) -> tuple[type[Exception], ...]:
     """Return what a client raises when its server fails, whichever library it comes from."""
-    library = _library_of(client)
+    library = _module_of(client, "exceptions")
     roots = (getattr(library, name) for name in _ROOTS[library.__package__])
     return (*roots, OSError, TimeoutError)
 
 
 def _refusal_of(client: object) -> type[Exception]:
     """Return what a client raises when its server refuses a command."""
-    refusal: type[Exception] = _library_of(client).ResponseError
+    refusal: type[Exception] = _module_of(client, "exceptions").ResponseError
     return refusal
 
 
-def _library_of(client: object) -> Any:
-    """Return the exceptions of the library that a client comes from."""
+def _module_of(client: object, name: str) -> Any:
+    """Return a module of the library that a client comes from."""
     for kind in type(client).__mro__:
         library = kind.__module__.partition(".")[0]
         if library in _ROOTS:
-            return import_module(f"{library}.exceptions")
+            return import_module(f"{library}.{name}")
     raise ConfigurationError(f"{type(client).__name__} is no client of redis-py or valkey-py")

@@ -4,25 +4,40 @@ Written by scripts/twins from src/coatcheck/storage/backends/async_sql_backend.p
 The backend in a table of an SQL database.
 """
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from random import uniform
 from secrets import randbits
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, Table
+from sqlalchemy import Connection, Engine, Executable, Row, Table
 
+from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.backends.sql_table import (
-    SWEEP_TRIES,
-    Deadlock,
-    Round,
-    Statements,
-    Taken,
-    telling,
-)
+from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale, Taken, telling
+from coatcheck.storage.backends.sql_pool import OURS, watch
+from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
 from coatcheck.storage.clock import Clock
 
 VERSION_BITS = 63
 """A BIGINT that is not negative."""
+
+TRIES = 20
+"""Deadlocks with other writers, or lost serializations, that one read or write may meet."""
+
+SWEEP_TRIES = 5
+"""The same for a sweep, which may be left to the next one."""
+
+LONGEST_PAUSE = 0.02
+"""Seconds between two tries after a deadlock, at the most."""
+
+
+class Answer(NamedTuple):
+    """How many rows a statement changed, and the first row that it found."""
+
+    changed: int
+    row: Row[Any] | None
 
 
 class SqlBackend:
@@ -36,7 +51,8 @@ class SqlBackend:
     """
 
     def __init__(self, engine: Engine, table: Table, *, clock: Clock) -> None:
-        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._pool = watch(engine)
+        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{OURS: True})
         self._table = table
         self._sql = Statements(table, engine.dialect.name)
         self._clock = clock
@@ -44,23 +60,21 @@ class SqlBackend:
 
     def get(self, key: str) -> Stored | None:
         asked = {"of": key, "now": self._clock()}
-        with self._connected("read") as connection:
-            found = connection.execute(self._sql.get, asked)
-            row = found.first()
+        row = (self._ask("read", self._sql.get, asked)).row
         return Stored(row.record, version=row.version) if row else None
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
-        row = {"record": record, "version": randbits(VERSION_BITS), "expires": now + ttl}
-        if version is None:
-            done = self._claim({"key": key, **row}, now)
-        else:
-            where = {"of": key, "was": version, "now": now}
-            done = bool(self._run("write", self._sql.replace, {**row, **where}))
+        expires = min(now + ttl, LATEST)
+        row = {"record": record, "version": randbits(VERSION_BITS), "expires": expires}
+        try:
+            done = self._put(key, version, row, now)
+        except Lost as lost:
+            return self._put_again(key, version, row, now, lost)
         return None if done else Refused(self.get(key))
 
     def delete(self, key: str) -> None:
-        self._run("delete", self._sql.delete, {"of": key})
+        self._ask("delete", self._sql.delete, {"of": key})
 
     def sweep(self, limit: int = 1000) -> int:
         """
@@ -69,19 +83,13 @@ class SqlBackend:
         Several processes may do it at the same time.
         """
         now = {"now": self._clock()}
-        if self._round.is_new:
-            with self._connected("sweep") as connection:
-                counted = connection.execute(self._sql.count, now)
-                self._round.begin(counted.scalar_one())
-        for tries_left in reversed(range(SWEEP_TRIES)):
-            try:
-                removed = self._run("sweep", self._sql.sweep(limit), now)
-                break
-            except Deadlock:
-                if not tries_left:
-                    raise
-        self._round.note(removed, limit)
-        return removed
+        answer = self._ask("sweep", self._sql.sweep(limit), now, tries=SWEEP_TRIES)
+        self._round.note(answer.changed, limit)
+        if self._round.wants_count:
+            with suppress(BackendError):  # the sweep is done, and only its progress is unknown
+                counted = self._ask("sweep", self._sql.count(COUNTED * limit), now)
+                self._round.count(counted.row[0] if counted.row else 0, limit)
+        return answer.changed
 
     @property
     def swept(self) -> float:
@@ -93,20 +101,75 @@ class SqlBackend:
         with self._connected("create the table of") as connection:
             self._table.create(connection, checkfirst=True)
 
+    def _put(self, key: str, version: object, row: Mapping[str, object], now: float) -> bool:
+        """Write a row if the one there is still that version; tell whether it was."""
+        if version is None:
+            return self._claim({"key": key, **row}, now)
+        where = {"of": key, "was": version, "now": now}
+        return bool((self._write(self._sql.replace, {**row, **where})).changed)
+
+    def _put_again(
+        self, key: str, version: object, row: Mapping[str, object], now: float, lost: Lost
+    ) -> Refused | None:
+        """Write a row that may have been written before the connection broke."""
+        if self._put(key, version, row, now):
+            return None
+        found = self.get(key)
+        if found and found.version == row["version"]:
+            return None
+        raise lost  # another write may have come after ours, and its request built on it
+
     def _claim(self, row: Mapping[str, object], now: float) -> bool:
         for _ in range(2):  # the second time if what was there had expired
             try:
-                return bool(self._run("write", self._sql.claim, row))
+                return bool((self._write(self._sql.claim, row)).changed)
             except Taken:
-                if not self._run("write", self._sql.expel, {"of": row["key"], "now": now}):
+                expired = {"of": row["key"], "now": now}
+                if not (self._write(self._sql.expel, expired)).changed:
                     break
         return False
 
-    def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> int:
-        """Run one statement, and return how many rows it changed."""
+    def _ask(
+        self,
+        doing: str,
+        statement: Executable,
+        values: Mapping[str, object],
+        *,
+        tries: int = TRIES,
+    ) -> Answer:
+        """Run a statement that may be run twice; once more if its connection breaks."""
+        try:
+            return self._write(statement, values, doing=doing, tries=tries)
+        except Lost:
+            return self._write(statement, values, doing=doing, tries=tries)
+
+    def _write(
+        self,
+        statement: Executable,
+        values: Mapping[str, object],
+        *,
+        doing: str = "write",
+        tries: int = TRIES,
+    ) -> Answer:
+        """Run a statement; again if the database says that it did nothing."""
+        for tried in range(1, tries):
+            try:
+                return self._run(doing, statement, values)
+            except Deadlock:
+                longest = LONGEST_PAUSE * (tried - 1) / tries
+                time.sleep(uniform(0, longest))  # noqa: S311 - keeps no secret
+            except Stale:
+                self._pool.drop()
+                break
+            except Demoted:
+                break  # SQLAlchemy was told to drop the pool
+        return self._run(doing, statement, values)
+
+    def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
+        """Run one statement."""
         with self._connected(doing) as connection:
             done = connection.execute(statement, values)
-            return done.rowcount
+            return Answer(done.rowcount, done.first() if done.returns_rows else None)
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:

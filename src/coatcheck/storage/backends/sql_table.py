@@ -9,8 +9,7 @@ The table of sessions in an SQL database, and the statements over it.
 What differs between databases is said here, and nowhere else.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from typing import Any
 
 from sqlalchemy import (
@@ -31,26 +30,17 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-
-from coatcheck.errors import BackendError
 
 LONGEST_KEY = 200
 
+LATEST = 253_402_300_799.0
+"""
+The last second of the year 9999, in seconds since 1970. Databases have numbers for later ones, but
+none of them has one for "never".
+"""
 
-SWEEP_TRIES = 5
-"""Deadlocks with other sweeps that one sweep may lose."""
-
-_DEADLOCKS = {"40P01", 1213, 1020}
-"""How PostgreSQL and MariaDB say that somebody else was let through, and nothing was done."""
-
-
-class Taken(BackendError):
-    """There is a row with this key."""
-
-
-class Deadlock(BackendError):
-    """Another statement was let through, and this one changed nothing: it may be tried again."""
+COUNTED = 100
+"""How many times the limit of a sweep are counted after it, to tell how far the round is."""
 
 
 def table_of(metadata: MetaData, name: str) -> Table:
@@ -91,7 +81,11 @@ class Statements:
             update(table).where(this, rows.version == bindparam("was"), living).values(**new)
         )
         self.delete = delete(table).where(this)
-        self.count = select(func.count()).select_from(table).where(self._spent)
+
+    def count(self, limit: int) -> Executable:
+        """Return the statement that counts the expired rows, up to a limit."""
+        spent = select(self._table.c.key).where(self._spent).limit(limit)
+        return select(func.count()).select_from(spent.subquery())
 
     def sweep(self, limit: int) -> Executable:
         """Return the statement that removes so many expired rows; several may run at once."""
@@ -107,50 +101,37 @@ class Statements:
 
 
 class Round:
-    """How far a round of sweeps is: the expired are counted once, when it begins."""
+    """
+    How far a round of sweeps is.
+
+    Sweeps count nothing before they remove. After the first full one, and whenever as much again
+    was removed, what is left is counted up to a limit. So a long round seems further than it is,
+    until less than that limit is left.
+    """
 
     def __init__(self) -> None:
-        self._expected = self._removed = 0
+        self._removed = self._left = self._count_at = 0
 
     @property
-    def is_new(self) -> bool:
-        return self._removed == 0
+    def wants_count(self) -> bool:
+        """Whether what is left should be counted now."""
+        return self._removed > 0 and self._removed >= self._count_at
 
     @property
     def share(self) -> float:
         """What is done, from 0 to 1; 0 when the round is over."""
-        return min(self._removed / self._expected, 1.0) if self._expected else 0.0
-
-    def begin(self, expected: int) -> None:
-        self._expected = expected
+        return self._removed / (self._removed + max(self._left, 1)) if self._removed else 0.0
 
     def note(self, removed: int, limit: int) -> None:
         """Note that a sweep was done; one that found less than it was allowed to ends the round."""
         if removed < limit:
-            self._expected = self._removed = 0
-        else:
-            self._removed += removed
+            self._removed = self._left = self._count_at = 0
+            return
+        if self._left < COUNTED * limit:
+            self._left -= removed
+        self._removed += removed
 
-
-@contextmanager
-def telling(engine: Any, doing: str) -> Iterator[None]:
-    """Raise what goes wrong in the block as a `BackendError` that holds no password."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise Taken(_server(engine), doing) from error
-    except (SQLAlchemyError, OSError) as error:
-        kind = Deadlock if _is_deadlock(error) else BackendError
-        raise kind(_server(engine), doing) from error
-
-
-def _is_deadlock(error: Exception) -> bool:
-    cause = getattr(error, "orig", None)
-    codes = {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]}
-    return not codes.isdisjoint(_DEADLOCKS)
-
-
-def _server(engine: Any) -> str:
-    url = engine.url
-    place = f"{url.host}:{url.port}" if url.port else url.host or url.database or "memory"
-    return f"{engine.dialect.name} at {place}"
+    def count(self, left: int, limit: int) -> None:
+        """Note how many are left; a count that reached its limit is made again later."""
+        self._left = left
+        self._count_at = 2 * self._removed if left >= COUNTED * limit else sys.maxsize

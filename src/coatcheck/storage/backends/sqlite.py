@@ -6,20 +6,29 @@ own. The database is in WAL mode, so that readers wait for nobody and writers fo
 and `synchronous` is NORMAL: a process that is killed loses nothing, a power cut may lose the last
 writes, and neither harms the file (https://sqlite.org/wal.html).
 
-The record itself is its version. The file is 0600, in a folder that is made 0700.
+The record itself is its version. The file is 0600, in a folder that is made 0700. If the file is
+removed while it is in use, the next call that writes or finds nothing makes it again, and others
+within a second: they compare the file at the path with the one that their connection opened.
 """
 
 import os
 import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from weakref import WeakSet
 
-from coatcheck.errors import BackendError
+from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.arguments import path_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
+from coatcheck.storage.backends.private_paths import (
+    check,
+    check_owner,
+    check_parent,
+    make_folder,
+)
 from coatcheck.storage.clock import Clock, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.sweeping import SWEEP_EVERY
@@ -58,9 +67,59 @@ needed: 40,000 sessions of 200 bytes. With SQLite's 2,000, a request of one of 1
 WRITES_PER_CHECKPOINT = 1000
 """Writes in place between two that may move the log into the database."""
 
-_ERRORS = (sqlite3.Error, OSError)
+_ERRORS = (sqlite3.Error, OSError, ConfigurationError)
 
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""Ends of the names of the files that SQLite keeps beside a database."""
+
+
+LOOKS_EVERY = 1.0
+"""Seconds for which reads that find something do not look whether the file was replaced."""
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that knows which file it opened, and when that was last looked at."""
+
+    file: tuple[int, int] | None = None
+    looked_at = 0.0
+
+    def opened(self, path: Path) -> bool:
+        """Tell whether its file is the one at *path*."""
+        self.looked_at = time.monotonic()
+        return self.file == _identity(path)
+
+
+_INHERITED: list[sqlite3.Connection] = []
+"""
+Connections that a parent had open at a fork. SQLite allows no process to use or close them but the
+parent (https://sqlite.org/howtocorrupt.html, 2.6).
+"""
+
+
+class _Held:
+    """The connection of one thread or greenlet: closed when that ends, and by `close`."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self.connection = connection
+        self._pid = os.getpid()
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        return not self._closed and self._pid == os.getpid()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._pid == os.getpid():
+            self.connection.close()
+        else:
+            _INHERITED.append(self.connection)
+
+    __del__ = close
 
 
 class SqliteBackend:
@@ -77,15 +136,19 @@ class SqliteBackend:
         self._path = path_of("path", path)
         self._timeout = timeout
         self._clock = clock
-        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
+        self._mine = threading.local()
+        self._held: WeakSet[_Held] = WeakSet()
         self._swept_to = ""
         self.swept = 0.0
 
     def get(self, key: str) -> Stored | None:
         try:
-            row = self._connection.execute(GET, (key, self._clock())).fetchone()
+            first = self._readable
+            row = first.execute(GET, (key, self._clock())).fetchone()
+            if row is None and (now := self._connection) is not first:
+                row = now.execute(GET, (key, self._clock())).fetchone()
         except _ERRORS as error:
-            raise _failed(error, "read") from error
+            raise self._failed(error, "read") from error
         return Stored(row[0], version=row[0]) if row else None
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
@@ -97,14 +160,14 @@ class SqliteBackend:
             else:
                 done = self._connection.execute(REPLACE, (record, expires, key, version, now))
         except _ERRORS as error:
-            raise _failed(error, "write") from error
+            raise self._failed(error, "write") from error
         return None if done.rowcount else Refused(self.get(key))
 
     def delete(self, key: str) -> None:
         try:
             self._connection.execute(DELETE, (key,))
         except _ERRORS as error:
-            raise _failed(error, "delete") from error
+            raise self._failed(error, "delete") from error
 
     def sweep(self, limit: int = 1000) -> int:
         """
@@ -123,28 +186,55 @@ class SqliteBackend:
                 return 0
             return self._connection.execute(SWEEP, (start, end, self._clock())).rowcount
         except _ERRORS as error:
-            raise _failed(error, "sweep") from error
+            raise self._failed(error, "sweep") from error
 
     def close(self) -> None:
         """Close every connection of this process."""
-        own = [each for each in self._connections if each[0] == os.getpid()]
-        for each in own:
-            self._connections.pop(each).close()
+        for held in list(self._held):
+            held.close()
+
+    @property
+    def _readable(self) -> sqlite3.Connection:
+        """The connection of this thread, whose file was at the path a moment ago."""
+        held = self._held_here
+        if held is not None and time.monotonic() < held.connection.looked_at + LOOKS_EVERY:
+            return held.connection
+        return self._connection
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        # A connection that was open before a fork belongs to the parent, and is left alone.
-        place = os.getpid(), threading.get_ident()
-        found = self._connections.get(place)
-        if found is None:
-            found = self._connections[place] = self._opened()
-        return found
+        """The connection of this thread, whose file is at the path."""
+        held = self._held_here
+        if held is not None and not held.connection.opened(self._path):
+            # SQLite leaves the files alone that are at the path now, also when it closes this one.
+            held.close()
+            held = None
+        if held is None:
+            held = self._mine.held = _Held(self._opened())
+            self._held.add(held)
+        return held.connection
 
-    def _opened(self) -> sqlite3.Connection:
+    @property
+    def _held_here(self) -> _Held | None:
+        """What this thread opened in this process, and has not closed."""
+        held: _Held | None = getattr(self._mine, "held", None)
+        return held if held is not None and held.usable else None
+
+    def _opened(self) -> _Connection:
+        make_folder(self._path.parent)
+        check_owner(self._path.parent, follow=True)
         _make(self._path)
+        for path in _files_of(self._path):
+            check_owner(path, follow=path == self._path)
+        file = _identity(self._path)
         connection = sqlite3.connect(
-            self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            self._path,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
         )
+        connection.file = file
         try:
             self._set_up(connection)
         except BaseException:
@@ -166,6 +256,12 @@ class SqliteBackend:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(CREATE)
 
+    def _failed(self, error: Exception, doing: str) -> BackendError:
+        """Return the error to raise: it names the database and the reason."""
+        reason = getattr(error, "strerror", None) or str(error)
+        kind = Busy if _is_locked(error) else BackendError
+        return kind("SQLite", doing, f"{self._path}: {reason}")
+
 
 class ImpatientSqliteBackend(SqliteBackend):
     """
@@ -182,7 +278,7 @@ class ImpatientSqliteBackend(SqliteBackend):
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         self._writes += 1
         if self._writes % WRITES_PER_CHECKPOINT == 0:
-            raise Busy("SQLite", "write")
+            raise Busy("SQLite", "write", "its log is to be moved into the database")
         return super().swap(key, version, record, ttl)
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -198,9 +294,48 @@ def _make(path: Path) -> None:
     One that is there is not opened: closing it again would drop the locks that SQLite holds on it
     for other threads (https://sqlite.org/howtocorrupt.html, 2.2).
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from any other; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - every call asks, and Path.stat takes longer
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return the database and the files beside it. SQLite follows a link to the database."""
+    real = path.resolve()
+    return [path, *(real.with_name(real.name + end) for end in BESIDE)]
+
+
+def check_database(path: Path) -> None:
+    """
+    Check a database that is there already, its folder, and the files beside it.
+
+    Raises:
+        ConfigurationError: One of them belongs to another user, or is a symbolic link in place of a
+            file beside the database.
+    """
+    check_parent(path)
+    for each in _files_of(path):
+        check(each, follow=each == path)
+
+
+def holds_sessions(path: Path) -> bool:
+    """Tell whether there is a database of sessions at a path; nothing is made."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            asked = "SELECT 1 FROM sqlite_master WHERE name = 'coatcheck_sessions'"
+            return connection.execute(asked).fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def _share_up_to(key: str) -> float:
@@ -213,10 +348,6 @@ def _share_up_to(key: str) -> float:
 
 def _is_locked(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED
-
-
-def _failed(error: Exception, doing: str) -> BackendError:
-    return (Busy if _is_locked(error) else BackendError)("SQLite", doing)
 
 
 def SqliteStorage(
@@ -236,15 +367,23 @@ def SqliteStorage(
         clock: Seconds since 1970; None: the system's clock.
 
     Raises:
-        ConfigurationError: *path* is no path.
+        ConfigurationError: *path* is no path or ":memory:"; or the database, or a file beside it,
+            was there already and belongs to another user.
         BackendError: The database cannot be opened.
+
+    Warns:
+        CoatcheckWarning: Other users may write to the database or to its folder.
     """
+    if ":memory:" in str(path):
+        raise ConfigurationError(
+            "path must be a file, got :memory:, which each thread would have to itself: use "
+            "MemoryStorage() or the URL memory:"
+        )
     clock = clock or system_clock
+    check_database(Path(path))
     patient = SqliteBackend(path, timeout=timeout, clock=clock)
     impatient = ImpatientSqliteBackend(path, clock=clock)
-    patient.get(
-        ""
-    )  # opens it, so that a path that cannot be used fails when the application starts
+    patient.get("")  # opens it: a path that cannot be used fails when the application starts
     backend = InlineBackend(impatient, patient)
     aio = AsyncKeyedStorage(backend, clock=clock, sweep_every=sweep_every, seldom_waits=True)
     return KeyedStorage(patient, clock=clock, aio=aio, sweep_every=sweep_every)

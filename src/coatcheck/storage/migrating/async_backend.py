@@ -11,6 +11,7 @@ from coatcheck._session.record import Refused, Stored
 from coatcheck.storage.backend import AsyncBackend
 from coatcheck.storage.keyed import AsyncKeyedStorage
 from coatcheck.storage.migrating import record_moves
+from coatcheck.storage.migrating.record_moves import moving_space
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class AsyncMigratingStorage(AsyncKeyedStorage):
     def __init__(self, old: AsyncKeyedStorage, new: AsyncKeyedStorage) -> None:
         backend = AsyncMigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
         super().__init__(backend, clock=new.clock)
+        self.space = moving_space(self.space, old.space, new.space)
         self._both = old, new
 
     async def sweep(self, limit: int = 1000) -> int:

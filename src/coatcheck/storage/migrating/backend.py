@@ -13,6 +13,7 @@ from coatcheck._session.record import Refused, Stored
 from coatcheck.storage.backend import Backend
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.storage.migrating import record_moves
+from coatcheck.storage.migrating.record_moves import moving_space
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class MigratingStorage(KeyedStorage):
     def __init__(self, old: KeyedStorage, new: KeyedStorage) -> None:
         backend = MigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
         super().__init__(backend, clock=new.clock)
+        self.space = moving_space(self.space, old.space, new.space)
         self._both = old, new
 
     def sweep(self, limit: int = 1000) -> int:

@@ -10,7 +10,7 @@ the marker, keep nothing and send no cookie. A session too large for a cookie st
 `into_cookie` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
-from coatcheck._session import lifecycle
+from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.ids import is_id
 from coatcheck._session.session import Session
 from coatcheck.storage.cookie import CookieStorage, fits, value_of
@@ -23,6 +23,7 @@ class IntoCookie(KeyedStorage):
 
     def __init__(self, old: KeyedStorage, new: CookieStorage) -> None:
         super().__init__(old.backend, prefix=old.prefix, clock=old.clock)
+        self.space = old.space
         self.powers = Powers(waits=old.powers.waits, starts_empty=True)
         self._old, self._new = old, new
 
@@ -34,7 +35,7 @@ class IntoCookie(KeyedStorage):
     def save(self, session: Session) -> str | None:
         if not lifecycle.is_on_server(session):
             return self._new.save(session)
-        kept = self._carry_out(lifecycle.leave_for_cookie(session, self.space, fits))
+        kept = self._carry_out(in_cookie.leave_for_cookie(session, self.space, fits))
         return value_of(*kept) if isinstance(kept, tuple) else kept
 
     def sweep(self, limit: int = 1000) -> int:

@@ -1,19 +1,19 @@
 """
-The steps of a move: records move from the old one to the new one while both serve.
+The steps by which records move from an old backend to a new one while both serve.
 
-A session is looked for in the new storage and then in the old one, under the same id, so no cookie
-changes. It moves with the first write to it, at the latest when it is refreshed. A move has steps,
-so that it can be interrupted anywhere, and raced by anything:
+A read looks in the new backend and then in the old one, under the same key, so no cookie changes. A
+session moves with its first write, at the latest when it is refreshed. A move has four steps, so
+that it can stop after each of them and race with any request:
 
     1. new: claim the key with a mark that says "pending", and nothing more
     2. old: replace the record by the newer one, marked as moving, if it is still what was read
     3. new: replace the pending mark by the record
     4. old: delete
 
-Step 2 happens once, and decides: what comes to lie in the new storage is that record, whoever puts
-it there, and what others made of it. A delete takes the old record first, and then the new one, so
-a move that comes too late fails at step 2 or 3, and a session that was destroyed stays gone. A move
-that stopped after step 2 is finished by the next write.
+Step 2 happens once and decides: the new storage gets that record, from any of the requests, and
+what other requests make of it. A delete removes the old record first and then the new one, so a
+move that comes too late fails at step 2 or 3, and a session that was destroyed does not return. If
+a move stopped after step 2, the next write finishes it.
 
 Each operation is a plan that yields calls for one of the two, so that it is written once for plain
 and for awaited backends.
@@ -22,8 +22,11 @@ and for awaited backends.
 from collections.abc import Generator
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from coatcheck._session.plan import Call, Delete, Get, Swap
+import msgspec
+
+from coatcheck._session.plan import Call, Delete, Get, Keyspace, Swap
 from coatcheck._session.record import Refused, Stored
+from coatcheck.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -42,6 +45,9 @@ class InNew(NamedTuple):
 
     version: object
 
+    def __repr__(self) -> str:
+        return "<InNew>"
+
 
 class InOld(NamedTuple):
     """A version in the old storage."""
@@ -51,6 +57,23 @@ class InOld(NamedTuple):
     """The version of the pending mark in the new one, if there is one."""
     moving: bytes | None
     """The record, if a move has stopped halfway."""
+
+    def __repr__(self) -> str:
+        return "<InOld>"
+
+
+def moving_space(space: Keyspace, old: Keyspace, new: Keyspace) -> Keyspace:
+    """
+    Return the keys of both storages.
+
+    Raises:
+        ConfigurationError: The old storage encrypts and the new one does not.
+    """
+    if old.cipher and not new.cipher:
+        raise ConfigurationError(
+            "Migrating cannot move sessions out of encryption: give the new storage encrypt=True"
+        )
+    return msgspec.structs.replace(space, cipher=new.cipher, accepts_clear=old.cipher is None)
 
 
 def get(key: str) -> Steps[Stored | None]:

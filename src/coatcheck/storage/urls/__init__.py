@@ -283,6 +283,7 @@ SCHEMES: dict[str, Form] = {
         _sql,
         {
             **_SQL,
+            "prepare": _truth,
             "sslmode": _ssl_mode,
             "sslrootcert": _certificates_or_system,
             "sslcert": _file_read,

@@ -2,14 +2,12 @@
 Lazy backends: opened by the first call, and again by the first call after `close()`.
 
 The storages of `storage_from_url` are made when a program starts, often in a process that serves no
-requests itself, such as the parent of workers. So no server is asked before the first request.
+requests itself, such as the parent of workers. So no server is asked before the first request. Each
+process and each event loop opens its own.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from threading import Lock
-from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
 
 from coatcheck.storage.backend import (
     AsyncBackend,
@@ -20,6 +18,8 @@ from coatcheck.storage.backend import (
     Sweeps,
     swept,
 )
+from coatcheck.storage.backends.per_loop import PerLoop
+from coatcheck.storage.backends.per_process import PerProcess
 
 
 class Opened(NamedTuple):
@@ -38,16 +38,14 @@ class AsyncOpened(NamedTuple):
 
 class OpenedBackend:
     """
-    The backend that *open* returns.
+    The backend that *open* returns, one for each process.
 
     Args:
         open: Called by the first call. If it raises `BackendError`, the next call tries again.
     """
 
     def __init__(self, open: Callable[[], Opened]) -> None:
-        self._open = open
-        self._opened: Opened | None = None
-        self._lock = Lock()
+        self._opened = PerProcess(open, lambda opened: opened.close())
 
     def get(self, key: str) -> Stored | None:
         return self._backend.get(key)
@@ -65,32 +63,23 @@ class OpenedBackend:
     @property
     def swept(self) -> float:
         """The share of a round of sweeps that is done; 0 at the end of a round."""
-        return swept(self._opened and self._opened.backend)
+        opened = self._opened.peek()
+        return swept(opened and opened.backend)
 
     def close(self) -> None:
-        """Close the connections, if there are any."""
-        with self._lock:
-            opened, self._opened = self._opened, None
-        if opened:
-            opened.close()
+        """Close the connections of this process, if there are any."""
+        self._opened.close()
 
     @property
     def _backend(self) -> Backend:
-        opened = self._opened
-        if opened is None:
-            with self._lock:
-                opened = self._opened = self._opened or self._open()
-        return opened.backend
+        return self._opened.get().backend
 
 
 class AsyncOpenedBackend:
     """The asynchronous backend that *open* returns, one for each event loop."""
 
-    def __init__(self, open: Callable[[], Awaitable[AsyncOpened]]) -> None:
-        self._open = open
-        self._opened: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[AsyncOpened]] = (
-            WeakKeyDictionary()
-        )
+    def __init__(self, open: Callable[[], Coroutine[Any, Any, AsyncOpened]]) -> None:
+        self._opened = PerLoop(open, lambda opened: opened.close())
         self._swept = 0.0
 
     async def get(self, key: str) -> Stored | None:
@@ -117,19 +106,7 @@ class AsyncOpenedBackend:
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
-        opening = self._opened.pop(asyncio.get_running_loop(), None)
-        if opening:
-            await (await opening).close()
+        await self._opened.close()
 
     async def _backend(self) -> AsyncBackend:
-        loop = asyncio.get_running_loop()
-        opening = self._opened.get(loop)
-        if opening is None:
-            opening = self._opened[loop] = asyncio.ensure_future(self._open())
-        try:
-            # Shielded: other requests wait for the same opening, also if this one is cancelled.
-            return (await asyncio.shield(opening)).backend
-        except BaseException:
-            if opening.done() and (opening.cancelled() or opening.exception()):
-                self._opened.pop(loop, None)
-            raise
+        return (await self._opened.get()).backend

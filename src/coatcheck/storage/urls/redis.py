@@ -1,11 +1,13 @@
 """
 Clients of Redis and Valkey from a URL: one server, the master of a Sentinel, or a cluster.
 
-Each call has a timeout. If a connection was closed by the server, the client opens it again and
-retries once; after a timeout it does not retry.
+Each call has a timeout, and waits as long for a connection if all are in use. If a connection was
+closed by the server, the client opens it again and retries once; after a timeout it does not retry.
+Over TLS the host name is checked, whatever the version of redis-py does by default.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote
 
@@ -15,6 +17,9 @@ from coatcheck.storage.urls.lazy import AsyncOpened, Opened
 from coatcheck.storage.urls.parsing import account_of, check_key, hosts_of, number_of, one_host_of
 
 PORT, SENTINEL_PORT = 6379, 26379
+
+CONNECTIONS = 100
+"""Connections to a server that a client may open if the option max_connections does not say so."""
 
 CLUSTER_TRIES = 5
 """How often the client of a cluster retries, with a growing delay, during an election."""
@@ -68,16 +73,12 @@ def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
         ) from missing
     del redis
     kind = url.scheme.partition("+")[2]
-    shared = Arguments({**_account(url), **_limits(options)})
-    if url.scheme.startswith("rediss"):
-        shared["ssl"] = True
-        shared |= {name: value for name, value in options.items() if name.startswith("ssl_")}
-        check_key(options.get("ssl_certfile"), options.get("ssl_keyfile"))
+    shared = Arguments({**_account(url), **_limits(options), **_tls(url, options)})
+    shared["max_connections"] = options.get("max_connections", CONNECTIONS)
+    check_key(options.get("ssl_certfile"), options.get("ssl_keyfile"))
     if kind == "cluster":
         return _cluster(url, shared)
     shared["db"] = options.get("db", 0)
-    if "max_connections" in options:
-        shared["max_connections"] = options["max_connections"]
     if kind == "sentinel":
         return _sentinel(url, shared, options)
     return _single(url, shared)
@@ -91,13 +92,30 @@ def open_client(make: Callable[[], Any]) -> Opened:
         client = make()
     except (RedisError, RedisClusterException, OSError) as error:
         raise BackendError("Redis", "reach") from error
-    return Opened(RedisBackend(client), client.close)
+
+    def close() -> None:
+        for each in (client, *_sentinels_of(client)):
+            each.close()
+
+    return Opened(RedisBackend(client), close)
 
 
 async def open_async_client(make: Callable[[], Any]) -> AsyncOpened:
     """Open an asyncio client."""
     client = make()
-    return AsyncOpened(AsyncRedisBackend(client), client.aclose)
+
+    async def close() -> None:
+        for each in (client, *_sentinels_of(client)):
+            await each.aclose()
+
+    return AsyncOpened(AsyncRedisBackend(client), close)
+
+
+def _sentinels_of(client: Any) -> Sequence[Any]:
+    """Return the clients with which a client asks the Sentinels; it does not close them itself."""
+    pool = getattr(client, "connection_pool", None)
+    manager = getattr(pool, "sentinel_manager", None)
+    return manager.sentinels if manager else ()
 
 
 def _single(url: SplitResult, shared: Arguments) -> Clients:
@@ -132,7 +150,7 @@ def _sentinel(url: SplitResult, shared: Arguments, options: Mapping[str, Any]) -
     if database:
         shared["db"] = number_of(database, url, "the database")
     hosts = hosts_of(url, SENTINEL_PORT)
-    sentinels = Arguments(_limits(options))
+    sentinels = Arguments({**_limits(options), **_tls(url, options)})
     if "sentinel_password" in options:
         sentinels["password"] = Hidden(options["sentinel_password"])
 
@@ -154,6 +172,12 @@ def _cluster(url: SplitResult, shared: Arguments) -> Clients:
     from redis.backoff import ExponentialBackoff
     from redis.retry import Retry
 
+    if shared.get("ssl_check_hostname") and not _cluster_compares_names():
+        raise ConfigurationError(
+            f"a {url.scheme}: URL needs redis-py 6 or later, got {redis.__version__}, whose client "
+            "of a cluster takes a certificate of any name: install a newer one, or say "
+            "ssl_check_hostname=no"
+        )
     hosts = hosts_of(url, PORT)
     later = ExponentialBackoff(base=0.05, cap=0.5)
     return Clients(
@@ -170,9 +194,25 @@ def _cluster(url: SplitResult, shared: Arguments) -> Clients:
     )
 
 
+def _cluster_compares_names() -> bool:
+    """Tell whether the plain client of a cluster checks host names, when told to or by itself."""
+    from redis.cluster import REDIS_ALLOWED_KEYS
+    from redis.connection import SSLConnection
+
+    default = signature(SSLConnection.__init__).parameters["ssl_check_hostname"].default
+    return default or "ssl_check_hostname" in REDIS_ALLOWED_KEYS
+
+
 def _account(url: SplitResult) -> dict[str, str]:
     names = ("username", "password")
     return {name: Hidden(text) for name, text in zip(names, account_of(url), strict=True) if text}
+
+
+def _tls(url: SplitResult, options: Mapping[str, Any]) -> dict[str, Any]:
+    if not url.scheme.startswith("rediss"):
+        return {}
+    given = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    return {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
 
 
 def _limits(options: Mapping[str, Any]) -> dict[str, float]:

@@ -2,16 +2,19 @@
 Engines of SQLAlchemy from a URL, for sessions alone: in autocommit, with a timeout for each call.
 
 The drivers are psycopg for PostgreSQL, PyMySQL and asyncmy for MySQL and MariaDB.
+
+A certificate of the URL is there to check the server: then its name is compared, too.
 """
 
 import math
 import ssl
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, unquote
 
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import CoatcheckWarning, ConfigurationError
 from coatcheck.storage.backends.sql import SqlStorage
 from coatcheck.storage.clock import Clock
 from coatcheck.storage.urls.lazy import AsyncOpened, Opened
@@ -26,6 +29,10 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 """What libpq takes as sslmode, from the weakest to the strongest."""
 
 EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+
+
+UNCHECKED = ("require", "verify-ca")
+"""Values of sslmode that ask for TLS and take the certificate of another server."""
 
 
 class Drivers(NamedTuple):
@@ -104,6 +111,13 @@ def check(place: Place) -> None:
         raise ConfigurationError(
             f"a {scheme}: URL must name a database, got none: {scheme}://USER@HOST/DATABASE"
         )
+    if (mode := place.options.get("sslmode")) in UNCHECKED:
+        warnings.warn(
+            f"sslmode={mode} does not check that the server's certificate has the server's name: "
+            "use sslmode=verify-full",
+            CoatcheckWarning,
+            stacklevel=5,
+        )
     try:
         import sqlalchemy  # noqa: F401
 
@@ -118,14 +132,18 @@ def check(place: Place) -> None:
 
 def _drivers(place: Place) -> Drivers:
     tls = {name: value for name, value in place.options.items() if name.startswith("ssl")}
-    of = _psycopg if place.url.scheme == "postgresql" else _mysql
-    return of(place.options["timeout"], tls)
+    if place.url.scheme != "postgresql":
+        return _mysql(place.options["timeout"], tls)
+    prepares = {} if place.options.get("prepare", True) else {"prepare_threshold": None}
+    return _psycopg(place.options["timeout"], {**tls, **prepares})
 
 
-def _psycopg(timeout: float, tls: dict[str, Any]) -> Drivers:
+def _psycopg(timeout: float, more: dict[str, Any]) -> Drivers:
     from coatcheck.storage.urls.postgresql import async_patient, patient
 
-    name, limits = "postgresql+psycopg", {"connect_timeout": math.ceil(timeout), **tls}
+    if "sslrootcert" in more:
+        more = {"sslmode": "verify-full", **more}
+    name, limits = "postgresql+psycopg", {"connect_timeout": math.ceil(timeout), **more}
     waiting = {**limits, "async_creator_fn": async_patient(timeout).connect}
     return Drivers(name, name, limits, waiting, connect=patient(timeout).connect)
 

@@ -1,11 +1,11 @@
-"""A coroutine that is begun at once, and goes on in a task only where it has to wait."""
+"""Coroutines that seldom or never wait, run without a task of their own where that is possible."""
 
 import asyncio
 
 import pytest
-from coatcheck._request.eager import begin
 
 from coatcheck import session
+from coatcheck._request.coroutines import begin, run_now
 from coatcheck.storage import AsyncKeyedStorage, MemoryStorage
 from coatcheck.storage.backends.inline import InlineBackend
 from tests.applications import fill, look, sets
@@ -74,7 +74,7 @@ def test_a_save_that_waits_for_nothing_needs_no_task() -> None:
     """A storage in place is saved in the task of the request."""
     memory = MemoryStorage()
     backend = InlineBackend(memory.backend, memory.backend)
-    app = session(COOKIE, AsyncKeyedStorage(backend))(asgi_app)
+    app = session(COOKIE, AsyncKeyedStorage(backend, seldom_waits=True))(asgi_app)
     header = fill(memory, user=1)
 
     async def scene() -> None:
@@ -86,3 +86,22 @@ def test_a_save_that_waits_for_nothing_needs_no_task() -> None:
 
     asyncio.run(scene())
     assert look(memory, header)["user"] == 2
+
+
+async def _one_more(number: int) -> int:
+    return number + 1
+
+
+async def _two_more(number: int) -> int:
+    return await _one_more(await _one_more(number))
+
+
+def test_what_never_waits_is_run_without_an_event_loop() -> None:
+    """Coroutines that await nothing but each other end at once."""
+    assert run_now(_two_more(1)) == 3
+
+
+def test_what_waits_for_an_event_loop_cannot_be_run_now() -> None:
+    """It is closed, and the error says so."""
+    with pytest.raises(RuntimeError, match="event loop"):
+        run_now(asyncio.sleep(0))

@@ -1,23 +1,22 @@
 """
-The changes behind Flask's `flash()` and `get_flashed_messages()`.
+Messages that are left in a list under a key, as Flask's `flash()` and Pyramid's queues keep them.
 
-Flask reads a list, appends to it and puts it back, or takes it away. Two requests at once would
-each put back their own list. As changes of their own they merge: both messages are shown, and one
-that was left while others were shown waits for the next request.
+A framework reads the list, appends to it and puts it back, or takes it away. Two requests at once
+would each put back their own list. As changes of their own they merge: both messages are shown, and
+one that was left while others were shown waits for the next request.
 """
 
 from typing import Any
 
 import msgspec
 
-from coatcheck._session.record import Contents, reveal_nothing
+from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.record import Contents
 from coatcheck._session.values import Encoded, decode, encode
 
 
-class Leave(msgspec.Struct, frozen=True, gc=False):
+class Leave(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Append messages to those under a key."""
-
-    __repr__ = reveal_nothing
 
     key: str
     messages: Encoded
@@ -29,14 +28,12 @@ class Leave(msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Take(msgspec.Struct, frozen=True, gc=False):
+class Take(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Take the messages away that were shown, and the key with the last of them."""
-
-    __repr__ = reveal_nothing
 
     key: str
     messages: Encoded
-    name = "get_flashed_messages()"
+    name = "taking messages away"
 
     def replay(self, contents: Contents) -> bool:
         left = listed(contents.values.pop(self.key, None))

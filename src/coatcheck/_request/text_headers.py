@@ -1,0 +1,34 @@
+"""
+The changes of a response's headers, for hosts whose headers are text.
+
+Pure: text in, text out.
+"""
+
+from collections.abc import Iterable
+
+from coatcheck._cookie.headers import amended
+from coatcheck._request.visit import Changes
+
+CHANGED = ("vary", "cache-control")
+"""How the names end of the headers that `amended` may change."""
+
+
+def amended_text(headers: Iterable[tuple[str, str]], changes: Changes) -> list[tuple[str, str]]:
+    """Return the headers with the changes; those that stay are not decoded and encoded again."""
+    headers = list(headers)
+    ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
+    given = [(_bytes(name), _bytes(value)) for name, value in ours]
+    kept = [pair for pair in headers if pair not in ours] if ours else headers
+    cookies = [line.encode("ascii") for line in changes.set_cookies]
+    changed = amended(given, cookies, private=changes.private)
+    added = [(_spelled(name), value.decode("latin-1")) for name, value in changed]
+    return [*kept, *added, *changes.headers]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1", "replace")
+
+
+def _spelled(name: bytes) -> str:
+    """Return a header's name as HTTP/1.1 spells it; ours come in lower case, as in ASGI."""
+    return name.decode("latin-1").title() if name.islower() else name.decode("latin-1")

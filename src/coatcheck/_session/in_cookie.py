@@ -1,0 +1,121 @@
+"""
+How a session is kept in the cookie itself, and how it leaves a server for the cookie.
+
+Pure: no clock, no storage; *now* is an argument, and so is the clock.
+"""
+
+from collections.abc import Callable
+
+from coatcheck._session.draft import (
+    Found,
+    Lost,
+    Unread,
+)
+from coatcheck._session.ids import new_id
+from coatcheck._session.moves import (
+    Moves,
+    carried_away,
+)
+from coatcheck._session.next_state import (
+    discard,
+    ended,
+    is_emptied,
+    logged,
+    moved_record,
+    new_record,
+    next_record,
+    settle,
+    usable,
+)
+from coatcheck._session.plan import Keyspace, Plan
+from coatcheck._session.record import (
+    Marker,
+    Record,
+    Refused,
+)
+from coatcheck._session.saving import ATTEMPTS, at, look_at, marker_for, save, where_rotated
+from coatcheck._session.session import Session
+from coatcheck.errors import SessionConflict
+
+
+def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
+    """
+    Return the id and the record for a cookie that carries the whole session.
+
+    Returns:
+        None changes nothing, "" removes the cookie.
+
+    Raises:
+        UnstorableValue: A value was changed in place into what no record holds.
+    """
+    draft = session._draft
+    if draft.touched:
+        draft.note_changes_in_place()
+    origin, steps = draft.found, len(draft.log)
+    if draft.fate == "ends":
+        draft.origin = Lost("it was destroyed")
+        return None if origin is None else ""
+    if origin is None:
+        if draft.contents.empty or isinstance(draft.origin, Lost | Unread):
+            return None
+        newer: Record | None = new_record(draft, draft.contents, now)
+    elif is_emptied(draft, draft.contents):
+        return ended(draft, steps)
+    elif isinstance(draft.fate, Moves):
+        newer = moved_record(draft, draft.fate, origin.record, now)
+    else:
+        newer = next_record(draft, origin.record, draft.contents, now)
+    if newer is None:
+        return None
+    if newer.expires <= now:
+        discard(draft, "it reached the end of its lifetime")
+        return None
+    stays = origin is not None and not isinstance(draft.fate, Moves)
+    id = origin.id if origin and stays else draft.id or new_id()
+    settle(draft, newer, id, now, steps, carried=True)
+    return id, newer
+
+
+def leave_for_cookie(
+    session: Session, space: Keyspace, fits: Callable[[str, Record], bool]
+) -> Plan[tuple[str, Record] | str | None]:
+    """
+    Take a session out of a backend, and return what its cookie is to carry from now on.
+
+    Args:
+        fits: Tells whether a cookie can carry a record; if not, the session stays.
+    """
+    draft = session._draft
+    if draft.touched:
+        draft.note_changes_in_place()
+    origin = draft.origin
+    if type(origin) is not Found or draft.fate == "ends" or is_emptied(draft, draft.contents):
+        return (yield from save(session, space))
+    steps, first = len(draft.log), origin.version is not None
+    there = at(origin, space) or (yield from look_at(origin, space))
+    for _ in range(ATTEMPTS):
+        followed = type(there.kept) is Marker
+        if followed:
+            there, followed = yield from where_rotated(there, space)
+        base = usable(draft, there)
+        if base is None:
+            return (yield from save(session, space))
+        now = space.clock()
+        if isinstance(draft.fate, Moves):
+            newer: Record | None = moved_record(draft, draft.fate, base, now)
+            id = draft.id or new_id()
+            marker = marker_for(draft.fate, base, there, id, space)
+        else:
+            marker = carried_away(there.key, base.body, now)
+            untouched = first and not followed
+            contents = draft.contents if untouched else logged(draft, base.body.copy())
+            newer, id = next_record(draft, base, contents, now), there.id
+        first = False
+        if newer is None or newer.expires <= now or not fits(id, newer):
+            return (yield from save(session, space))
+        refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
+        if refused is None:
+            settle(draft, newer, id, now, steps, carried=True)
+            return id, newer
+        there = space.there(refused.stored, there.key, there.id)
+    raise SessionConflict(ATTEMPTS)

@@ -1,0 +1,146 @@
+"""
+The record that a save keeps, and what the draft is afterwards.
+
+Pure: a draft and a record in, the next record out; *now* is an argument.
+"""
+
+import logging
+
+from coatcheck._session.changes import Consume
+from coatcheck._session.draft import (
+    Carried,
+    Draft,
+    Found,
+    Lost,
+    Moved,
+)
+from coatcheck._session.ids import new_csrf
+from coatcheck._session.moves import (
+    Moves,
+    moved,
+)
+from coatcheck._session.plan import There
+from coatcheck._session.record import (
+    Contents,
+    Marker,
+    Record,
+)
+from coatcheck._session.sign_in import dated
+
+_logger = logging.getLogger("coatcheck")
+
+
+def new_record(draft: Draft, contents: Contents, now: float) -> Record:
+    """Return the record of a session that was not stored before."""
+    contents.csrf = contents.csrf or new_csrf()
+    contents.who = dated(contents.who, now)
+    record = Record(b"", draft.terms.owner, now, now, now, contents)
+    record.expires = draft.terms.deadline(record, now)
+    return record
+
+
+def next_record(draft: Draft, base: Record, contents: Contents, now: float) -> Record | None:
+    """Return the record that is to replace *base*, or None if nothing is to be written."""
+    terms = draft.terms
+    renews = draft.fate == "renews" or terms.renews(base, now)
+    if not (renews or draft.log or type(draft.fate) is Moves):
+        return None
+    expires = terms.deadline(base, now) if renews else base.expires
+    # A time in the future comes from a clock that was ahead.
+    created, issued = min(base.created, now), min(base.issued, now)
+    return Record(base.tag, terms.owner or base.owner, created, issued, expires, contents)
+
+
+def moved_record(draft: Draft, move: Moves, base: Record, now: float) -> Record:
+    """Return the record that is to be stored under a new id."""
+    terms = draft.terms
+    contents = logged(draft, moved(move, base.body))
+    contents.who = dated(contents.who, now)
+    created = min(base.created, now)
+    record = Record(b"", terms.owner or base.owner, created, now, now, contents)
+    record.expires = terms.deadline(record, now)
+    return record
+
+
+def only_written(draft: Draft, move: Moves) -> Contents:
+    """Return what the request wrote, under keys that the session which it read did not hold."""
+    contents = logged(draft, moved(move, Contents()))
+    held = draft.base.values.keys() | draft.base.flashes.keys()
+    returning = held & (contents.values.keys() | contents.flashes.keys())
+    for key in returning:
+        contents.values.pop(key, None)
+        contents.flashes.pop(key, None)
+    if returning:
+        _logger.warning(
+            "some changes of a request to a session were dropped: it goes on with a session of "
+            "its own, and they belong to the one that another request moved or ended"
+        )
+    return contents
+
+
+def settle(
+    draft: Draft, record: Record, id: str, now: float, steps: int, *, carried: bool = False
+) -> None:
+    """
+    Note that a record was saved: what comes later builds on it.
+
+    Args:
+        steps: How many changes of the log it carries; a handler may go on during a save.
+        carried: The cookie carries the record.
+    """
+    draft.origin = (Carried if carried else Found)(record, id, None, now)
+    draft.fate, draft.id = "stays", None
+    del draft.log[:steps]
+    draft.touched = bool(draft.log) or draft.watches
+
+
+def logged(draft: Draft, contents: Contents) -> Contents:
+    """Return *contents* after the log; a change in place that finds no such value is dropped."""
+    for change in draft.log:
+        if not change.replay(contents):
+            _logger.warning(
+                "a change inside a value of a session was dropped: another request removed the "
+                "value, or left one of another type"
+            )
+    return contents
+
+
+def usable(draft: Draft, there: There) -> Record | None:
+    """Return the record that a write may build on: a request that read it in time may renew it."""
+    record, origin = there.kept, draft.origin
+    if not isinstance(record, Record):
+        return None
+    if isinstance(origin, Found | Moved) and record.expires <= origin.read_at:
+        return None
+    return record
+
+
+def discard(draft: Draft, why: str) -> None:
+    """Keep nothing of this request, nor of what it may still do."""
+    if draft.log or (type(draft.fate) is Moves and draft.fate.by != "rotate"):
+        _logger.warning("the changes of a request to a session were dropped: %s", why)
+    draft.log.clear()
+    draft.fate, draft.origin = "stays", Lost(why)
+
+
+def reason_of(there: There) -> Lost:
+    """Return why a write that finds this keeps nothing."""
+    if isinstance(there.kept, Marker):
+        return Lost("another request changed its id")
+    if isinstance(there.kept, Record):
+        return Lost("it expired before the request read it")
+    return Lost("another request ended it")
+
+
+def is_emptied(draft: Draft, contents: Contents) -> bool:
+    """Tell whether the handler took the last thing out of the session."""
+    if not contents.empty or draft.terms.keeps_empty:
+        return False
+    return any(type(change) is not Consume for change in draft.log)
+
+
+def ended(draft: Draft, steps: int) -> str:
+    """Note that the session was removed because nothing was left in it."""
+    del draft.log[:steps]
+    draft.fate, draft.origin = "stays", Lost("it was emptied")
+    return ""

@@ -1,0 +1,322 @@
+"""
+How the changes of a session are kept.
+
+`save` is a plan: it swaps the record that was read for a newer one. If another request was faster,
+the changes of this request are replayed on what that one left, and the swap is tried again.
+
+Three rules settle the races. A write that finds the session ended is discarded, so a late request
+cannot undo a sign-out. A write that finds a marker goes on under the new id only where `moves` lets
+it. And a request that goes on with an id of its own keeps only what it wrote, under keys that the
+session it read did not hold, so nothing of an ended session returns.
+
+Pure: no clock, no storage; the clock is an argument.
+"""
+
+from coatcheck._session.draft import (
+    Carried,
+    Draft,
+    Found,
+    Lapsed,
+    Lost,
+    Moved,
+    Unread,
+)
+from coatcheck._session.ids import new_id, tag_of
+from coatcheck._session.moves import (
+    Moves,
+    closed,
+    is_hushed,
+    joined_id,
+    marker_of,
+    rotated_id,
+)
+from coatcheck._session.next_state import (
+    discard,
+    ended,
+    is_emptied,
+    logged,
+    moved_record,
+    new_record,
+    next_record,
+    only_written,
+    reason_of,
+    settle,
+    usable,
+)
+from coatcheck._session.plan import Delete, Keyspace, Plan, There, look
+from coatcheck._session.record import (
+    Contents,
+    Marker,
+    Record,
+    Refused,
+)
+from coatcheck._session.session import Session
+from coatcheck.errors import SessionConflict
+
+ATTEMPTS = 200
+"""Races that one save may lose before it gives up: in every round, another request wins."""
+
+
+def save(session: Session, space: Keyspace) -> Plan[str | None]:
+    """
+    Keep what a request did, and return what its cookie is to carry.
+
+    Returns:
+        An id; None changes nothing, "" removes the cookie.
+
+    Raises:
+        SessionConflict: Other requests kept winning the race.
+        UnstorableValue, RecordTooLarge: Nothing was written.
+    """
+    draft = session._draft
+    if draft.touched:
+        draft.note_changes_in_place()
+    result = yield from _saved(draft, space)
+    if isinstance(result, Lost):
+        discard(draft, result.why)
+        return None
+    return result
+
+
+Result = str | None | Lost
+"""What the cookie is to carry, or why nothing was kept."""
+
+
+def _saved(draft: Draft, space: Keyspace) -> Plan[Result]:
+    origin, fate = draft.origin, draft.fate
+    if fate == "ends":
+        return (yield from _end(draft, space))
+    if isinstance(origin, Found):
+        there = at(origin, space) or (yield from look_at(origin, space))
+        if type(fate) is Moves and not is_emptied(draft, draft.contents):
+            return (yield from _move(draft, fate, there, space))
+        return (yield from _write(draft, there, space, first=origin.version is not None))
+    if type(origin) is Moved:
+        return (yield from _after_move(draft, origin, space))
+    if type(origin) is Lost:
+        return origin
+    if type(origin) is Unread:
+        return Lost("it could not be read")
+    return (yield from _begin(draft, draft.contents, space))
+
+
+def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[str | None]:
+    """Claim an id for a session that was not stored; if it holds nothing, no server is asked."""
+    if contents.empty and not draft.terms.keeps_empty:
+        return None
+    record = new_record(draft, contents, space.clock())
+    steps = len(draft.log)
+    id = yield from _claim(draft, record, space)
+    if type(draft.origin) is Lapsed and type(draft.fate) is Moves:
+        yield from _shut(draft.origin, draft, space)
+    settle(draft, record, id, space.clock(), steps)
+    return id
+
+
+def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[Result]:
+    """
+    Write the session under the id that it has.
+
+    Args:
+        first: Whether *there* is what the request read, so that nothing need be replayed.
+    """
+    steps = len(draft.log)
+    for _ in range(ATTEMPTS):
+        followed = type(there.kept) is Marker
+        if followed:
+            there, followed = yield from where_rotated(there, space)
+        base = usable(draft, there)
+        if base is None:
+            return reason_of(there)
+        now = space.clock()
+        contents = draft.contents if first and not followed else logged(draft, base.body.copy())
+        first = False
+        handed = followed or (draft.found is not None and draft.found.handed)
+        newer = next_record(draft, base, contents, now)
+        if newer is None:
+            return (yield from _still_leads(draft, there, space)) if handed else None
+        if newer.expires <= now:
+            return Lost("it reached the end of its lifetime")
+        emptied = is_emptied(draft, contents)
+        if type(draft.fate) is Moves and not emptied:
+            return (yield from _move(draft, draft.fate, there, space))
+        refused: Refused | None = yield (
+            space.bury(there, now, draft.terms.idle) if emptied else space.write(there, newer, now)
+        )
+        if refused is None and emptied:
+            return ended(draft, steps)
+        if refused is None:
+            due = handed or newer.expires != base.expires or draft.fate == "renews"
+            due = due or type(draft.origin) is Carried
+            settle(draft, newer, there.id, now, steps)
+            return there.id if due else None
+        there = space.there(refused.stored, there.key, there.id)
+    raise SessionConflict(ATTEMPTS)
+
+
+def _still_leads(draft: Draft, there: There, space: Keyspace) -> Plan[Result]:
+    """Return the id that a rotation led to, if it leads to the session now, else None."""
+    now = yield from look(space, there.key, there.id)
+    return there.id if usable(draft, now) else None
+
+
+def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Result]:
+    """Give the session another id: claim that, then leave a marker under the old one."""
+    steps = len(draft.log)
+    for _ in range(ATTEMPTS):
+        followed = type(there.kept) is Marker
+        if followed:
+            there, followed = yield from where_rotated(there, space)
+        base = usable(draft, there)
+        if base is None:
+            return (yield from _after_lost_move(draft, move, there, space))
+        if followed and move.by == "rotate":  # another request was faster
+            draft.fate = "renews"  # the client is to get the cookie of the new id
+            return (yield from _write(draft, there, space, first=False))
+        now = space.clock()
+        newer = moved_record(draft, move, base, now)
+        if newer.expires <= now:
+            return Lost("it reached the end of its lifetime")
+        if is_emptied(draft, newer.body):  # what was left, another request removed
+            return (yield from _write(draft, there, space, first=False))
+        id = yield from _claim(draft, newer, space)
+        marker = marker_for(move, base, there, id, space)
+        refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
+        if refused is None:
+            settle(draft, newer, id, now, steps)
+            return id
+        yield Delete(space.key(id))
+        draft.id = None  # an id that was withdrawn is never claimed again
+        there = space.there(refused.stored, there.key, there.id)
+    raise SessionConflict(ATTEMPTS)
+
+
+def marker_for(move: Moves, base: Record, there: There, id: str, space: Keyspace) -> Marker:
+    """Return what is to replace a session that goes on under another id."""
+    return marker_of(
+        move,
+        base.body,
+        old=there.id,
+        old_key=there.key.removeprefix(space.prefix),
+        new=id,
+        new_key=space.key(id).removeprefix(space.prefix),
+        now=space.clock(),
+    )
+
+
+def _after_move(draft: Draft, origin: Moved, space: Keyspace) -> Plan[Result]:
+    """Decide for a request that read a marker: it had no session."""
+    there = There(origin.id, space.key(origin.id), origin.marker, None)
+    fate = draft.fate
+    if type(fate) is Moves and (
+        fate.by == "sign_in" or (fate.by == "regenerate" and origin.marker.kind == "visitor")
+    ):
+        return (yield from _after_lost_move(draft, fate, there, space))
+    if is_hushed(origin.marker, origin.read_at):
+        return reason_of(there)
+    return (yield from _begin(draft, draft.contents, space))
+
+
+def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Result]:
+    """Decide for a move that found no session under the old id: join, begin anew, or give up."""
+    marker = there.kept if isinstance(there.kept, Marker) else None
+    if marker and (id := joined_id(marker, there.id, move)):
+        joined = yield from look(space, space.key(id), id)
+        if isinstance(joined.kept, Record):
+            draft.fate = "renews"  # the client is to get the cookie of the new id
+            result = yield from _write(draft, joined, space, first=False)
+            if not isinstance(result, Lost):
+                return result
+            draft.fate = move
+    if move.by in ("leave", "stop_acting"):
+        yield from end_at(there, draft, space)
+    from_visitor = marker is not None and marker.kind == "visitor"
+    if move.by in ("sign_in", "leave") or (move.by == "regenerate" and from_visitor):
+        return (yield from _begin(draft, only_written(draft, move), space))
+    return reason_of(there)
+
+
+def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
+    """End the session, also if its id was changed meanwhile."""
+    origin = draft.origin
+    if isinstance(origin, Found):
+        there = at(origin, space) or (yield from look_at(origin, space))
+    elif type(origin) is Moved:
+        there = There(origin.id, space.key(origin.id), origin.marker, None)
+    elif type(origin) is Lapsed:  # a request that read it in time could still renew it
+        there = yield from look(space, space.key(origin.id), origin.id)
+    else:
+        return None
+    anothers = yield from end_at(there, draft, space)
+    draft.origin = Lost("it was destroyed")
+    return None if anothers else ""
+
+
+def end_at(there: There, draft: Draft, space: Keyspace) -> Plan[bool]:
+    """End what is under a key, or under those that its markers name; True: it is another user's."""
+    for _ in range(ATTEMPTS):
+        if isinstance(there.kept, Marker):
+            if not there.kept.next_key:
+                return True
+            key = space.prefix + there.kept.next_key
+            if key == there.key:  # only the cookie has it
+                return False
+            there = yield from look(space, key)
+        elif isinstance(there.kept, Record) or (
+            there.kept is None and there.version is None and type(draft.origin) is Carried
+        ):
+            refused: Refused | None = yield space.bury(there, space.clock(), draft.terms.idle)
+            if refused is None:
+                return False
+            there = space.there(refused.stored, there.key, there.id)
+        else:
+            return False
+    raise SessionConflict(ATTEMPTS)
+
+
+def _shut(origin: Lapsed, draft: Draft, space: Keyspace) -> Plan[None]:
+    """Put a marker on an expired id: a late request of the former visitor cannot renew it."""
+    key, version = space.key(origin.id), origin.version
+    for _ in range(ATTEMPTS):
+        now = space.clock()
+        there = There(origin.id, key, None, version)
+        refused: Refused | None = yield space.mark(there, closed(key, now), now, draft.terms.idle)
+        if refused is None or refused.stored is None:
+            return
+        if not isinstance(space.unpacked(refused.stored.record, tag_of(key), ""), Record):
+            return
+        version = refused.stored.version
+
+
+def _claim(draft: Draft, record: Record, space: Keyspace) -> Plan[str]:
+    """Put a record under an id that no session has, and return the id."""
+    for _ in range(ATTEMPTS):
+        id = draft.id or new_id()
+        key = space.key(id)
+        refused: Refused | None = yield space.write(
+            There(id, key, None, None), record, record.issued
+        )
+        if refused is None:
+            return id
+        draft.id = None
+    raise SessionConflict(ATTEMPTS)
+
+
+def at(origin: Found, space: Keyspace) -> There | None:
+    """Return what is under the session's id, as it was read; None: it was saved since."""
+    if type(origin) is Found and origin.version is None:
+        return None
+    return There(origin.id, space.key(origin.id), origin.record, origin.version)
+
+
+def look_at(origin: Found, space: Keyspace) -> Plan[There]:
+    """Return what is under the session's id now."""
+    return (yield from look(space, space.key(origin.id), origin.id))
+
+
+def where_rotated(there: There, space: Keyspace) -> Plan[tuple[There, bool]]:
+    """Return what is under the id that rotations led to, and whether there were any."""
+    followed = False
+    while isinstance(there.kept, Marker) and (id := rotated_id(there.kept, there.id)):
+        there, followed = (yield from look(space, space.key(id), id)), True
+    return there, followed

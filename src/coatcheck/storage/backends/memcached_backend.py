@@ -1,0 +1,122 @@
+"""
+Written by scripts/twins from src/coatcheck/storage/backends/async_memcached_backend.py: change
+that.
+
+The backend in Memcached, on one node or several.
+
+A read is one `gets`, a write one `cas`, a new session one `add`: one round trip each. A refused
+write asks once more, to tell what is there. The version is the server's own.
+
+If the connection ends before the answer to a write came, the write is sent again. One that was done
+before is refused then, and finds its own mark. One that finds another record cannot tell whether it
+was done before that came: it fails, because a change that is made again on top of itself would
+count twice.
+"""
+
+import math
+
+from coatcheck.errors import BackendError, RecordTooLarge
+from coatcheck.storage.backend import Refused, Stored
+from coatcheck.storage.backends.marks import marked, unmarked
+from coatcheck.storage.backends.memcached_commands import (
+    STORED,
+    Item,
+    MemcachedError,
+    delete,
+    gets,
+    store,
+)
+from coatcheck.storage.backends.memcached_nodes import nodes_of, picker
+from coatcheck.storage.clock import Clock
+
+MONTH = 30 * 24 * 3600
+"""Seconds above which Memcached takes an expiry for a date."""
+
+LATEST = 2**31 - 1
+"""The last date that Memcached can hold, in 2038."""
+
+NEVER = 0
+"""The expiry of an item that stays until its memory is needed."""
+
+_ERRORS = (MemcachedError, OSError)
+
+
+class MemcachedBackend:
+    """
+    An item a record.
+
+    Args:
+        nodes: "host:port", or the path of a unix socket.
+        timeout: Seconds that a command may take, with everything that it needs.
+        clock: Seconds since 1970.
+
+    Raises:
+        ConfigurationError: A node is no address.
+    """
+
+    def __init__(self, *nodes: str, timeout: float, clock: Clock) -> None:
+        self._nodes = nodes_of(nodes, timeout)
+        self._pick = picker(*nodes)
+        self._clock = clock
+
+    def get(self, key: str) -> Stored | None:
+        return _stored(self._item(key))
+
+    def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        name, data = self._pick(key), marked(record)
+        command = store(key, data, version, _expiry(ttl, self._clock))
+        try:
+            answer = (self._nodes.get())[name].ask(command)
+        except _ERRORS as error:
+            raise _unwritten(name, record, error) from error
+        if answer.line == STORED:
+            return None
+        there = self._item(key)
+        if there and there.data == data:
+            return None
+        if answer.repeated:
+            raise BackendError(_server(name), "write", "the answer was lost")
+        return Refused(_stored(there))
+
+    def delete(self, key: str) -> None:
+        name = self._pick(key)
+        try:
+            (self._nodes.get())[name].ask(delete(key))
+        except _ERRORS as error:
+            raise BackendError(_server(name), "delete") from error
+
+    def close(self) -> None:
+        """Close the connections that this event loop or process has open."""
+        self._nodes.close()
+
+    def _item(self, key: str) -> Item | None:
+        name, command = self._pick(key), gets(key)
+        try:
+            answer = (self._nodes.get())[name].ask(command)
+        except _ERRORS as error:
+            raise BackendError(_server(name), "read") from error
+        return answer.items.get(command.key)
+
+
+def _stored(item: Item | None) -> Stored | None:
+    return None if item is None else Stored(unmarked(item.data), version=item.version)
+
+
+def _expiry(ttl: float, clock: Clock) -> int:
+    """Return a ttl as Memcached takes it: seconds, a date, or never, where it can hold no date."""
+    seconds = max(1, math.ceil(ttl))
+    if seconds <= MONTH:
+        return seconds
+    date = math.ceil(clock()) + seconds
+    return date if date <= LATEST else NEVER
+
+
+def _server(node: str) -> str:
+    return f"Memcached at {node}"
+
+
+def _unwritten(node: str, record: bytes, error: Exception) -> BackendError | RecordTooLarge:
+    """Return what a failed write is; that an item is too large stands only in the message."""
+    if "object too large" in str(error):
+        return RecordTooLarge(len(record), None)
+    return BackendError(_server(node), "write")

@@ -1,0 +1,160 @@
+r"""
+The four commands that sessions need of Memcached, and the answers to them.
+
+    gets KEY                                   VALUE KEY FLAGS SIZE VERSION … END, or END
+    add KEY 0 EXPIRY SIZE                      STORED, or NOT_STORED
+    cas KEY 0 EXPIRY SIZE VERSION              STORED, EXISTS or NOT_FOUND
+    delete KEY                                 DELETED, or NOT_FOUND
+
+Each line ends with \r\n, and so does the data after a line with a size. Answers come in the order
+of the commands. An answer that does not fit its command shows that the order was lost: the
+connection is not used any more.
+
+Pure: bytes in, bytes out.
+
+Source: https://github.com/memcached/memcached/blob/master/doc/protocol.txt
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+STORED, DELETED, END = b"STORED", b"DELETED", b"END"
+
+LONGEST_LINE = 2048
+"""Bytes of a line of an answer: more is no answer of Memcached."""
+
+_ERRORS = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
+
+
+class MemcachedError(Exception):
+    """The server refused a command, or answered what is no answer to it."""
+
+
+class ConnectionLost(ConnectionError):
+    """The connection was closed before the answer came: the command may have been carried out."""
+
+    def __init__(self) -> None:
+        super().__init__("the server closed the connection before it answered")
+
+
+class Command(NamedTuple):
+    """The bytes to send, the key in them, and the lines that may end the answer."""
+
+    data: bytes
+    key: bytes
+    ends: tuple[bytes, ...]
+
+
+class Item(NamedTuple):
+    """What lies under a key, and the server's version of it."""
+
+    data: bytes
+    version: int
+
+
+class Answer(NamedTuple):
+    """
+    The answer to one command.
+
+    Args:
+        line: The last line, without its end.
+        items: What lies under the keys that exist.
+        repeated: The command was sent twice, because the first answer was lost.
+    """
+
+    line: bytes
+    items: Mapping[bytes, Item]
+    repeated: bool = False
+
+
+def gets(key: str) -> Command:
+    """Return the command that reads a record and its version."""
+    name = key.encode("ascii")
+    return Command(b"gets %b\r\n" % name, name, (END,))
+
+
+def store(key: str, data: bytes, version: Any, expiry: int) -> Command:
+    """Return the command that replaces the record of that version; None: that claims the key."""
+    name = key.encode("ascii")
+    if version is None:
+        line = b"add %b 0 %d %d" % (name, expiry, len(data))
+        ends: tuple[bytes, ...] = (STORED, b"NOT_STORED")
+    else:
+        line = b"cas %b 0 %d %d %d" % (name, expiry, len(data), int(version))
+        ends = (STORED, b"EXISTS", b"NOT_FOUND")
+    return Command(b"%b\r\n%b\r\n" % (line, data), name, ends)
+
+
+def delete(key: str) -> Command:
+    """Return the command that removes a record."""
+    name = key.encode("ascii")
+    return Command(b"delete %b\r\n" % name, name, (DELETED, b"NOT_FOUND"))
+
+
+def answer_in(received: bytes | bytearray) -> tuple[Answer, int] | None:
+    """
+    Return the first answer in what was received, and where it ends; None: it is not whole yet.
+
+    Raises:
+        MemcachedError: It is no answer of Memcached.
+    """
+    items: dict[bytes, Item] = {}
+    at = 0
+    while True:
+        line_end = received.find(b"\r\n", at, at + LONGEST_LINE)
+        if line_end < 0:
+            if len(received) - at >= LONGEST_LINE:
+                raise _nonsense()
+            return None
+        line = bytes(received[at:line_end])
+        at = line_end + 2
+        if not line.startswith(b"VALUE "):
+            return Answer(line, items), at
+        key, size, version = _value_line(line)
+        data_end = at + size
+        if len(received) < data_end + 2:
+            return None
+        if received[data_end : data_end + 2] != b"\r\n":
+            raise _nonsense()
+        items[key] = Item(bytes(received[at:data_end]), version)
+        at = data_end + 2
+
+
+def check(command: Command, answer: Answer) -> None:
+    """
+    Check that an answer is one to this command.
+
+    Raises:
+        MemcachedError: It is none.
+    """
+    fits = answer.line in command.ends and all(key == command.key for key in answer.items)
+    if not fits and answer.line.split(b" ")[0] not in _ERRORS:
+        raise _nonsense()
+
+
+def check_done(answer: Answer) -> Answer:
+    """
+    Return an answer that says that the command was carried out, or found another record.
+
+    Raises:
+        MemcachedError: The server refused the command.
+    """
+    if answer.line.split(b" ")[0] in _ERRORS:
+        raise MemcachedError(answer.line.decode("ascii", "replace"))
+    return answer
+
+
+def may_go_on(answer: Answer) -> bool:
+    """Tell whether the server takes what follows as a command: after CLIENT_ERROR it may not."""
+    return answer.line.split(b" ")[0] not in (b"ERROR", b"CLIENT_ERROR")
+
+
+def _value_line(line: bytes) -> tuple[bytes, int, int]:
+    parts = line.split(b" ")
+    if len(parts) != 5 or not all(part.isdigit() for part in parts[2:]):
+        raise _nonsense()
+    return parts[1], int(parts[3]), int(parts[4])
+
+
+def _nonsense() -> MemcachedError:
+    return MemcachedError("the server answered what is no answer to the command")

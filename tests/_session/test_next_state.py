@@ -1,0 +1,180 @@
+"""The record that a save keeps, and what the draft is afterwards."""
+
+import logging
+
+import pytest
+
+from coatcheck._session.changes import Append, Consume, Set, Unset
+from coatcheck._session.draft import Draft, Found, Lost, Moved
+from coatcheck._session.moves import Moves
+from coatcheck._session.next_state import (
+    discard,
+    ended,
+    is_emptied,
+    logged,
+    moved_record,
+    new_record,
+    next_record,
+    only_written,
+    reason_of,
+    settle,
+    usable,
+)
+from coatcheck._session.plan import There
+from coatcheck._session.record import Contents, Kept, Marker, Record, Terms, Tombstone
+from coatcheck._session.values import encode
+
+NOW, ID = 1_700_000_000.0, "A" * 40
+
+
+def contents(**values: object) -> Contents:
+    return Contents({key: encode(key, value) for key, value in values.items()})
+
+
+def record(**values: object) -> Record:
+    return Record(b"", b"owner", NOW - 50, NOW - 40, NOW + 60, contents(**values))
+
+
+def found(*, now: float = NOW, **values: object) -> Draft:
+    """Return the draft of a stored session, which was read now."""
+    stored = record(**values)
+    terms = Terms(owner=b"owner", idle=100)
+    return Draft(stored.body, terms, Found(stored, ID, 1, now))
+
+
+def test_a_new_session_gets_its_times_and_a_csrf_value() -> None:
+    """All times are those of the save."""
+    made = new_record(Draft(terms=Terms(idle=100)), contents(a=1), NOW)
+    assert (made.created, made.issued, made.expires) == (NOW, NOW, NOW + 100)
+    assert len(made.body.csrf) == 16
+
+
+def test_a_write_keeps_the_deadline_until_a_refresh_is_due() -> None:
+    """Age and id stay."""
+    draft = found(a=1)
+    draft.write(Set("a", encode("a", 2)))
+    draft.terms = Terms(owner=b"owner", idle=62)
+    base = record(a=1)
+    newer = next_record(draft, base, draft.contents, NOW)
+    assert newer and (newer.created, newer.issued, newer.expires) == (NOW - 50, NOW - 40, NOW + 60)
+
+
+def test_nothing_is_written_without_a_reason() -> None:
+    """No change, no refresh, no new id."""
+    draft = found(a=1)
+    draft.terms = Terms(owner=b"owner", idle=62)
+    assert next_record(draft, record(a=1), draft.contents, NOW) is None
+
+
+def test_a_new_id_keeps_the_age() -> None:
+    """Its own time begins now."""
+    draft = found(a=1)
+    moved = moved_record(draft, Moves("regenerate", csrf=b"c" * 16), record(a=1), NOW)
+    assert (moved.created, moved.issued, moved.body.csrf) == (NOW - 50, NOW, b"c" * 16)
+
+
+def test_a_session_of_its_own_holds_only_what_the_request_wrote(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Under keys that its base did not hold; a loss is a warning."""
+    draft = found(a=1)
+    draft.write(Set("a", encode("a", 2)))
+    draft.write(Set("b", encode("b", 3)))
+    kept = only_written(draft, Moves("regenerate"))
+    assert kept.values == {"b": encode("b", 3)}
+    assert [line.levelno for line in caplog.records] == [logging.WARNING]
+
+
+def test_a_change_in_place_without_its_value_is_dropped_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another request removed the value."""
+    draft = found(cart=[1])
+    draft.log.append(Append("cart", encode("cart", [1]), [encode("cart", 2)]))
+    assert logged(draft, Contents()).values == {}
+    assert "was dropped" in caplog.text
+
+
+def test_what_is_discarded_is_a_warning_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing more of the request is kept."""
+    draft = found(a=1)
+    draft.write(Set("a", encode("a", 2)))
+    discard(draft, "another request ended it")
+    assert (draft.log, draft.origin) == ([], Lost("another request ended it"))
+    assert "were dropped: another request ended it" in caplog.text
+    caplog.clear()
+    discard(found(a=1), "there was nothing to lose")
+    assert not caplog.records
+
+
+def test_changes_that_came_during_a_save_stay_in_the_log() -> None:
+    """The next save looks at the server before it writes."""
+    draft = found(a=1)
+    draft.write(Set("a", encode("a", 2)))
+    draft.write(Set("b", encode("b", 3)))
+    settle(draft, record(a=2), ID, NOW, steps=1)
+    assert draft.log == [Set("b", encode("b", 3))]
+    assert draft.found and draft.found.version is None
+
+
+def test_a_session_of_its_own_loses_nothing_that_is_new() -> None:
+    """Then there is nothing to warn of."""
+    draft = found(a=1)
+    draft.write(Set("b", encode("b", 3)))
+    assert only_written(draft, Moves("regenerate")).values == {"b": encode("b", 3)}
+
+
+def there(kept: Kept | None) -> There:
+    return There(ID, "key", kept, 7)
+
+
+@pytest.mark.parametrize(
+    ("read_at", "is_usable"), [(NOW, True), (NOW + 59, True), (NOW + 60, False)]
+)
+def test_a_write_builds_on_what_was_alive_when_the_request_read_it(
+    read_at: float, *, is_usable: bool
+) -> None:
+    """Also on what has expired since; a request that read a marker is judged in the same way."""
+    base = record(a=1)
+    marker = Marker(b"", NOW + 900, "other")
+    for draft in (found(now=read_at), Draft(origin=Moved(marker, ID, read_at))):
+        assert usable(draft, there(base)) is (base if is_usable else None)
+    assert usable(Draft(), there(base)) is base
+    for gone in (None, marker, Tombstone(b"", NOW)):
+        assert usable(found(), there(gone)) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        (Marker(b"", NOW, "other"), "another request changed its id"),
+        (record(), "it expired before the request read it"),
+        (Tombstone(b"", NOW), "another request ended it"),
+        (None, "another request ended it"),
+    ],
+)
+def test_a_write_that_keeps_nothing_says_why(kept: Kept | None, why: str) -> None:
+    """What it found tells that; a record that was evicted looks like one that was ended."""
+    assert reason_of(there(kept)) == Lost(why)
+
+
+def test_a_session_is_emptied_by_a_handler_that_takes_the_last_thing_out() -> None:
+    """Not by a flash that was read, nor where empty sessions are kept."""
+    taken, read = found(), found()
+    taken.write(Unset("a"))
+    read.write(Consume("notice", encode("notice", 1)))
+    assert is_emptied(taken, Contents())
+    assert not is_emptied(taken, contents(b=1))
+    assert not is_emptied(read, Contents())
+    taken.terms = Terms(keeps_empty=True)
+    assert not is_emptied(taken, Contents())
+
+
+def test_an_emptied_session_is_lost_and_its_cookie_goes() -> None:
+    """What came during the save stays in the log, and is dropped by the next one."""
+    draft = found(a=1)
+    draft.write(Unset("a"))
+    draft.write(Set("b", encode("b", 3)))
+    assert ended(draft, steps=1) == ""
+    assert draft.log == [Set("b", encode("b", 3))]
+    assert draft.origin == Lost("it was emptied")

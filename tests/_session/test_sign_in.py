@@ -1,0 +1,211 @@
+"""Who is signed in, and what changes it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from coatcheck import ConfigurationError, Session, SessionDestroyed
+from coatcheck._cookie.pins import Pins
+from coatcheck._session.record import Terms
+from coatcheck.storage import KeyedStorage
+from coatcheck.testing import Clock
+
+PINS = Pins(["a secret of more than thirty-two characters"])
+
+
+def session_at(clock: Clock, **more: Any) -> Session:
+    """Return a new session whose times come from the clock."""
+    session = Session()
+    session._own.terms = Terms(clock=clock, pins=PINS, **more)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("user", "text"),
+    [("ada", "ada"), (42, "42"), (UUID(int=7), "00000000-0000-0000-0000-000000000007")],
+)
+def test_a_user_is_kept_as_text(user: Any, text: str, clock: Clock) -> None:
+    """An int and a UUID are, too; it is visible in the same request."""
+    session = session_at(clock)
+    assert session.signed_in is None
+    session.sign_in(user, label="Firefox on Windows")
+    now = datetime.fromtimestamp(clock(), UTC)
+    found = session.signed_in
+    assert found and (found.user, found.label, found.actor) == (text, "Firefox on Windows", None)
+    assert (found.signed_in_at, found.confirmed_at) == (now, now)
+
+
+@pytest.mark.parametrize("user", [None, True, 1.5, b"ada", ["ada"]])
+def test_what_is_no_user_is_refused(user: Any, clock: Clock) -> None:
+    """The message names the types that are."""
+    with pytest.raises(TypeError, match="must be text, an int or a UUID"):
+        session_at(clock).sign_in(user)
+
+
+def test_an_empty_user_is_refused(clock: Clock) -> None:
+    """It would be one person for all who have none."""
+    with pytest.raises(ValueError, match="must not be empty"):
+        session_at(clock).sign_in("")
+
+
+def test_what_a_visitor_collected_stays(memory: KeyedStorage) -> None:
+    """And a new id and a new handle are given."""
+    session = memory.read(None)
+    session["cart"] = ["tea"]
+    value = memory.save(session)
+    session = memory.read(value)
+    session.sign_in("ada")
+    newer = memory.save(session)
+    assert newer and newer != value
+    assert dict(memory.read(newer)) == {"cart": ["tea"]}
+
+
+def test_what_another_user_left_goes(memory: KeyedStorage) -> None:
+    """But not what the request writes, nor a key that is to stay."""
+    session = memory.read(None)
+    session.update(cart=["tea"], theme="dark")
+    session.sign_in("ada")
+    session.flash("notice", "Welcome, Ada.")
+    session = memory.read(memory.save(session))
+    cart = session["cart"]
+    session["came_from"] = "/shop"
+    session.sign_in("bob", keep=["theme"])
+    cart.append("a change of what is gone")
+    assert session.get("notice") is None
+    assert dict(session) == {"theme": "dark", "came_from": "/shop"}
+    found = memory.read(memory.save(session))
+    assert dict(found) == {"theme": "dark", "came_from": "/shop"}
+    assert found.signed_in and found.signed_in.user == "bob"
+
+
+def test_nothing_stays_if_nothing_is_to_be_kept(memory: KeyedStorage) -> None:
+    """Not of a visitor's session either."""
+    session = memory.read(None)
+    session["cart"] = ["tea"]
+    session.sign_in("ada", keep=False)
+    session["theme"] = "dark"
+    assert dict(memory.read(memory.save(session))) == {"theme": "dark"}
+
+
+def test_a_sign_in_of_the_same_user_keeps_the_data(memory: KeyedStorage) -> None:
+    """With another id and another handle."""
+    session = memory.read(None)
+    session["cart"] = ["tea"]
+    session.sign_in("ada")
+    session = memory.read(memory.save(session))
+    handle = session.signed_in.handle if session.signed_in else ""
+    session.sign_in("ada")
+    found = memory.read(memory.save(session))
+    assert found.signed_in and found.signed_in.handle != handle
+    assert dict(found) == {"cart": ["tea"]}
+
+
+def test_a_sign_in_is_fresh_for_a_while(clock: Clock) -> None:
+    """Until so many seconds after it, and again after confirm()."""
+    session = session_at(clock)
+    session.sign_in("ada")
+    clock.advance(300)
+    assert session.signed_in and session.signed_in.is_fresh(300)
+    assert session.signed_in.is_fresh(timedelta(minutes=5))
+    clock.advance(1)
+    assert not session.signed_in.is_fresh(300)
+    session.confirm()
+    assert session.signed_in.is_fresh(0)
+    assert session.signed_in.signed_in_at < session.signed_in.confirmed_at
+
+
+def test_a_pin_is_recognized(clock: Clock) -> None:
+    """Another text is none, and confirm() takes a new one."""
+    session = session_at(clock)
+    session.sign_in("ada", pin="old hash")
+    assert session.signed_in and session.signed_in.holds("old hash")
+    assert not session.signed_in.holds("new hash")
+    session.confirm(pin="new hash")
+    assert session.signed_in.holds("new hash") and not session.signed_in.holds("old hash")
+    session.sign_in("ada")
+    assert not session.signed_in.holds("")
+
+
+def test_a_pin_needs_secrets(memory: KeyedStorage) -> None:
+    """A session that no middleware made has none."""
+    with pytest.raises(ConfigurationError, match="needs the secrets of a cookie"):
+        memory.read(None).sign_in("ada", pin="hash")
+
+
+@pytest.mark.parametrize(
+    ("remember", "own", "idle", "max_age"),
+    [
+        (None, 60, None, None),
+        (False, 60, None, 0),
+        (True, 60, 60.0, 60),
+        (True, None, 2_592_000.0, 2_592_000),
+        (90, 60, 90.0, 90),
+        (timedelta(days=1), 60, 86_400.0, 86_400),
+    ],
+)
+def test_a_sign_in_chooses_the_kind_of_cookie(
+    remember: Any, own: int | None, idle: float | None, max_age: int | None, clock: Clock
+) -> None:
+    """0 stands for a cookie without Max-Age; None for the cookie as it is set up."""
+    session = session_at(clock, max_age=own)
+    session.sign_in("ada", remember=remember)
+    who = session._draft.contents.who
+    assert who and (who.idle, who.max_age) == (idle, max_age)
+
+
+def test_acting_shows_the_user_and_the_actor(memory: KeyedStorage) -> None:
+    """What the actor left is hidden from the user's pages, and the other way round."""
+    session = memory.read(None)
+    session["notes"] = "of the staff"
+    session.sign_in("staff")
+    session = memory.read(memory.save(session))
+    session.act_as(42)
+    assert session.signed_in and (session.signed_in.user, session.signed_in.actor) == (
+        "42",
+        "staff",
+    )
+    assert not dict(session)
+    session["page"] = "of the user"
+    session = memory.read(memory.save(session))
+    session.stop_acting()
+    found = memory.read(memory.save(session))
+    assert found.signed_in and (found.signed_in.user, found.signed_in.actor) == ("staff", None)
+    assert not dict(found)
+
+
+def test_what_needs_a_sign_in_says_so(clock: Clock) -> None:
+    """confirm(), act_as() and stop_acting()."""
+    session = session_at(clock)
+    with pytest.raises(ConfigurationError, match=r"confirm\(\) needs a signed-in user"):
+        session.confirm()
+    with pytest.raises(ConfigurationError, match=r"act_as\(\) needs a signed-in user"):
+        session.act_as("7")
+    with pytest.raises(ConfigurationError, match=r"stop_acting\(\) needs a signed-in user"):
+        session.stop_acting()
+    session.sign_in("ada")
+    with pytest.raises(ConfigurationError, match="needs somebody who acts"):
+        session.stop_acting()
+    session.act_as("7")
+    with pytest.raises(ConfigurationError, match="stop acting first"):
+        session.confirm()
+
+
+def test_sign_out_is_destroy(memory: KeyedStorage) -> None:
+    """Nothing can be written afterwards."""
+    session = memory.read(None)
+    session.sign_in("ada")
+    session = memory.read(memory.save(session))
+    session.sign_out()
+    assert memory.save(session) == ""
+    with pytest.raises(SessionDestroyed):
+        session.sign_in("ada")
+
+
+def test_a_sign_in_shows_its_handle_alone(clock: Clock) -> None:
+    """A repr may end up in a log, and the user is nobody's business there."""
+    session = session_at(clock)
+    session.sign_in("hunter2", label="hunter2")
+    assert session.signed_in
+    assert repr(session.signed_in) == f"<SignIn {session.signed_in.handle}>"

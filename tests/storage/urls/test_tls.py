@@ -1,0 +1,210 @@
+"""
+TLS to a server that has a certificate of the right authority for another name.
+
+Each client refuses it, plain and awaited; with the certificate of its own name it is accepted.
+"""
+
+import asyncio
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from coatcheck.errors import BackendError, CoatcheckWarning, ConfigurationError
+from coatcheck.storage import KeyedStorage, storage_from_url
+from tests import redis_servers, servers
+from tests.certificates import RIGHT, WRONG, Authority, Certificate, owned_by, short_folder
+from tests.engines import create_table
+from tests.faults.breakable_servers import _administrator as administrator
+from tests.servers import Server, answers, find, free_port, wait_until
+
+Serve = Callable[[Path, Certificate], AbstractContextManager[str]]
+
+
+def tls_options(port: int, found: Certificate) -> list[str]:
+    files = ["--tls-cert-file", str(found.certificate), "--tls-key-file", str(found.key)]
+    ca = ["--tls-ca-cert-file", str(found.authority), "--tls-auth-clients", "no"]
+    return ["--tls-port", str(port), *files, *ca]
+
+
+@contextmanager
+def redis_over_tls(folder: Path, found: Certificate) -> Iterator[str]:
+    port = free_port()
+    options = ["--port", str(free_port()), *tls_options(port, found)]
+    with redis_servers.node(folder / "r", *options, port=port):
+        yield f"rediss://127.0.0.1:{port}?ssl_ca_certs={found.authority}"
+
+
+@contextmanager
+def cluster_over_tls(folder: Path, found: Certificate) -> Iterator[str]:
+    port = free_port()
+    options = [*tls_options(port, found), "--cluster-enabled", "yes", "--tls-cluster", "yes"]
+    with redis_servers.node(folder / "r", *options) as node:
+        node.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_until(lambda: "ok" in str(node.ask("CLUSTER", "INFO")).partition("slots")[0])
+        yield f"rediss+cluster://127.0.0.1:{port}?ssl_ca_certs={found.authority}"
+
+
+@contextmanager
+def sentinel_over_tls(folder: Path, found: Certificate) -> Iterator[str]:
+    port, master = free_port(), free_port()
+    with redis_servers.node(folder / "r", *tls_options(master, found)):
+        config = folder / "sentinel.conf"
+        lines = [f"port {free_port()}", "tls-replication yes"]
+        words = tls_options(port, found)
+        lines += [
+            f"{name.removeprefix('--')} {value}"
+            for name, value in zip(words[::2], words[1::2], strict=True)
+        ]
+        lines.append(f"sentinel monitor mymaster 127.0.0.1 {master} 1")
+        config.write_text("\n".join(lines))
+        command = [find("redis-server"), str(config), "--sentinel"]
+        with Server(*command, ready=partial(answers, port)):
+            yield f"rediss+sentinel://127.0.0.1:{port}/mymaster?ssl_ca_certs={found.authority}"
+
+
+@contextmanager
+def postgresql_over_tls(folder: Path, found: Certificate, options: str = "") -> Iterator[str]:
+    own = folder / "p"
+    own.mkdir()
+    if os.getuid() == 0:
+        owned_by(found, "postgres")
+    with servers.postgresql_server(own) as (url, _):
+        create_table(url)
+        tell = administrator(url)
+        tell(f"ALTER SYSTEM SET ssl_cert_file = '{found.certificate}'")
+        tell(f"ALTER SYSTEM SET ssl_key_file = '{found.key}'")
+        tell("ALTER SYSTEM SET ssl = on")
+        tell("SELECT pg_reload_conf()")
+        yield f"{url}?sslrootcert={found.authority}&{options}"
+
+
+@contextmanager
+def mariadb_over_tls(folder: Path, found: Certificate) -> Iterator[str]:
+    own = folder / "d"
+    own.mkdir()
+    if os.getuid() == 0:
+        owned_by(found, "mysql")
+    options = [f"--ssl-cert={found.certificate}", f"--ssl-key={found.key}"]
+    with servers.mariadb_server(own, *options) as (url, _):
+        create_table(url)
+        yield f"{url}?ssl_ca={found.authority}"
+
+
+SERVERS: dict[str, Serve] = {
+    "redis": redis_over_tls,
+    "redis-cluster": cluster_over_tls,
+    "redis-sentinel": sentinel_over_tls,
+    "postgresql": postgresql_over_tls,
+    "postgresql-verify-full": partial(postgresql_over_tls, options="sslmode=verify-full"),
+    "mariadb": mariadb_over_tls,
+}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with short_folder() as found:
+        yield found
+
+
+def visit(storage: KeyedStorage) -> None:
+    session = storage.read(None)
+    session["n"] = 1
+    assert storage.read(storage.save(session))["n"] == 1
+
+
+async def visit_awaited(storage: KeyedStorage) -> None:
+    assert storage.aio
+    session = await storage.aio.read(None)
+    session["n"] = 1
+    assert (await storage.aio.read(await storage.aio.save(session)))["n"] == 1
+
+
+def keyed(url: str) -> KeyedStorage:
+    storage = storage_from_url(url)
+    assert isinstance(storage, KeyedStorage)
+    return storage
+
+
+def refusal_of(storage: KeyedStorage) -> str:
+    """Return why the plain and the awaited form did not connect."""
+    reasons = []
+    with pytest.raises(BackendError) as raised:
+        visit(storage)
+    reasons.append(f"{raised.value.__cause__}")
+    with pytest.raises(BackendError) as raised:
+        asyncio.run(visit_awaited(storage))
+    reasons.append(f"{raised.value.__cause__}")
+    storage.close()
+    return " / ".join(reasons)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_certificate_of_another_name_is_refused(kind: str, folder: Path) -> None:
+    """Whatever the client does by default."""
+    with SERVERS[kind](folder, Authority(folder).certificate(WRONG)) as url:
+        reason = refusal_of(keyed(url))
+        if kind in ("redis", "postgresql"):
+            assert "127.0.0.1" in reason or "certificate" in reason
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_certificate_of_its_name_is_accepted(kind: str, folder: Path) -> None:
+    """So what is refused above is the name."""
+    with SERVERS[kind](folder, Authority(folder).certificate(RIGHT)) as url:
+        storage = keyed(url)
+        visit(storage)
+        asyncio.run(visit_awaited(storage))
+        storage.close()
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis-cluster", "redis-sentinel"])
+def test_the_check_can_be_turned_off(kind: str, folder: Path) -> None:
+    """For servers whose certificates have no names; the authority is checked all the same."""
+    with SERVERS[kind](folder, Authority(folder).certificate(WRONG)) as url:
+        storage = keyed(f"{url}&ssl_check_hostname=no")
+        visit(storage)
+        asyncio.run(visit_awaited(storage))
+        storage.close()
+
+
+class OldConnection:
+    """What redis-py below 6 has."""
+
+    def __init__(self, *, ssl_check_hostname: bool = False) -> None:
+        raise NotImplementedError
+
+
+def test_a_client_of_a_cluster_that_cannot_compare_names_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """redis-py below 6 drops the option, and takes a certificate of any name."""
+    monkeypatch.setattr("redis.cluster.REDIS_ALLOWED_KEYS", ())
+    monkeypatch.setattr("redis.connection.SSLConnection", OldConnection)
+    with pytest.raises(ConfigurationError, match="redis-py 6 or later"):
+        storage_from_url("rediss+cluster://host")
+    storage_from_url("rediss+cluster://host?ssl_check_hostname=no")
+
+
+def test_a_server_without_tls_is_refused_where_it_was_asked_for(mariadb_url: str) -> None:
+    """Somebody between the two could say that it has none."""
+    authority = Path(__file__)  # never read: there is no handshake
+    with short_folder() as folder:
+        authority = Authority(folder).certificate(RIGHT).authority
+        refusal_of(keyed(f"{mariadb_url}?ssl_ca={authority}"))
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca"])
+def test_a_mode_of_postgresql_that_compares_no_names_is_warned_of(mode: str) -> None:
+    """verify-full does, and so does a URL with a certificate and no mode."""
+    with pytest.warns(CoatcheckWarning, match="sslmode=verify-full"):
+        storage_from_url(f"postgresql://host/name?sslmode={mode}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        storage_from_url("postgresql://host/name?sslmode=verify-full")
+        storage_from_url("postgresql://host/name?sslrootcert=ca.pem")
+        storage_from_url("postgresql://host/name")

@@ -1,0 +1,102 @@
+"""Two cookies of one name: with another Domain or Path, or planted by a subdomain."""
+
+import pytest
+
+from coatcheck import Session
+from tests.hosts import Browser, Front
+from tests.threats.attacks import (
+    everywhere,
+    gets,
+    holder,
+    holding,
+    in_hand,
+    is_new,
+    server_side,
+    sets,
+)
+
+
+def visitor(front: Front, name: str) -> Browser:
+    browser = front.browser()
+    browser.ask(sets(user=name))
+    return browser
+
+
+def joined(*browsers: Browser) -> str:
+    """Return the header of a browser that holds the cookies of all."""
+    return "; ".join(browser.header or "" for browser in browsers)
+
+
+def ended(front: Front, name: str) -> Browser:
+    """Return a browser that kept the cookie of a session which is over."""
+    browser = visitor(front, name)
+    kept = browser.header
+    browser.ask(Session.destroy)
+    return holder(front, kept)
+
+
+@server_side
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_the_cookie_with_a_living_session_counts(front: Front, place: int) -> None:
+    """Wherever it stands: cookies whose sessions are over do not hide it."""
+    dead = [ended(front, f"dead {n}") for n in range(3)]
+    dead.insert(place, visitor(front, "Ada"))
+    browser = holder(front, joined(*dead))
+    answer = browser.ask(gets("user"))
+    assert (answer.json, in_hand(answer)) == ("Ada", None)
+    assert in_hand(browser.ask(sets(n=1))) is None
+    assert holder(front, dead[place].header).ask(gets("n")).json == 1
+
+
+@everywhere
+def test_a_cookie_that_was_never_ours_hides_nothing(front: Front) -> None:
+    """One that a subdomain planted, with a made-up value or one that leads nowhere."""
+    ada = visitor(front, "Ada")
+    planted = "; ".join(["__session=planted", holding("A" * 40), "__session="] * 2)
+    assert holder(front, f"{planted}; {ada.header}; {planted}").ask(gets("user")).json == "Ada"
+
+
+@everywhere
+def test_of_two_living_sessions_the_first_counts(front: Front) -> None:
+    """Browsers send the cookie with the longer Path first; it goes on counting."""
+    ada, eve = visitor(front, "Ada"), visitor(front, "Eve")
+    browser = holder(front, joined(ada, eve))
+    for _ in range(2):
+        assert browser.ask(gets("user")).json == "Ada"
+
+
+@server_side
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_sign_out_ends_every_session_that_the_request_carried(
+    front: Front, *, changes: bool
+) -> None:
+    """No cookie that is left in the browser leads to a session any more; also with an old id."""
+    all_of_them = [visitor(front, name) for name in ("Ada", "Eve", "Mallory")]
+    header = joined(*all_of_them)
+    if changes:
+        for browser in all_of_them:
+            browser.ask(Session.regenerate_id)
+    assert in_hand(holder(front, header).ask(Session.destroy)) == ""
+    assert holder(front, header).ask(is_new).json is True
+    for browser in all_of_them:
+        assert browser.ask(is_new).json is True
+
+
+@server_side
+def test_a_sign_out_beside_dead_cookies_removes_ours(front: Front) -> None:
+    """The one that is alive is ended, and its cookie removed."""
+    ada = visitor(front, "Ada")
+    header = joined(ended(front, "dead"), ada, ended(front, "dead, too"))
+    assert in_hand(holder(front, header).ask(Session.destroy)) == ""
+    assert ada.ask(is_new).json is True
+
+
+@server_side
+def test_a_sign_in_goes_on_from_the_living_session(front: Front) -> None:
+    """What a planted session holds does not get into it."""
+    eve, ada = ended(front, "Eve"), visitor(front, "Ada")
+    browser = holder(front, joined(eve, ada))
+    browser.ask(lambda session: session.sign_in("ada"))
+    assert browser.header not in (eve.header, ada.header)
+    assert browser.ask(dict).json == {"user": "Ada"}
+    assert ada.ask(dict).json == {}
