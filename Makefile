@@ -15,6 +15,12 @@ test: .venv/dev  ## Run every check: format, lint, types, tests, coverage (ARGS=
 quick: .venv/dev  ## Run in a minute the tests that need no server, browser or other process
 	scripts/test --quick $(ARGS)
 
+pythons: .venv/dev  ## Run the tests that need no browser on Python 3.11, 3.12 and 3.13, where they are found (ARGS=--quick)
+	scripts/pythons $(ARGS)
+
+lowest:  ## Run the tests of the storages and of the core on the lowest versions of the dependencies
+	scripts/lowest $(ARGS)
+
 kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
 	.venv/bin/python -m tests.kills $(ARGS)
 
@@ -38,7 +44,7 @@ lock:  ## Write constraints.txt anew
 	scripts/lock
 
 clean:  ## Remove what was made here
-	rm -rf .venv .venv-bench site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-lowest .venv-bench site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 
 .venv/demo: pyproject.toml constraints.txt
 	scripts/install $(PYTHON) demo
@@ -52,4 +58,4 @@ clean:  ## Remove what was made here
 .venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
 	benchmarks/install $(PYTHON)
 
-.PHONY: help demo test soak quick kills lint format docs bench lock clean
+.PHONY: help demo test quick pythons lowest kills soak lint format docs bench lock clean

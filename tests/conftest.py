@@ -20,13 +20,20 @@ SERVERS = {"redis", "valkey", "memcached", "postgresql", "mariadb"}
 STARTING = {"server_folder", "chromium"}
 """Fixtures that a test has, directly or through others, if it asks for a server or a browser."""
 
+TESTS = Path(__file__).parent
+
+CORE = {"_commands", "_cookie", "_model", "_request", "_session", "auth", "forms", "storage"}
+"""Folders whose tests need no framework: for `--core`."""
+
 PROGRAMS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
 """What Python reports before it starts another program, except from `multiprocessing`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of `make quick`."""
+    """Add the options of `make quick`, `make pythons` and `make lowest`."""
     parser.addoption("--quick", action="store_true", help="run what starts no other process")
+    parser.addoption("--no-browser", action="store_true", help="run what needs no browser")
+    parser.addoption("--core", action="store_true", help="run the tests of the core and storages")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,6 +45,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("server")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("server")]
+    if config.getoption("no_browser"):
+        items[:] = [item for item in items if "chromium" not in getattr(item, "fixturenames", [])]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --core, leave out all but the folders of the core and the storages."""
+    if not config.getoption("core") or not collection_path.is_relative_to(TESTS):
+        return None
+    inside = collection_path.relative_to(TESTS).parts
+    return True if inside and inside[0] not in {*CORE, "conftest.py"} else None
 
 
 def needs_server(item: pytest.Item) -> bool:

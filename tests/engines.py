@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import AsyncAdaptedQueuePool, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from coatcheck.storage import SqlStorage
@@ -28,7 +28,8 @@ def plain_engine(url: str) -> Iterator[Engine]:
 
 def async_engine(url: str) -> AsyncEngine:
     """Return an engine that has a connection for each of the tasks of a race."""
-    return create_async_engine(with_driver(url, ASYNC), pool_size=10, max_overflow=50)
+    url = with_driver(url, ASYNC)  # up to SQLAlchemy 2.0.37, aiosqlite has another pool by default
+    return create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=10, max_overflow=50)
 
 
 def create_table(url: str) -> None:

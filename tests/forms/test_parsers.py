@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from inspect import signature
 
 import pytest
 from hypothesis import given
@@ -168,6 +169,10 @@ def test_an_urlencoded_form_is_read_as_starlette_reads_it() -> None:
         assert json.loads(post(in_pieces(body, size), URLENCODED).text) == expected
 
 
+@pytest.mark.skipif(
+    "max_part_size" not in signature(FormParser.__init__).parameters,
+    reason="before Starlette 1.0, a form of one name alone was empty",
+)
 @given(st.text("a&=+%41;é ", max_size=40).map(str.encode), st.integers(1, 40))
 def test_every_urlencoded_form_is_read_as_starlette_reads_it(body: bytes, size: int) -> None:
     """Wherever it is cut."""

@@ -296,7 +296,7 @@ def test_a_server_that_is_not_there_is_a_backend_error() -> None:
 
 def test_what_is_no_engine_is_refused() -> None:
     """A URL, for one: an engine is the application's to make."""
-    with pytest.raises(ConfigurationError, match="str is no engine"):
+    with pytest.raises(ConfigurationError, match="engine must be an engine of SQLAlchemy"):
         SqlStorage("sqlite://")  # type: ignore[call-overload]
 
 
