@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 from uuid import uuid4
 
 import pytest
@@ -45,58 +45,67 @@ class Made(NamedTuple):
     close: Close | None = None
 
 
+class _More(TypedDict):
+    """Options that every storage on a server takes."""
+
+    clock: Clock
+    encrypt: bool
+
+
 def names(pairs: list[tuple[str, str]]) -> list[str]:
     """Return the names of the parameters, for the report."""
     return [f"{front}-{kind}" for front, kind in pairs]
 
 
 @contextmanager
-def storage_of(kind: str, request: pytest.FixtureRequest, clock: Clock) -> Iterator[Made]:
+def storage_of(
+    kind: str, request: pytest.FixtureRequest, clock: Clock, *, encrypt: bool = False
+) -> Iterator[Made]:
     """Make a storage of that kind, with nothing in it."""
-    prefix = f"{uuid4().hex}:"
+    prefix, more = f"{uuid4().hex}:", _More(clock=clock, encrypt=encrypt)
     with ExitStack() as stack:
         match kind:
             case "cookie":
                 yield Made(CookieStorage(clock=clock))
             case "memory":
-                yield Made(MemoryStorage(clock=clock))
+                yield Made(MemoryStorage(**more))
             case "file" | "file-asyncio":
                 folder = request.getfixturevalue("tmp_path") / "sessions"
-                yield Made(FileStorage(folder, clock=clock))
+                yield Made(FileStorage(folder, **more))
             case "sqlite" | "sqlite-asyncio":
-                database = SqliteStorage(request.getfixturevalue("tmp_path") / "db", clock=clock)
+                database = SqliteStorage(request.getfixturevalue("tmp_path") / "db", **more)
                 stack.callback(database.close)
                 assert database.aio
                 yield Made(database, database.aio.close)
             case "redis":
                 socket = request.getfixturevalue("redis_socket")
                 client = stack.enter_context(redis.Redis(unix_socket_path=socket))
-                yield Made(RedisStorage(client, prefix=prefix, clock=clock))
+                yield Made(RedisStorage(client, prefix=prefix, **more))
             case "redis-asyncio":
                 socket = request.getfixturevalue("redis_socket")
                 waiting = redis.asyncio.Redis(unix_socket_path=socket)
-                yield Made(RedisStorage(waiting, prefix=prefix, clock=clock), waiting.aclose)
+                yield Made(RedisStorage(waiting, prefix=prefix, **more), waiting.aclose)
             case "valkey":
                 socket = request.getfixturevalue("valkey_socket")
                 other = stack.enter_context(valkey.Valkey(unix_socket_path=socket))
-                yield Made(RedisStorage(other, prefix=prefix, clock=clock))
+                yield Made(RedisStorage(other, prefix=prefix, **more))
             case "postgresql" | "mariadb":
                 url = request.getfixturevalue(f"{kind}_url")
                 engine = stack.enter_context(plain_engine(url))
-                yield Made(SqlStorage(engine, prefix=prefix, clock=clock))
+                yield Made(SqlStorage(engine, prefix=prefix, **more))
             case "postgresql-asyncio" | "mariadb-asyncio":
                 url = request.getfixturevalue(f"{kind.partition('-')[0]}_url")
                 awaited = async_engine(url)
-                yield Made(SqlStorage(awaited, prefix=prefix, clock=clock), awaited.dispose)
+                yield Made(SqlStorage(awaited, prefix=prefix, **more), awaited.dispose)
             case _:
                 nodes = request.getfixturevalue("memcached_nodes")
-                both = MemcachedStorage(*nodes, prefix=prefix, timeout=10, clock=clock)
+                both = MemcachedStorage(*nodes, prefix=prefix, timeout=10, **more)
                 assert isinstance(both.backend, MemcachedBackend)
                 stack.callback(both.backend.close)
                 assert both.aio
                 assert isinstance(both.aio.backend, AsyncMemcachedBackend)
                 if kind == "memcached":  # in a worker thread, also under ASGI
-                    yield Made(KeyedStorage(both.backend, prefix=prefix, clock=clock))
+                    yield Made(KeyedStorage(both.backend, prefix=prefix, **more))
                 else:
                     yield Made(both, both.aio.backend.close)
 
