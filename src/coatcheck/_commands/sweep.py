@@ -1,12 +1,14 @@
 """
 `coatcheck sweep URL`: one whole round of sweeps in small steps, with a bar that shows how far.
 
-The steps are short, so a busy server does not feel them; several may run at once. The command makes
-nothing: a path or a table that is not there is an error.
+The steps are short, and after each the command rests for a while, so that visitors feel little of
+it; several may run at once. The command makes nothing: a path or a table that is not there is an
+error.
 """
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import unquote
@@ -16,6 +18,9 @@ from coatcheck.storage.backend import Sweeps, swept
 from coatcheck.storage.backends import files, sqlite
 
 WIDTH = 40
+
+RESTS = 3
+"""How many times as long as a step took the command rests after it."""
 
 
 def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> int:
@@ -40,11 +45,13 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
     removed, share = 0, 0.0
     try:
         while True:
+            begun = time.monotonic()
             removed += storage.sweep()
             share = swept(storage.backend)
             if not share:
                 break
             _draw(bar, share, removed)
+            time.sleep(RESTS * (time.monotonic() - begun))
         _draw(bar, 1.0, removed, end="\n")
     finally:
         storage.close()
