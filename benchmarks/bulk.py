@@ -32,11 +32,11 @@ WHERE table_schema = 'coatcheck' AND table_name = '{TABLE}'
 
 
 def _by_backend(grown: Any) -> Store:
-    backend, record = grown.made.storage.backend, grown.record
+    backend, record_of = grown.made.storage.backend, grown.record_of()
 
     def store(keys: list[str]) -> None:
         for key in keys:
-            backend.swap(key, None, bytes(bytearray(record)), work.LIFE)
+            backend.swap(key, None, record_of(key), work.LIFE)
 
     return store
 
@@ -56,14 +56,14 @@ def _files(grown: Any, where: Place) -> Made:
 def _redis(grown: Any, where: Place) -> Made:
     from redis import Redis
 
-    client, record = Redis(unix_socket_path=where.server("redis")), grown.record
+    client, record_of = Redis(unix_socket_path=where.server("redis")), grown.record_of()
 
     def store(keys: list[str]) -> None:
-        from coatcheck.storage.backends.redis_commands import marked
+        from coatcheck.storage.backends.marks import marked
 
         pipeline = client.pipeline(transaction=False)
         for key in keys:
-            pipeline.set(key, marked(record), px=work.LIFE * 1000)
+            pipeline.set(key, marked(record_of(key)), px=work.LIFE * 1000)
         pipeline.execute()
 
     return store, lambda: int(client.info("memory")["used_memory"])
@@ -72,16 +72,19 @@ def _redis(grown: Any, where: Place) -> Made:
 def _memcached(grown: Any, where: Place) -> Made:
     from pymemcache import Client
 
-    client, record = Client(where.server("memcached")), grown.record
+    client, record_of = Client(where.server("memcached")), grown.record_of()
 
     def store(keys: list[str]) -> None:
-        client.set_many(dict.fromkeys(keys, record), expire=work.LIFE, noreply=True)
+        from coatcheck.storage.backends.marks import marked
+
+        records = {key: marked(record_of(key)) for key in keys}
+        client.set_many(records, expire=work.LIFE, noreply=True)
 
     return store, lambda: int(client.stats()[b"bytes"])
 
 
 def _postgresql(grown: Any, _: Place) -> Made:
-    engine, record = grown.made.storage.backend.engine, grown.record
+    engine, record_of = grown.made.storage.backend.engine, grown.record_of()
     columns = "key, record, version, expires"
 
     async def copied(rows: list[Any]) -> None:
@@ -98,15 +101,15 @@ def _postgresql(grown: Any, _: Place) -> Made:
         size = wait(_asked(engine, f"SELECT pg_total_relation_size('{TABLE}')"))
         return int(size.scalar_one())
 
-    return lambda keys: wait(copied(_rows(keys, record))), space
+    return lambda keys: wait(copied(_rows(keys, record_of))), space
 
 
 def _mariadb(grown: Any, _: Place) -> Made:
-    engine, record = grown.made.storage.backend.engine, grown.record
+    engine, record_of = grown.made.storage.backend.engine, grown.record_of()
     insert = f"INSERT INTO {TABLE} (`key`, record, version, expires) VALUES (%s, %s, %s, %s)"
 
     def store(keys: list[str]) -> None:
-        wait(_asked(engine, insert, _rows(keys, record)))  # the driver makes one INSERT of them
+        wait(_asked(engine, insert, _rows(keys, record_of)))  # the driver makes one INSERT of them
 
     def space() -> int:
         wait(_asked(engine, f"ANALYZE TABLE {TABLE}"))
@@ -115,8 +118,8 @@ def _mariadb(grown: Any, _: Place) -> Made:
     return store, space
 
 
-def _rows(keys: list[str], record: bytes) -> list[Any]:
-    return [(key, record, randbits(63), time() + work.LIFE) for key in keys]
+def _rows(keys: list[str], record_of: Callable[[str], bytes]) -> list[Any]:
+    return [(key, record_of(key), randbits(63), time() + work.LIFE) for key in keys]
 
 
 async def _asked(engine: Any, statement: str, rows: Any = None) -> Any:

@@ -7,6 +7,7 @@ whole request, application included.
 
 import gc
 import random
+from collections.abc import Callable
 from multiprocessing import get_context
 from statistics import median
 from typing import Any
@@ -52,11 +53,14 @@ class Grown:
         self._lot = random.Random(5)
         self.base = self.space()
 
-    @property
-    def record(self) -> bytes:
-        """Return the record of a session, as the storage wrote it."""
-        stored = _waited(self.made.storage.backend.get(self.key_of(self._cookie_value)))
-        return bytes(stored.record)
+    def record_of(self) -> Callable[[str], bytes]:
+        """Return what makes the record of a key: as the storage wrote one, with the key's tag."""
+        from coatcheck._session.ids import tag_of
+
+        key = self.key_of(self._cookie_value)
+        record = bytes(_waited(self.made.storage.backend.get(key)).record)
+        tag = tag_of(key)
+        return lambda other: record.replace(tag, tag_of(other), 1)
 
     def key_of(self, id: str) -> str:
         from coatcheck._session.ids import key_of

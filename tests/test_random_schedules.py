@@ -6,7 +6,7 @@ Random schedules: requests that overlap on a few sessions, in any order, against
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -44,9 +44,19 @@ IN_FILES = ["file", "file-asyncio", "sqlite", "sqlite-asyncio"]
 ON_SERVERS = ["redis", "redis-asyncio", "memcached", "memcached-asyncio", "postgresql"]
 
 KEYS = st.sampled_from("ab")
-MOVES = st.sampled_from(["", "regenerate", "ada", "bob"])
+MOVES = st.sampled_from(["", "regenerate", "ada", "ada", "bob"])
 NUMBERS = st.integers(0, 2)
 WHICH = st.integers(0, OVERLAPPING - 1)
+
+
+class First(NamedTuple):
+    """What a request does first: it may put a value into the cart, and change the id."""
+
+    pushes: bool
+    move: str
+
+
+FIRSTS = st.builds(First, st.booleans(), MOVES)
 
 
 class Told(Visit):
@@ -106,17 +116,23 @@ class Schedules(RuleBasedStateMachine):
 
     @initialize(
         user=st.sampled_from(["", "ada"]),
-        moves=st.tuples(MOVES, MOVES, MOVES),
-        late=st.sampled_from([None, 0.0, 61.0, 101.0]),
+        firsts=st.tuples(FIRSTS, FIRSTS, FIRSTS),
+        late=st.none() | st.tuples(st.sampled_from([0.0, 61.0, 101.0]), FIRSTS),
+        saved=st.lists(WHICH, max_size=OVERLAPPING),
     )
     def races_on_one_session(
-        self, user: str, moves: tuple[str, str, str], late: float | None
+        self,
+        user: str,
+        firsts: Sequence[First],
+        late: tuple[float, First] | None,
+        saved: Sequence[int],
     ) -> None:
         """
-        Begin where races are: three requests that may change the id have read what one left.
+        Begin where races are: three requests act on what they read of one session.
 
         Args:
             late: Seconds after which one comes that brings the old id; None: none does.
+            saved: Which of them are saved at once.
         """
         self.open(-1)
         self.set(0, "a", 1)
@@ -124,13 +140,22 @@ class Schedules(RuleBasedStateMachine):
         if user:
             self.sign_in(0, user)
         self.save(0)
-        for which, move in enumerate(moves):
+        for which, first in enumerate(firsts):
             self.open(-1)
-            self.change_the_id(which, move)
+            self.begin(which, first)
         if late is not None:
             self.save(0)
-            self.pass_time(late)
-            self.open(len(self.ids) - 1)
+            self.pass_time(late[0])
+            self.open(len(self.ids) - 1)  # the oldest
+            self.begin(2, late[1])
+        for which in saved:
+            self.save(which)
+
+    def begin(self, which: int, first: First) -> None:
+        """Do what one request does first."""
+        if first.pushes:
+            self.change_in_place(which, 1)
+        self.change_the_id(which, first.move)
 
     @precondition(lambda self: len(self.under_way) < OVERLAPPING)
     @rule(tab=st.integers(-2, 2))
