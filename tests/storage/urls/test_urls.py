@@ -192,7 +192,7 @@ def test_what_makes_no_sense_is_refused(url: str) -> None:
 def test_an_unknown_option_is_answered_with_those_that_are_known() -> None:
     """And so is an unknown scheme."""
     with pytest.raises(
-        ConfigurationError, match=r"prefix, timeout, db.*; option 1 is none of them"
+        ConfigurationError, match=r"prefix, timeout, encrypt, db.*; option 1 is none of them"
     ):
         storage_from_url("redis://host?colour=red")
     with pytest.raises(ConfigurationError, match=r"each once.*; option 2 is there twice"):

@@ -314,7 +314,7 @@ def FileStorage(
         CoatcheckWarning: Other users may write to the folder.
     """
     clock = clock or system_clock
-    check_folder(Path(directory))
+    check_folder(path_of("directory", directory))
     patient = FileBackend(directory, timeout=timeout, clock=clock)
     impatient = FileBackend(directory, timeout=0, clock=clock)
     backend = InlineBackend(impatient, patient)

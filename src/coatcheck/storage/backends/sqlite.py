@@ -383,7 +383,7 @@ def SqliteStorage(
             "MemoryStorage() or the URL memory:"
         )
     clock = clock or system_clock
-    check_database(Path(path))
+    check_database(path_of("path", path))
     patient = SqliteBackend(path, timeout=timeout, clock=clock)
     impatient = ImpatientSqliteBackend(path, clock=clock)
     patient.get("")  # opens it: a path that cannot be used fails when the application starts
