@@ -199,12 +199,13 @@ def test_a_server_without_tls_is_refused_where_it_was_asked_for(mariadb_url: str
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca"])
-def test_a_mode_of_postgresql_that_compares_no_names_is_warned_of(mode: str) -> None:
+def test_a_mode_of_postgresql_that_compares_no_names_is_warned_of(mode: str, folder: Path) -> None:
     """verify-full does, and so does a URL with a certificate and no mode."""
     with pytest.warns(CoatcheckWarning, match="sslmode=verify-full"):
         storage_from_url(f"postgresql://host/name?sslmode={mode}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         storage_from_url("postgresql://host/name?sslmode=verify-full")
-        storage_from_url("postgresql://host/name?sslrootcert=ca.pem")
+        authority = Authority(folder).certificate(RIGHT).authority
+        storage_from_url(f"postgresql://host/name?sslrootcert={authority}")
         storage_from_url("postgresql://host/name")

@@ -115,7 +115,8 @@ def MemoryStorage(
 
     Args:
         max_records: How many sessions there may be; the least recently used goes when more come.
-            Sessions that hold only flashes or a CSRF mark are counted apart: as many again.
+            Sessions that hold only flashes or a CSRF mark are counted apart, as many again, unless
+            they are encrypted.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id (extra
             `coatcheck[encrypt]`): a dump of the memory shows what requests use at that moment.
