@@ -15,6 +15,7 @@ from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale, Taken, telling
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
+from coatcheck.storage.backends.uncancelled import async_uncancelled
 from coatcheck.storage.clock import Clock
 
 VERSION_BITS = 63
@@ -163,7 +164,12 @@ class AsyncSqlBackend:
         return await self._run(doing, statement, values)
 
     async def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
-        """Run one statement."""
+        """Run one statement, to its end."""
+        return await async_uncancelled(self._run_now(doing, statement, values))
+
+    async def _run_now(
+        self, doing: str, statement: Executable, values: Mapping[str, object]
+    ) -> Answer:
         async with self._connected(doing) as connection:
             done = await connection.execute(statement, values)
             return Answer(done.rowcount, done.first() if done.returns_rows else None)

@@ -18,6 +18,7 @@ from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale, Taken, telling
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
+from coatcheck.storage.backends.uncancelled import uncancelled
 from coatcheck.storage.clock import Clock
 
 VERSION_BITS = 63
@@ -166,7 +167,10 @@ class SqlBackend:
         return self._run(doing, statement, values)
 
     def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
-        """Run one statement."""
+        """Run one statement, to its end."""
+        return uncancelled(self._run_now(doing, statement, values))
+
+    def _run_now(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
         with self._connected(doing) as connection:
             done = connection.execute(statement, values)
             return Answer(done.rowcount, done.first() if done.returns_rows else None)
