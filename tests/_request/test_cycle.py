@@ -17,7 +17,7 @@ from coatcheck import (
     UnstorableValue,
 )
 from coatcheck._cookie.sealing import Opened
-from coatcheck._request.cycle import DEFAULT_IDLE, Cycle, clock_of, is_async, is_living
+from coatcheck._request.cycle import DEFAULT_IDLE, Cycle, clock_of, is_async
 from coatcheck._request.visit import NOTHING, VARY, Changes
 from coatcheck._session.draft import Draft
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
@@ -163,7 +163,7 @@ def test_a_session_is_put_where_handlers_look() -> None:
         visit = served(cycle, header)
         assert visit.scope[PLACE] is visit.session
         assert Context(visit.scope).get(Session) is visit.session
-        assert is_living(visit.session) is (header is not None)
+        assert cycle.is_living(visit.session) is (header is not None)
 
 
 def storage_of(cycle: Cycle) -> KeyedStorage:

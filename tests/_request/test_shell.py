@@ -230,6 +230,27 @@ def test_a_sign_out_ends_the_sessions_of_all_cookies(
     assert kept(memory, two).is_new
 
 
+@pytest.mark.parametrize("empties", [Session.clear, lambda s: s.pop("user")], ids=["clear", "pop"])
+def test_a_session_that_is_emptied_ends_those_of_all_cookies(
+    shell: AnyShell, memory: KeyedStorage, empties: Handler
+) -> None:
+    """Many applications sign out so."""
+    one, two = stored(memory, user=1), stored(memory, user=2)
+    header, *_ = ask(shell, joined(one, two), empties)
+    assert header is None
+    assert kept(memory, two).is_new
+
+
+def test_a_late_sign_out_ends_the_sessions_of_all_cookies(
+    shell: AnyShell, memory: KeyedStorage
+) -> None:
+    """No cookie can be removed any more, so none may lead to a session."""
+    one, two = stored(memory, user=1), stored(memory, user=2)
+    ask(shell, joined(one, two), ignores, Session.destroy)
+    assert kept(memory, one).is_new
+    assert kept(memory, two).is_new
+
+
 def test_what_is_no_session_is_not_ended(shell_of: Make) -> None:
     """A storage of one's own may be wrong about another cookie: the sign-out is done."""
     both = joined(pair_of(COOKIE, "key"), pair_of(COOKIE, "broken"))

@@ -1,8 +1,11 @@
 """Two cookies of one name: with another Domain or Path, or planted by a subdomain."""
 
+from collections.abc import Callable
+
 import pytest
 
 from coatcheck import Session
+from coatcheck.testing import Clock
 from tests.hosts import Browser, Front
 from tests.threats.attacks import (
     everywhere,
@@ -80,6 +83,29 @@ def test_a_sign_out_ends_every_session_that_the_request_carried(
     assert holder(front, header).ask(is_new).json is True
     for browser in all_of_them:
         assert browser.ask(is_new).json is True
+
+
+@server_side
+@pytest.mark.parametrize("empties", [Session.clear, lambda s: s.pop("user")], ids=["clear", "pop"])
+def test_a_session_that_is_emptied_ends_the_others(
+    front: Front, empties: Callable[[Session], object]
+) -> None:
+    """Many applications sign out with clear(): no other cookie may sign the visitor in again."""
+    browsers = [visitor(front, name) for name in ("Ada", "Eve")]
+    header = joined(*browsers)
+    assert in_hand(holder(front, header).ask(empties)) == ""
+    assert holder(front, header).ask(is_new).json is True
+    assert browsers[1].ask(is_new).json is True
+
+
+@everywhere
+def test_a_session_at_the_end_of_its_lifetime_hides_nothing(front: Front, clock: Clock) -> None:
+    """Although it is stored: the middleware was given a shorter lifetime meanwhile."""
+    eve = visitor(front, "Eve")
+    clock.advance(100)
+    ada = visitor(front, "Ada")
+    browser = holder(front, joined(eve, ada), lifetime=60)
+    assert browser.ask(gets("user")).json == "Ada"
 
 
 @server_side

@@ -132,6 +132,10 @@ class Cycle:
                 "session() runs twice; keep one"
             )
 
+    def is_living(self, session: Session) -> bool:
+        """Tell whether a cookie led to a session that `admit` accepts."""
+        return session._draft.issued is not None and lifecycle.keeps(session, self.terms)
+
     def note_twins(self, count: int) -> None:
         """Log once that browsers hold several cookies of our name."""
         if not self._twins_noted:
@@ -335,11 +339,6 @@ class Cycle:
         )
         clock = self.terms.clock or system_clock
         self.rejections.check(seen, datetime.fromtimestamp(clock(), UTC))
-
-
-def is_living(session: Session) -> bool:
-    """Tell whether a cookie led to a session."""
-    return session._draft.issued is not None
 
 
 def clock_of(storage: SessionStorage) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from coatcheck._cookie.sealing import Opened
 from coatcheck._request.calls import Calls, done
-from coatcheck._request.cycle import CANDIDATES, Cycle, Due, is_living
+from coatcheck._request.cycle import CANDIDATES, Cycle, Due
 from coatcheck._request.visit import Answer, Changes, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
@@ -80,9 +80,7 @@ class Shell:
         """Do what `Cycle.leaving` found due, and return what to add to the headers."""
         cycle, session = self.cycle, visit.session
         try:
-            value = self._save(session) if due == "save" else None
-            if visit.others and session._draft.fate == "ends":
-                self._end_others(visit)
+            value = self._save(visit) if due == "save" else None
             set_cookie = cycle.answer(visit, value)
         except BaseException:
             cycle.abandon(session)
@@ -121,7 +119,7 @@ class Shell:
             return
         try:
             if cycle.is_late(session):
-                self._save(session)
+                self._save(visit)
         finally:
             cycle.end(session)
 
@@ -135,12 +133,15 @@ class Shell:
         except BackendError as error:
             return self.cycle.outages.unread(error)
 
-    def _save(self, session: Session) -> str | None:
-        value: str | None = None
+    def _save(self, visit: Visit) -> str | None:
+        """Save the session; if that ended it, end those of further cookies of our name, too."""
+        session, value = visit.session, None
         try:
             value = done(self._calls.save(session))
         except BackendError as error:
             self.cycle.outages.unsaved(session, error)
+        if visit.others and (value == "" or session._draft.fate == "ends"):
+            self._end_others(visit)
         return value
 
     def _first_living(self, visit: Visit, candidates: Sequence[Opened]) -> object:
@@ -150,7 +151,7 @@ class Shell:
             session = self._read(opened)
             if first is None:
                 first = session
-            if isinstance(session, Session) and is_living(session):
+            if isinstance(session, Session) and self.cycle.is_living(session):
                 self.cycle.note_twins(len(candidates))
                 visit.opened, first = opened, session
                 break

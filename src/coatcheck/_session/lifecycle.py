@@ -86,19 +86,22 @@ def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
         visitor: The draft of a session that holds nothing, under these terms.
     """
     draft = session._draft
-    if draft.shared:
+    if draft.shared or not keeps(session, terms):
         session._draft = visitor
-        return session
-    origin = draft.origin
-    if isinstance(origin, Found):
-        record = origin.record
-        if record.owner not in (terms.owner, ANY_OWNER) or (
-            terms.lifetime is not None and origin.read_at >= record.created + terms.lifetime
-        ):
-            session._draft = visitor
-            return session
-    draft.terms = terms
+    else:
+        draft.terms = terms
     return session
+
+
+def keeps(session: Session, terms: Terms) -> bool:
+    """Tell whether a session that was found keeps to the middleware's terms."""
+    origin = session._draft.origin
+    if not isinstance(origin, Found):
+        return True
+    record = origin.record
+    return record.owner in (terms.owner, ANY_OWNER) and (
+        terms.lifetime is None or origin.read_at < record.created + terms.lifetime
+    )
 
 
 def is_current(session: Session, now: Session) -> bool:
