@@ -60,6 +60,7 @@ class Found(Hidden, msgspec.Struct, frozen=True, gc=False):
         id: The id under which it is stored.
         version: Of the record; None: this request wrote it, and another may have written since.
         read_at: When it was read, or saved last.
+        digest: Of the id, as in its key; "": it was not needed yet.
         handed: The client's cookie has an older id, from before a rotation.
     """
 
@@ -67,6 +68,7 @@ class Found(Hidden, msgspec.Struct, frozen=True, gc=False):
     id: str
     version: object
     read_at: float
+    digest: str = ""
     handed: bool = False
 
 

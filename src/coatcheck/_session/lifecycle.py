@@ -64,7 +64,7 @@ def restore(there: There, now: float, *, handed: bool = False) -> Session:
     kept = there.kept
     if isinstance(kept, Record):
         if now < kept.expires:
-            return found(Found(kept, there.id, there.version, now, handed))
+            return found(Found(kept, there.id, there.version, now, handed=handed))
         return Session._of(Draft(origin=Lapsed(there.id, there.version)))
     if isinstance(kept, Marker) and now < kept.expires:
         return Session._of(Draft(origin=Moved(kept, there.id, now)))

@@ -14,7 +14,7 @@ Pure: no I/O. The clock is handed in.
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -71,7 +71,7 @@ Plan = Generator[Call, Any, T]
 """Yields calls, is sent their answers (`Stored`, `Refused` or None), returns a result."""
 
 
-class There(NamedTuple):
+class There(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
     What is under an id.
 
@@ -86,9 +86,6 @@ class There(NamedTuple):
     key: str
     kept: Kept | None
     version: object
-
-    def __repr__(self) -> str:
-        return "<There>"
 
 
 class Keyspace(msgspec.Struct, frozen=True):
@@ -118,9 +115,9 @@ class Keyspace(msgspec.Struct, frozen=True):
         return key_of(id, self.prefix)
 
     def names(self, id: str) -> tuple[str, bytes]:
-        """Return the key of an id, and the tag of its records."""
+        """Return the digest of an id, which ends its key, and the tag of its records."""
         digest = sha256(id.encode())
-        return self.prefix + digest.hexdigest(), digest.digest()[:TAG_BYTES]
+        return digest.hexdigest(), digest.digest()[:TAG_BYTES]
 
     def there(self, stored: Stored | None, key: str, id: str = "") -> There:
         """

@@ -71,7 +71,8 @@ def save(session: Session, space: Keyspace) -> Plan[str | None]:
     draft = session._draft
     if draft.touched:
         draft.note_changes_in_place()
-    result = yield from _saved(draft, space)
+    plan = _plan_of(draft, space)
+    result = plan if isinstance(plan, Lost) else (yield from plan)
     if isinstance(result, Lost):
         discard(draft, result.why)
         return None
@@ -82,22 +83,36 @@ Result = str | None | Lost
 """What the cookie is to carry, or why nothing was kept."""
 
 
-def _saved(draft: Draft, space: Keyspace) -> Plan[Result]:
-    origin, fate = draft.origin, draft.fate
-    if fate == "ends":
-        return (yield from _end(draft, space))
+def _plan_of(draft: Draft, space: Keyspace) -> Plan[Result] | Lost:
+    """Return the plan that keeps what a request did, or why it cannot be kept."""
+    origin = draft.origin
+    if draft.fate == "ends":
+        return _end(draft, space)
     if isinstance(origin, Found):
-        there = at(origin, space) or (yield from look_at(origin, space))
-        if type(fate) is Moves and not is_emptied(draft, draft.contents):
-            return (yield from _move(draft, fate, there, space))
-        return (yield from _write(draft, there, space, first=origin.version is not None))
+        there = at(origin, space)
+        if there is None:
+            return _kept_again(draft, origin, space)
+        return _kept(draft, there, space, first=there.version is not None)
     if type(origin) is Moved:
-        return (yield from _after_move(draft, origin, space))
+        return _after_move(draft, origin, space)
     if type(origin) is Lost:
         return origin
     if type(origin) is Unread:
         return Lost("it could not be read")
-    return (yield from _begin(draft, draft.contents, space))
+    return _begin(draft, draft.contents, space)
+
+
+def _kept(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[Result]:
+    """Return the plan that keeps a session which is stored; *first*: see `_write`."""
+    if type(draft.fate) is Moves and not is_emptied(draft, draft.contents):
+        return _move(draft, draft.fate, there, space)
+    return _write(draft, there, space, first=first)
+
+
+def _kept_again(draft: Draft, origin: Found, space: Keyspace) -> Plan[Result]:
+    """Keep what a request did after it saved: another may have written since."""
+    there = yield from look_at(origin, space)
+    return (yield from _kept(draft, there, space, first=False))
 
 
 def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[str | None]:
@@ -306,7 +321,8 @@ def at(origin: Found, space: Keyspace) -> There | None:
     """Return what is under the session's id, as it was read; None: it was saved since."""
     if type(origin) is Found and origin.version is None:
         return None
-    return There(origin.id, space.key(origin.id), origin.record, origin.version)
+    key = space.prefix + origin.digest if origin.digest else space.key(origin.id)
+    return There(origin.id, key, origin.record, origin.version)
 
 
 def look_at(origin: Found, space: Keyspace) -> Plan[There]:

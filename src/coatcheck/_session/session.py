@@ -147,7 +147,11 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         return self._own.update(Apply(key, function, encode(key, default)))
 
     def clear(self) -> None:
-        """Remove every key. A session that is left empty is removed, as by destroy()."""
+        """
+        Remove every key. A session that is left empty is removed, as by destroy().
+
+        A user whom `sign_in` signed in stays signed in, and the session stays: see `sign_out`.
+        """
         self._own.clear()
 
     def popitem(self) -> tuple[str, Value]:

@@ -54,18 +54,19 @@ class Records:
         if value is None or not is_id(value):
             return Session()
         space = self.space
-        key, tag = space.names(value)
+        digest, tag = space.names(value)
+        key = space.prefix + digest
         try:
             stored = self.backend.get(key)
             if stored is None:
                 return Session()
             kept, now = space.unpacked(stored.record, tag, value), space.clock()
             if type(kept) is Record and now < kept.expires:
-                return lifecycle.found(Found(kept, value, stored.version, now))
+                return lifecycle.found(Found(kept, value, stored.version, now, digest))
             there = There(value, key, kept, stored.version)
             return self._carry_out(lifecycle.follow(there, space))
         except BaseException as error:
-            value = key = ""  # error reporters print the locals of this frame
+            value = key = digest = ""  # error reporters print the locals of this frame
             forget_frames(error)
             raise
 

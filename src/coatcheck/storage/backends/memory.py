@@ -10,8 +10,10 @@ session of somebody who signed in.
 from collections import OrderedDict
 from itertools import islice
 from threading import Lock
-from typing import NamedTuple
 
+import msgspec
+
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.record import contents_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import Clock, system_clock
@@ -27,7 +29,7 @@ Django, and the messages of Django.
 """
 
 
-class _Held(NamedTuple):
+class _Held(Hidden, msgspec.Struct, frozen=True, gc=False):
     stored: Stored
     until: float
 
@@ -50,11 +52,12 @@ class MemoryBackend:
 
     def get(self, key: str) -> Stored | None:
         with self._lock:
-            return self._living(key)
+            return self._living(key, self._clock())
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         with self._lock:
-            stored = self._living(key)
+            now = self._clock()
+            stored = self._living(key, now)
             if (stored.version if stored else None) != version:
                 return Refused(stored)
             records, others = self._kept, self._passing
@@ -62,8 +65,8 @@ class MemoryBackend:
                 records, others = others, records
             others.pop(key, None)
             if key not in records:
-                self._make_room(records)
-            records[key] = _Held(Stored(record, version=record), self._clock() + ttl)
+                self._make_room(records, now)
+            records[key] = _Held(Stored(record, version=record), now + ttl)
             return None
 
     def delete(self, key: str) -> None:
@@ -76,21 +79,20 @@ class MemoryBackend:
     def _records_with(self, key: str) -> "OrderedDict[str, _Held]":
         return self._passing if key in self._passing else self._kept
 
-    def _living(self, key: str) -> Stored | None:
+    def _living(self, key: str, now: float) -> Stored | None:
         records = self._records_with(key)
         held = records.get(key)
         if held is None:
             return None
-        if held.until <= self._clock():
+        if held.until <= now:
             del records[key]
             return None
         records.move_to_end(key)
         return held.stored
 
-    def _make_room(self, records: "OrderedDict[str, _Held]") -> None:
+    def _make_room(self, records: "OrderedDict[str, _Held]", now: float) -> None:
         if len(records) < self._max_records:
             return
-        now = self._clock()
         oldest = list(islice(records.items(), LOOKED_AT))
         for key, held in oldest:
             if held.until <= now:
