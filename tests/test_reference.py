@@ -26,8 +26,7 @@ from coatcheck import cli, session
 from coatcheck._cookie.cookie import Attributes
 from coatcheck.forms import Limits
 from coatcheck.forms.middleware import FormLimits
-from coatcheck.router import Options as RouteOptions
-from coatcheck.router import Router
+from coatcheck.router import RouteOptions, Router
 from coatcheck.storage.backends.sql import TABLE
 from coatcheck.storage.sweeping import SWEEP_EVERY
 from coatcheck.storage.urls import SCHEMES

@@ -40,7 +40,7 @@ ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 H = TypeVar("H", bound=Handler)
 
 
-class Options(TypedDict, total=False):
+class RouteOptions(TypedDict, total=False):
     """
     The options of a route.
 
@@ -91,7 +91,7 @@ class Router(Starlette):
         handler: Handler | None = None,
         *,
         methods: Sequence[str] = ANY,
-        **options: Unpack[Options],
+        **options: Unpack[RouteOptions],
     ) -> Callable[[H], H]:
         """
         Answer *path* with *handler*, or with the function that this decorates.
@@ -125,31 +125,31 @@ class Router(Starlette):
         return register
 
     def get(
-        self, path: str, handler: Handler | None = None, **options: Unpack[Options]
+        self, path: str, handler: Handler | None = None, **options: Unpack[RouteOptions]
     ) -> Callable[[H], H]:
         """Answer GET and HEAD; the arguments are those of `map`."""
         return self.map(path, handler, methods=["GET"], **options)
 
     def post(
-        self, path: str, handler: Handler | None = None, **options: Unpack[Options]
+        self, path: str, handler: Handler | None = None, **options: Unpack[RouteOptions]
     ) -> Callable[[H], H]:
         """Answer POST; the arguments are those of `map`."""
         return self.map(path, handler, methods=["POST"], **options)
 
     def put(
-        self, path: str, handler: Handler | None = None, **options: Unpack[Options]
+        self, path: str, handler: Handler | None = None, **options: Unpack[RouteOptions]
     ) -> Callable[[H], H]:
         """Answer PUT; the arguments are those of `map`."""
         return self.map(path, handler, methods=["PUT"], **options)
 
     def patch(
-        self, path: str, handler: Handler | None = None, **options: Unpack[Options]
+        self, path: str, handler: Handler | None = None, **options: Unpack[RouteOptions]
     ) -> Callable[[H], H]:
         """Answer PATCH; the arguments are those of `map`."""
         return self.map(path, handler, methods=["PATCH"], **options)
 
     def delete(
-        self, path: str, handler: Handler | None = None, **options: Unpack[Options]
+        self, path: str, handler: Handler | None = None, **options: Unpack[RouteOptions]
     ) -> Callable[[H], H]:
         """Answer DELETE; the arguments are those of `map`."""
         return self.map(path, handler, methods=["DELETE"], **options)

@@ -19,7 +19,7 @@ import valkey.asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coatcheck.storage import KeyedStorage, RedisStorage, storage_from_url
-from coatcheck.storage.urls.lazy import AsyncOpenedBackend
+from coatcheck.storage.urls.lazy import AsyncLazyBackend
 from tests import redis_servers
 
 ROUNDS = 40
@@ -114,7 +114,7 @@ def test_cancelled_at_every_moment(
         with silence(caplog):
             await cancel_at_every_moment(storage.aio, together)
         opened = storage.aio.backend
-        if isinstance(opened, AsyncOpenedBackend):
+        if isinstance(opened, AsyncLazyBackend):
             backend: Any = (await opened._opened.get()).backend
             assert not hasattr(backend, "engine") or await has_none_in_use(backend.engine)
         await storage.aio.close()

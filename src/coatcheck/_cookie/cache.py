@@ -10,7 +10,7 @@ Pure: no clock; a deadline is checked on every read, cached or not.
 
 from typing import TypeVar
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 SIZE = 100
 """
@@ -19,10 +19,10 @@ times as much memory. Only the application can make them larger.
 """
 
 
-class Cache(dict[str, Answer]):
+class Cache(dict[str, Result]):
     """Results by the text that they were computed from. Look a result up as in any dict."""
 
-    def keep(self, text: str, answer: Answer) -> Answer:
+    def keep(self, text: str, answer: Result) -> Result:
         """
         Cache a result, and return it.
 

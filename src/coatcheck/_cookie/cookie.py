@@ -163,12 +163,15 @@ class Cookie:
 
     def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
-        values = self._finder.values(header)
-        found = [self._known.get(value) or self._opened(value) for value in values]
-        kept = [opened for opened in found if opened]
-        if not kept:
+        known = self._known
+        found = [
+            opened
+            for value in self._finder.values(header)
+            if (opened := known.get(value) or self._opened(value))
+        ]
+        if not found:
             self._joined.check(header)
-        return kept
+        return found
 
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:
         """

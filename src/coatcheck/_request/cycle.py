@@ -40,7 +40,7 @@ CANDIDATES = 4
 """Cookies of our name that a request may bring, and that are looked up."""
 
 Due = Literal["", "cookie", "save"]
-"""What a response needs before its headers leave: nothing, its cookie anew, or a save."""
+"""What a response needs before its headers leave: nothing, its cookie again, or a save."""
 
 _logger = logging.getLogger("coatcheck")
 
@@ -192,8 +192,9 @@ class Cycle:
         """
         Tell whether there is anything to save, and let what changes from here on come too late.
 
-        A cookie that an older secret sealed is due anew. That goes through the storage: another
-        request may have given the session a new id, and its cookie must not be overwritten.
+        A cookie that an older secret sealed is to be sent again. That goes through the storage:
+        another request may have given the session a new id, and its cookie must not be
+        overwritten.
 
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.

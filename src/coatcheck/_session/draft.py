@@ -2,7 +2,7 @@
 The state of a session while a request works on it.
 
     origin    where it came from: New, Found, Carried, Given, Lapsed, Moved, Lost, Unread
-    fate      what becomes of it: it stays, stays and its cookie is sent anew, ends, or Moves
+    fate      what becomes of it: it stays, stays and its cookie is sent again, ends, or Moves
     reach     what a change can still reach: the client, the record, nothing
     log       the changes, in order
     contents  what it holds now: the body that was read, or a copy once that changes
@@ -112,7 +112,7 @@ class Unread(Hidden, msgspec.Struct, frozen=True):
 Origin = New | Found | Carried | Given | Lapsed | Moved | Lost | Unread
 
 Fate = Literal["stays", "renews", "ends"] | Moves
-"""What becomes of the session; "renews": it stays, and its cookie is sent anew."""
+"""What becomes of the session; "renews": it stays, and its cookie is sent again."""
 
 Reach = Literal["client", "record", "nothing"]
 """What a change can still reach: the client, by a cookie; the record, by its id; nothing."""

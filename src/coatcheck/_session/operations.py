@@ -13,7 +13,7 @@ Django's engine is such a host: it saves when its middleware or the application 
 times in one request, and through two forms of one storage.
 
 A record may be one of a former owner, as sessions are after an application changed its secret. It
-counts as the application's, and is written anew under the owner of today when it is read.
+counts as the application's. When it is read, it is written again, under the owner of today.
 
 Pure: `find` and `end_id` are plans, as in `lifecycle`.
 """
@@ -59,10 +59,10 @@ def find(
     hold, or be about to get, a newer cookie, which no answer to this request must replace.
 
     Args:
-        formerly: Owners whose records are ours, too, and are written anew under that of *terms*.
+        formerly: Owners whose records are ours, too. They are written again under that of *terms*.
 
     Raises:
-        SessionConflict: Other requests kept changing the record that was to be written anew.
+        SessionConflict: Other requests kept changing the record that was to be written again.
     """
     there, found = yield from _found(id, terms, space, formerly)
     ended = isinstance(there.kept, Tombstone) and space.clock() < there.kept.expires

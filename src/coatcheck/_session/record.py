@@ -304,7 +304,7 @@ def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
 
 def contents_of(data: bytes) -> Contents | None:
     """
-    Return what a record holds, whatever its key; a tombstone holds nothing.
+    Return the contents of a record, without a look at its key; a tombstone holds nothing.
 
     None: it is a marker, encrypted, or no record.
     """

@@ -135,7 +135,7 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
     Args:
         first: Whether *there* is what the request read, so that nothing need be replayed.
     """
-    steps = len(draft.log)
+    steps, origin = len(draft.log), draft.origin
     for _ in range(ATTEMPTS):
         followed = type(there.kept) is Marker
         if followed:
@@ -146,7 +146,7 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
         now = space.clock()
         contents = draft.contents if first and not followed else logged(draft, base.body.copy())
         first = False
-        handed = followed or (draft.found is not None and draft.found.handed)
+        handed = followed or (isinstance(origin, Found) and origin.handed)
         newer = next_record(draft, base, contents, now)
         if newer is None:
             return (yield from _still_leads(draft, there, space)) if handed else None
@@ -162,7 +162,7 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
             return ended(draft, steps)
         if refused is None:
             due = handed or newer.expires != base.expires or draft.fate == "renews"
-            due = due or type(draft.origin) is Carried
+            due = due or type(origin) is Carried
             settle(draft, newer, there.id, now, steps)
             return there.id if due else None
         there = space.there(refused.stored, there.key, there.id)
@@ -233,7 +233,7 @@ def _after_move(draft: Draft, origin: Moved, space: Keyspace) -> Plan[Result]:
 
 
 def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Result]:
-    """Decide for a move that found no session under the old id: join, begin anew, or give up."""
+    """Decide for a move that found no session under the old id: join, begin a new one, or give up."""
     marker = there.kept if isinstance(there.kept, Marker) else None
     if marker and (id := joined_id(marker, there.id, move)):
         joined = yield from look(space, space.key(id), id)

@@ -62,7 +62,7 @@ def encode(key: str, value: object) -> Encoded:
 
 def decode(encoded: Encoded) -> Any:
     """
-    Return the value, made anew: changing it changes nothing else.
+    Return a new copy of the value: changing it changes nothing else.
 
     Raises:
         KeyError: The bytes are damaged, or hold what `encode` would refuse, such as a key that is

@@ -44,7 +44,7 @@ from coatcheck.frameworks.django_session import (
     steps,
     terms,
 )
-from coatcheck.frameworks.django_storage import Form, forms
+from coatcheck.frameworks.django_storage import StorageForm, forms
 
 # The middleware imports this module when the application starts: mistakes are told then.
 forms()
@@ -63,7 +63,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     def __init__(self, session_key: str | None = None) -> None:
         self._forms = forms()
-        self._read_by: Form | None = None
+        self._read_by: StorageForm | None = None
         self._cleared_unread = False
         self._is_old = False  # the key is that of an earlier session: the browser has a newer one
         self._is_handed = False  # the browser's key is older than the session's
@@ -207,7 +207,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         held: Session | None = vars(self).get("_session_cache")
         return held
 
-    async def _get(self, form: Form, *, no_load: bool = False) -> Session:
+    async def _get(self, form: StorageForm, *, no_load: bool = False) -> Session:
         """Return the session, reading it if that was not done yet."""
         self.accessed = True
         session = self._held
@@ -217,7 +217,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             self._session_cache = session
         return session
 
-    async def _load(self, form: Form) -> Session:
+    async def _load(self, form: StorageForm) -> Session:
         """Return what the storage has, and forget a key that leads nowhere."""
         self.accessed = True
         if self._session_key is None:
@@ -229,18 +229,18 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             self._session_key = session.issued_id
         return session
 
-    async def _find(self, form: Form, key: str) -> tuple[Session, bool]:
+    async def _find(self, form: StorageForm, key: str) -> tuple[Session, bool]:
         plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
         return await form.carry_out(plan)
 
-    async def _exists(self, form: Form, key: str | None) -> bool:
+    async def _exists(self, form: StorageForm, key: str | None) -> bool:
         self.accessed = True
         if not self._validate_session_key(key):
             return False
         session, _ = await self._find(form, str(key))
         return session.issued_id is not None
 
-    async def _save(self, form: Form, *, must_create: bool = False) -> None:
+    async def _save(self, form: StorageForm, *, must_create: bool = False) -> None:
         if must_create:
             if await self._exists(form, self._session_key):
                 raise CreateError
@@ -248,14 +248,14 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             return
         await self._keep(form, await self._whole(form))
 
-    async def _create(self, form: Form) -> None:
+    async def _create(self, form: StorageForm) -> None:
         """Save under a new key what the session holds, as far as it was read."""
         self._session_cache = operations.start(terms(), like=self._held)
         self._cleared_unread = False
         await self._keep(form, self._session_cache)
         self.modified = True
 
-    async def _cycle_key(self, form: Form) -> None:
+    async def _cycle_key(self, form: StorageForm) -> None:
         session = await self._whole(form)
         session.regenerate_id()
         try:
@@ -265,21 +265,21 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         operations.show_kept(session)
         self.modified = True
 
-    async def _flush(self, form: Form) -> None:
+    async def _flush(self, form: StorageForm) -> None:
         ended = await self._delete(form, self._session_key)
         self._session_key, self._is_old, self._is_handed = None, not ended, False
         self._session_cache = operations.start(terms())
         self._cleared_unread = False
         self.accessed, self.modified = True, ended
 
-    async def _delete(self, form: Form, key: str | None) -> bool:
+    async def _delete(self, form: StorageForm, key: str | None) -> bool:
         """End what is under a key; False: the browser holds a newer key, and is to keep it."""
         if not self._validate_session_key(key):
             return True
         plan = operations.end_id(str(key), terms(), self._forms.space, formerly=former_owners())
         return await form.carry_out(plan)
 
-    async def _whole(self, form: Form) -> Session:
+    async def _whole(self, form: StorageForm) -> Session:
         """Return the session to be saved: also one that was cleared unread is read now."""
         session = await self._get(form)
         if self._cleared_unread:
@@ -289,7 +289,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             self._session_cache = session
         return session
 
-    async def _keep(self, form: Form, session: Session) -> None:
+    async def _keep(self, form: StorageForm, session: Session) -> None:
         """
         Carry the changes out.
 
@@ -311,7 +311,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._session_key = session.issued_id
         self._is_old = self._is_handed = False
 
-    async def _expire(self, form: Form, session: Session) -> None:
+    async def _expire(self, form: StorageForm, session: Session) -> None:
         """End a session whose expiry is in the past: the middleware then removes the cookie."""
         if not await self._delete(form, session.issued_id):
             raise UpdateError(_GONE)

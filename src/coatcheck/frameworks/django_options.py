@@ -32,7 +32,7 @@ class Misconfigured(ImproperlyConfigured):  # type: ignore[misc] # Django has no
         self.wrong, self.hint = wrong, hint
 
 
-class Options(NamedTuple):
+class DjangoOptions(NamedTuple):
     """
     The options that Django has no setting for.
 
@@ -46,7 +46,7 @@ class Options(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def options() -> Options:
+def options() -> DjangoOptions:
     """
     Return the options that the settings name.
 
@@ -54,13 +54,13 @@ def options() -> Options:
         ImproperlyConfigured: One is not known, or out of its range.
     """
     given = getattr(settings, SETTING, {})
-    known = " and ".join(map(repr, Options._fields))
+    known = " and ".join(map(repr, DjangoOptions._fields))
     if not isinstance(given, Mapping):
         raise Misconfigured(
             f"{SETTING} is a {type(given).__name__}", f"set it to a dict of {known}"
         )
     for name in given:
-        if name not in Options._fields:
+        if name not in DjangoOptions._fields:
             raise Misconfigured(
                 f"{SETTING} has the key {name!r}",
                 f"it takes {known}; everything else is said by Django's own settings, SESSION_…",
@@ -69,7 +69,7 @@ def options() -> Options:
         check_times(**given)
     except (ConfigurationError, TypeError) as error:
         raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
-    return Options(**given)
+    return DjangoOptions(**given)
 
 
 def _forget(*, setting: str, **_: object) -> None:

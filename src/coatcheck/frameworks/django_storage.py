@@ -29,7 +29,7 @@ T = TypeVar("T")
 SETTING = "COATCHECK_STORAGE"
 
 
-class Form(Protocol):
+class StorageForm(Protocol):
     """One form of a storage: it saves, and carries out the plans of `operations`."""
 
     async def carry_out(self, plan: Plan[T], /) -> T: ...
@@ -39,8 +39,8 @@ class Form(Protocol):
 class Forms(NamedTuple):
     """Both forms of a storage, its keys and clock, and what removes its expired records."""
 
-    plain: Form
-    awaited: Form
+    plain: StorageForm
+    awaited: StorageForm
     space: Keyspace
     sweep: Callable[[], None]
 

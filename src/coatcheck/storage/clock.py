@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-Clock = Callable[[], float]
+TimeSource = Callable[[], float]
 """Returns the seconds since 1970."""
 
-system_clock: Clock = time.time
+system_clock: TimeSource = time.time

@@ -14,7 +14,7 @@ from coatcheck._session.draft import Carried
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
 from coatcheck._session.record import Record, Unreadable, WrongKey, pack, unpack
 from coatcheck._session.session import Session
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.protocol import Powers
 
 FITS = 3000
@@ -34,7 +34,7 @@ class CookieStorage:
 
     powers = Powers(waits=False, starts_empty=True)
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: TimeSource | None = None) -> None:
         self.clock = clock or system_clock
         self._known: Cache[Record] = Cache()
 

@@ -15,7 +15,7 @@ from coatcheck.errors import ConfigurationError
 from coatcheck.storage.async_records import AsyncRecords
 from coatcheck.storage.backend import AsyncBackend, Backend
 from coatcheck.storage.backends.threaded import ThreadedBackend
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.protocol import Powers
 from coatcheck.storage.records import Records
 
@@ -40,7 +40,7 @@ class AsyncKeyedStorage(AsyncRecords):
         backend: AsyncBackend,
         *,
         prefix: str = "",
-        clock: Clock | None = None,
+        clock: TimeSource | None = None,
         sweep_every: int | None = None,
         seldom_waits: bool = False,
         may_evict: bool = False,
@@ -85,7 +85,7 @@ class KeyedStorage(Records):
         backend: Backend,
         *,
         prefix: str = "",
-        clock: Clock | None = None,
+        clock: TimeSource | None = None,
         aio: AsyncKeyedStorage | None = None,
         sweep_every: int | None = None,
         waits: bool = True,
@@ -117,7 +117,7 @@ class KeyedStorage(Records):
         return _shown(self, self.backend, self.prefix)
 
 
-def _keyspace(backend: object, prefix: str, clock: Clock | None, *, encrypt: bool) -> Keyspace:
+def _keyspace(backend: object, prefix: str, clock: TimeSource | None, *, encrypt: bool) -> Keyspace:
     server = type(backend).__name__.removeprefix("Async").removesuffix("Backend")
     cipher = BodyCipher() if encrypt else None
     return Keyspace(clock or system_clock, prefix, server, cipher=cipher)

@@ -4,9 +4,9 @@ import pytest
 
 from coatcheck.storage.backends.memcached_commands import (
     LONGEST_LINE,
-    Answer,
     Item,
     MemcachedError,
+    Reply,
     answer_in,
     check,
     check_done,
@@ -36,9 +36,9 @@ def test_an_answer_that_is_not_whole_is_waited_for(end: int) -> None:
 def test_an_answer_ends_where_the_next_one_begins() -> None:
     """The data may hold what looks like the end of a line."""
     found = answer_in(FOUND + b"STORED\r\n")
-    assert found == (Answer(b"END", {b"key": Item(b"ab\r\nc", 42)}), len(FOUND))
-    assert answer_in(b"STORED\r\n") == (Answer(b"STORED", {}), 8)
-    assert answer_in(b"END\r\n") == (Answer(b"END", {}), 5)
+    assert found == (Reply(b"END", {b"key": Item(b"ab\r\nc", 42)}), len(FOUND))
+    assert answer_in(b"STORED\r\n") == (Reply(b"STORED", {}), 8)
+    assert answer_in(b"END\r\n") == (Reply(b"END", {}), 5)
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_what_is_no_answer_is_refused(received: bytes) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(b"STORED", {}),
-        Answer(b"HTTP/1.1 200 OK", {}),
-        Answer(b"END", {b"another": Item(b"", 1)}),
+        Reply(b"STORED", {}),
+        Reply(b"HTTP/1.1 200 OK", {}),
+        Reply(b"END", {b"another": Item(b"", 1)}),
     ],
 )
-def test_an_answer_to_another_command_is_refused(answer: Answer) -> None:
+def test_an_answer_to_another_command_is_refused(answer: Reply) -> None:
     """So no visitor gets what another one asked for."""
     with pytest.raises(MemcachedError):
         check(gets("key"), answer)
@@ -74,7 +74,7 @@ def test_an_answer_to_another_command_is_refused(answer: Answer) -> None:
 @pytest.mark.parametrize("line", [b"ERROR", b"CLIENT_ERROR bad", b"SERVER_ERROR out of memory"])
 def test_a_refusal_is_an_answer_to_every_command_and_an_error(line: bytes) -> None:
     """What follows CLIENT_ERROR or ERROR may be taken for something else: nothing follows."""
-    answer = Answer(line, {})
+    answer = Reply(line, {})
     check(delete("key"), answer)
     with pytest.raises(MemcachedError, match=line.decode()):
         check_done(answer)

@@ -24,7 +24,7 @@ from coatcheck.storage.backends.memcached_commands import (
     store,
 )
 from coatcheck.storage.backends.memcached_nodes import async_nodes_of, picker
-from coatcheck.storage.clock import Clock
+from coatcheck.storage.clock import TimeSource
 
 MONTH = 30 * 24 * 3600
 """Seconds above which Memcached takes an expiry for a date."""
@@ -51,7 +51,7 @@ class AsyncMemcachedBackend:
         ConfigurationError: A node is no address.
     """
 
-    def __init__(self, *nodes: str, timeout: float, clock: Clock) -> None:
+    def __init__(self, *nodes: str, timeout: float, clock: TimeSource) -> None:
         self._nodes = async_nodes_of(nodes, timeout)
         self._pick = picker(*nodes)
         self._clock = clock
@@ -99,7 +99,7 @@ def _stored(item: Item | None) -> Stored | None:
     return None if item is None else Stored(unmarked(item.data), version=item.version)
 
 
-def _expiry(ttl: float, clock: Clock) -> int:
+def _expiry(ttl: float, clock: TimeSource) -> int:
     """Return a ttl as Memcached takes it: seconds, a date, or never, where it can hold no date."""
     seconds = max(1, math.ceil(ttl))
     if seconds <= MONTH:

@@ -11,10 +11,10 @@ import asyncio
 from collections import deque
 
 from coatcheck.storage.backends.memcached_commands import (
-    Answer,
     Command,
     ConnectionLost,
     MemcachedError,
+    Reply,
     answer_in,
     check,
     check_done,
@@ -37,7 +37,7 @@ class AsyncNode:
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
 
-    async def ask(self, command: Command) -> Answer:
+    async def ask(self, command: Command) -> Reply:
         """
         Return the answer to a command.
 
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.closed = asyncio.Event()
-        self._waiting: deque[tuple[Command, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[tuple[Command, asyncio.Future[Reply]]] = deque()
         self._received = bytearray()
         self._transport: asyncio.Transport
         self._open = False
@@ -118,11 +118,11 @@ class Connection(asyncio.Protocol):
         """Whether it is open; its end is seen also while the event loop has not looked yet."""
         return self._open and bool(self._waiting or not is_readable(self._fileno))
 
-    async def ask(self, command: Command) -> Answer:
+    async def ask(self, command: Command) -> Reply:
         """Return the answer to a command, or raise `ConnectionLost`."""
         if not self._open:
             raise ConnectionLost
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, answer))
         self._transport.write(command.data)
         return await answer
@@ -150,9 +150,9 @@ class Connection(asyncio.Protocol):
                 answer.set_exception(ConnectionLost())
         self.closed.set()
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Reply) -> None:
         if not self._waiting:
-            raise MemcachedError("the server answered what nobody asked")
+            raise MemcachedError("the server must reply to a command, got a reply to none")
         command, waits = self._waiting[0]
         check(command, answer)
         self._waiting.popleft()

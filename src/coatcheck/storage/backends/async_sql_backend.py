@@ -16,7 +16,7 @@ from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
 from coatcheck.storage.backends.uncancelled import async_uncancelled
-from coatcheck.storage.clock import Clock
+from coatcheck.storage.clock import TimeSource
 
 VERSION_BITS = 63
 """A BIGINT that is not negative."""
@@ -31,7 +31,7 @@ LONGEST_PAUSE = 0.02
 """Seconds between two tries after a deadlock, at the most."""
 
 
-class Answer(NamedTuple):
+class SqlResult(NamedTuple):
     """How many rows a statement changed, and the first row that it found."""
 
     changed: int
@@ -48,7 +48,7 @@ class AsyncSqlBackend:
         clock: Seconds since 1970.
     """
 
-    def __init__(self, engine: AsyncEngine, table: Table, *, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, table: Table, *, clock: TimeSource) -> None:
         self._pool = watch(engine.sync_engine)
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{OURS: True})
         self._table = table
@@ -134,7 +134,7 @@ class AsyncSqlBackend:
         values: Mapping[str, object],
         *,
         tries: int = TRIES,
-    ) -> Answer:
+    ) -> SqlResult:
         """Run a statement that may be run twice; once more if its connection breaks."""
         try:
             return await self._write(statement, values, doing=doing, tries=tries)
@@ -148,7 +148,7 @@ class AsyncSqlBackend:
         *,
         doing: str = "write",
         tries: int = TRIES,
-    ) -> Answer:
+    ) -> SqlResult:
         """Run a statement; again if the database says that it did nothing."""
         for tried in range(1, tries):
             try:
@@ -163,16 +163,18 @@ class AsyncSqlBackend:
                 break  # SQLAlchemy was told to drop the pool
         return await self._run(doing, statement, values)
 
-    async def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
+    async def _run(
+        self, doing: str, statement: Executable, values: Mapping[str, object]
+    ) -> SqlResult:
         """Run one statement, to its end."""
         return await async_uncancelled(self._run_now(doing, statement, values))
 
     async def _run_now(
         self, doing: str, statement: Executable, values: Mapping[str, object]
-    ) -> Answer:
+    ) -> SqlResult:
         async with self._connected(doing) as connection:
             done = await connection.execute(statement, values)
-            return Answer(done.rowcount, done.first() if done.returns_rows else None)
+            return SqlResult(done.rowcount, done.first() if done.returns_rows else None)
 
     @asynccontextmanager
     async def _connected(self, doing: str) -> AsyncIterator[AsyncConnection]:

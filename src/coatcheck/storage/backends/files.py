@@ -2,12 +2,12 @@
 Sessions in files: no server, several processes, one machine.
 
     sessions/ab/ab12…        8 bytes deadline, then the record
-    sessions/locks/ab        who holds its lock may change what lies in ab/
+    sessions/locks/ab        the lock of the folder ab/: a write to a file in ab/ holds it
 
-A file is written whole: to a temporary file beside it, then renamed. So a reader, who takes no
-lock, sees the old record or the new one, also when a writer is killed. Nothing waits for the disk
-(no fsync): a power cut may lose the last writes, and a file it tore counts as absent. Files are
-0600, in folders that are 0700. The locks are local (flock), so the folder belongs on a local disk.
+A file is written whole: to a temporary file beside it, then renamed. So a reader takes no lock, and
+sees the old record or the new one, also when a writer is killed. Nothing waits for the disk (no
+fsync): a power cut may lose the last writes, and a file it tore counts as absent. Files are 0600,
+in folders that are 0700. The locks are local (flock), so the folder belongs on a local disk.
 If the folder is removed while it is in use, the next write makes it again.
 """
 
@@ -27,7 +27,7 @@ from coatcheck.storage.arguments import path_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.backends.private_paths import check, check_owner, is_ours, make_folder
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.sweeping import SWEEP_EVERY
 
@@ -36,10 +36,10 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
-ABANDONED = 3600  # seconds after which a temporary file belongs to nobody any more
+ABANDONED = 3600  # seconds after which no writer uses a temporary file any more
 
 PAUSES = (0.0005, 0.02)
-"""Seconds between two looks at a lock that somebody holds: the shortest, and the longest."""
+"""Seconds between two looks at a lock that another writer holds: the shortest, the longest."""
 
 SERVER = "the folder of sessions"
 
@@ -65,7 +65,9 @@ class FileBackend:
         BackendError: The folders cannot be made, or belong to another user.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, timeout: float, clock: Clock) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], *, timeout: float, clock: TimeSource
+    ) -> None:
         if fcntl is None:
             raise ConfigurationError("FileStorage needs a POSIX system: use another storage here")
         self._directory = path_of("directory", directory)
@@ -133,7 +135,7 @@ class FileBackend:
             os.close(lock)
 
     def _locked_file(self, path: Path) -> int:
-        """Return the lock at *path*, held. One that was removed meanwhile locks nobody out."""
+        """Return the lock at *path*, held. If it was removed meanwhile, a new one is made."""
         while True:
             lock = self._opened_lock(path)
             try:
@@ -237,7 +239,7 @@ class FileBackend:
             return len(paths), gone
 
     def _remove_if_spent(self, path: Path) -> bool:
-        with self._locked(path):  # looked at again, now that nobody writes to it
+        with self._locked(path):  # looked at again, now that no other writer can change it
             spent = self._is_spent(path)
             if spent:
                 path.unlink(missing_ok=True)
@@ -291,7 +293,7 @@ def FileStorage(
     *,
     timeout: float = 5.0,
     sweep_every: int | None = SWEEP_EVERY,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     encrypt: bool = False,
 ) -> KeyedStorage:
     """
@@ -300,7 +302,7 @@ def FileStorage(
     Args:
         directory: On a local disk; made if it is missing. One folder an application.
         timeout: Seconds to wait for another writer before a call fails.
-        sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
+        sweep_every: New sessions between two small sweeps; None: the application sweeps.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the folder never
             sees (extra `coatcheck[encrypt]`).

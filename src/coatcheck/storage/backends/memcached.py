@@ -10,7 +10,7 @@ from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.async_memcached_backend import AsyncMemcachedBackend
 from coatcheck.storage.backends.memcached_backend import MemcachedBackend
 from coatcheck.storage.backends.memcached_nodes import picker
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
 __all__ = ["AsyncMemcachedBackend", "MemcachedBackend", "MemcachedStorage", "picker"]
@@ -22,7 +22,7 @@ def MemcachedStorage(
     *nodes: str,
     prefix: str = "coatcheck:",
     timeout: float = 1.0,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     encrypt: bool = False,
 ) -> KeyedStorage:
     """

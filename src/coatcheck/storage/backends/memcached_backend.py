@@ -27,7 +27,7 @@ from coatcheck.storage.backends.memcached_commands import (
     store,
 )
 from coatcheck.storage.backends.memcached_nodes import nodes_of, picker
-from coatcheck.storage.clock import Clock
+from coatcheck.storage.clock import TimeSource
 
 MONTH = 30 * 24 * 3600
 """Seconds above which Memcached takes an expiry for a date."""
@@ -54,7 +54,7 @@ class MemcachedBackend:
         ConfigurationError: A node is no address.
     """
 
-    def __init__(self, *nodes: str, timeout: float, clock: Clock) -> None:
+    def __init__(self, *nodes: str, timeout: float, clock: TimeSource) -> None:
         self._nodes = nodes_of(nodes, timeout)
         self._pick = picker(*nodes)
         self._clock = clock
@@ -102,7 +102,7 @@ def _stored(item: Item | None) -> Stored | None:
     return None if item is None else Stored(unmarked(item.data), version=item.version)
 
 
-def _expiry(ttl: float, clock: Clock) -> int:
+def _expiry(ttl: float, clock: TimeSource) -> int:
     """Return a ttl as Memcached takes it: seconds, a date, or never, where it can hold no date."""
     seconds = max(1, math.ceil(ttl))
     if seconds <= MONTH:

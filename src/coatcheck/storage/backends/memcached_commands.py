@@ -52,7 +52,7 @@ class Item(NamedTuple):
     version: int
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """
     The answer to one command.
 
@@ -91,7 +91,7 @@ def delete(key: str) -> Command:
     return Command(b"delete %b\r\n" % name, name, (DELETED, b"NOT_FOUND"))
 
 
-def answer_in(received: bytes | bytearray) -> tuple[Answer, int] | None:
+def answer_in(received: bytes | bytearray) -> tuple[Reply, int] | None:
     """
     Return the first answer in what was received, and where it ends; None: it is not whole yet.
 
@@ -109,7 +109,7 @@ def answer_in(received: bytes | bytearray) -> tuple[Answer, int] | None:
         line = bytes(received[at:line_end])
         at = line_end + 2
         if not line.startswith(b"VALUE "):
-            return Answer(line, items), at
+            return Reply(line, items), at
         key, size, version = _value_line(line)
         data_end = at + size
         if len(received) < data_end + 2:
@@ -120,7 +120,7 @@ def answer_in(received: bytes | bytearray) -> tuple[Answer, int] | None:
         at = data_end + 2
 
 
-def check(command: Command, answer: Answer) -> None:
+def check(command: Command, answer: Reply) -> None:
     """
     Check that an answer is one to this command.
 
@@ -132,7 +132,7 @@ def check(command: Command, answer: Answer) -> None:
         raise _nonsense()
 
 
-def check_done(answer: Answer) -> Answer:
+def check_done(answer: Reply) -> Reply:
     """
     Return an answer that says that the command was carried out, or found another record.
 
@@ -144,7 +144,7 @@ def check_done(answer: Answer) -> Answer:
     return answer
 
 
-def may_go_on(answer: Answer) -> bool:
+def may_go_on(answer: Reply) -> bool:
     """Tell whether the server takes what follows as a command: after CLIENT_ERROR it may not."""
     return answer.line.split(b" ")[0] not in (b"ERROR", b"CLIENT_ERROR")
 

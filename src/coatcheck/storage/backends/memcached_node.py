@@ -12,9 +12,9 @@ import time
 from collections import deque
 
 from coatcheck.storage.backends.memcached_commands import (
-    Answer,
     Command,
     ConnectionLost,
+    Reply,
     answer_in,
     check,
     check_done,
@@ -44,7 +44,7 @@ class Node:
         self._timeout = timeout
         self._idle: deque[Connection] = deque()  # its methods are atomic; the last used is last
 
-    def ask(self, command: Command) -> Answer:
+    def ask(self, command: Command) -> Reply:
         """
         Return the answer to a command.
 
@@ -64,7 +64,7 @@ class Node:
         while self._idle:
             self._idle.pop().close()
 
-    def _ask_once(self, command: Command, deadline: float) -> Answer:
+    def _ask_once(self, command: Command, deadline: float) -> Reply:
         connection = self._taken() or Connection(self._address, deadline)
         try:
             answer = connection.ask(command, deadline)
@@ -122,7 +122,7 @@ class Connection:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def ask(self, command: Command, deadline: float) -> Answer:
+    def ask(self, command: Command, deadline: float) -> Reply:
         """Return the answer to a command, or raise `ConnectionLost`."""
         try:
             answer = self._ask(command, deadline)
@@ -135,7 +135,7 @@ class Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def _ask(self, command: Command, deadline: float) -> Answer:
+    def _ask(self, command: Command, deadline: float) -> Reply:
         self._socket.settimeout(_seconds_to(deadline))
         self._socket.sendall(command.data)
         received = bytearray()

@@ -16,7 +16,7 @@ import msgspec
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.record import contents_of
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import KeyedStorage
 
 LOOKED_AT = 16
@@ -43,7 +43,7 @@ class MemoryBackend:
         clock: Seconds since 1970.
     """
 
-    def __init__(self, *, max_records: int, clock: Clock) -> None:
+    def __init__(self, *, max_records: int, clock: TimeSource) -> None:
         self._kept: OrderedDict[str, _Held] = OrderedDict()
         self._passing: OrderedDict[str, _Held] = OrderedDict()
         self._lock = Lock()
@@ -110,7 +110,7 @@ def is_passing(record: bytes) -> bool:
 
 
 def MemoryStorage(
-    *, max_records: int = 10_000, clock: Clock | None = None, encrypt: bool = False
+    *, max_records: int = 10_000, clock: TimeSource | None = None, encrypt: bool = False
 ) -> KeyedStorage:
     """
     Return a storage in this process's memory.

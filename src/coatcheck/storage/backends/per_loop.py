@@ -102,6 +102,6 @@ class PerLoop(Generic[T]):
 
 
 def _retrieve(opening: "asyncio.Task[Any]") -> None:
-    """Look at the error of an opening, so that asyncio does not log it if nobody waits any more."""
+    """Look at the error of an opening: asyncio would log it if no request waits any more."""
     if not opening.cancelled():
         opening.exception()

@@ -64,7 +64,7 @@ def check_parent(path: Path) -> None:
     """
     Check the folder of a file as `check` does.
 
-    A folder such as /tmp is fine: it is root's, and in it nobody can replace the files of others.
+    A folder such as /tmp is fine: it is root's, and users cannot replace files of others in it.
 
     Raises:
         ConfigurationError: It belongs to another user.

@@ -10,7 +10,7 @@ from coatcheck.storage.arguments import not_of_form
 from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
 from coatcheck.storage.backends.redis_backend import RedisBackend
 from coatcheck.storage.backends.redis_client import AsyncClient, Client, warn_of_names
-from coatcheck.storage.clock import Clock
+from coatcheck.storage.clock import TimeSource
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
 __all__ = ["AsyncRedisBackend", "RedisBackend", "RedisStorage"]
@@ -18,17 +18,17 @@ __all__ = ["AsyncRedisBackend", "RedisBackend", "RedisStorage"]
 
 @overload
 def RedisStorage(
-    client: AsyncClient, *, prefix: str = ..., clock: Clock | None = ..., encrypt: bool = ...
+    client: AsyncClient, *, prefix: str = ..., clock: TimeSource | None = ..., encrypt: bool = ...
 ) -> AsyncKeyedStorage: ...
 @overload
 def RedisStorage(
-    client: Client, *, prefix: str = ..., clock: Clock | None = ..., encrypt: bool = ...
+    client: Client, *, prefix: str = ..., clock: TimeSource | None = ..., encrypt: bool = ...
 ) -> KeyedStorage: ...
 def RedisStorage(
     client: Client | AsyncClient,
     *,
     prefix: str = "coatcheck:",
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     encrypt: bool = False,
 ) -> KeyedStorage | AsyncKeyedStorage:
     """

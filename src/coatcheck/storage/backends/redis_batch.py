@@ -1,12 +1,11 @@
 """
-Commands of requests that are under way at once, sent to Redis together.
+Batches: commands of concurrent requests, sent to Redis together.
 
-Whoever asks while nobody else waits for an answer asks alone, as fast as the client can. Whatever
-else is asked in the same tick of the event loop goes out together: the reads as one MGET, the rest
-as one pipeline. So 64 requests at once take a few writes on a few connections instead of 64 on as
-many. None waits for what was sent earlier, so that no timeout adds to another, unless every
-connection that the client may open is in use. The order of commands means nothing here: each is
-atomic by itself.
+A command is sent at once if no reply is pending; otherwise it waits for the batch of this turn of
+the event loop. A batch sends its reads as one MGET and the rest as one pipeline. So 64 concurrent
+requests take a few writes on a few connections instead of 64 on as many. A batch does not wait for
+the replies to an earlier one, so timeouts do not add up, unless every connection that the client
+may open is in use. The order of commands has no meaning here: each is atomic by itself.
 """
 
 import asyncio
@@ -35,22 +34,22 @@ class PipelineClient(Protocol):
 
 
 _FOR_GOOD = ("permission", "unknown command", "CROSSSLOT", "hash to the same slot")
-"""What a server says that will refuse a command the next time, too."""
+"""Parts of errors after which the server will refuse the same command the next time, too."""
 
-Answer = asyncio.Future[Any]
+PendingReply = asyncio.Future[Any]
 
 
 class Command(Hidden, msgspec.Struct):
-    """A command, and who waits for its answer."""
+    """A command, and the future that gets its reply."""
 
     args: tuple[Any, ...]
     options: dict[str, Any]
-    answer: Answer
+    answer: PendingReply
 
 
 class Together:
     """
-    Ask a server, together with whoever asks at the same time.
+    Send commands to a server, those of concurrent requests in one batch.
 
     Args:
         refused: What the client raises when the server refuses a command.
@@ -146,7 +145,7 @@ class Together:
             pipeline.execute_command(*command.args, **command.options)
         return await pipeline.execute(raise_on_error=False)
 
-    def _answered(self, waiting: list[Answer], task: "asyncio.Task[list[Any]]") -> None:
+    def _answered(self, waiting: list[PendingReply], task: "asyncio.Task[list[Any]]") -> None:
         self._sending.discard(task)
         self._end_one()
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()

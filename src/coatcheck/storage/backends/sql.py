@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.arguments import not_of_form
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def SqlStorage(
     table: str = ...,
     prefix: str = ...,
     sweep_every: int | None = ...,
-    clock: Clock | None = ...,
+    clock: TimeSource | None = ...,
     encrypt: bool = ...,
 ) -> AsyncSqlKeyedStorage: ...
 @overload
@@ -77,7 +77,7 @@ def SqlStorage(
     table: str = ...,
     prefix: str = ...,
     sweep_every: int | None = ...,
-    clock: Clock | None = ...,
+    clock: TimeSource | None = ...,
     encrypt: bool = ...,
 ) -> SqlKeyedStorage: ...
 def SqlStorage(
@@ -86,7 +86,7 @@ def SqlStorage(
     table: str = TABLE,
     prefix: str = "",
     sweep_every: int | None = None,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     encrypt: bool = False,
 ) -> SqlKeyedStorage | AsyncSqlKeyedStorage:
     """
@@ -97,7 +97,7 @@ def SqlStorage(
             timeouts are the application's; a request that holds a connection itself needs one more.
         table: Made by `create_table()`, or by a migration of the application.
         prefix: Goes before every key, so that applications can share a table.
-        sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
+        sweep_every: New sessions between two small sweeps; None: the application sweeps.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the database never
             sees (extra `coatcheck[encrypt]`).

@@ -19,7 +19,7 @@ from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
 from coatcheck.storage.backends.uncancelled import uncancelled
-from coatcheck.storage.clock import Clock
+from coatcheck.storage.clock import TimeSource
 
 VERSION_BITS = 63
 """A BIGINT that is not negative."""
@@ -34,7 +34,7 @@ LONGEST_PAUSE = 0.02
 """Seconds between two tries after a deadlock, at the most."""
 
 
-class Answer(NamedTuple):
+class SqlResult(NamedTuple):
     """How many rows a statement changed, and the first row that it found."""
 
     changed: int
@@ -51,7 +51,7 @@ class SqlBackend:
         clock: Seconds since 1970.
     """
 
-    def __init__(self, engine: Engine, table: Table, *, clock: Clock) -> None:
+    def __init__(self, engine: Engine, table: Table, *, clock: TimeSource) -> None:
         self._pool = watch(engine)
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{OURS: True})
         self._table = table
@@ -137,7 +137,7 @@ class SqlBackend:
         values: Mapping[str, object],
         *,
         tries: int = TRIES,
-    ) -> Answer:
+    ) -> SqlResult:
         """Run a statement that may be run twice; once more if its connection breaks."""
         try:
             return self._write(statement, values, doing=doing, tries=tries)
@@ -151,7 +151,7 @@ class SqlBackend:
         *,
         doing: str = "write",
         tries: int = TRIES,
-    ) -> Answer:
+    ) -> SqlResult:
         """Run a statement; again if the database says that it did nothing."""
         for tried in range(1, tries):
             try:
@@ -166,14 +166,16 @@ class SqlBackend:
                 break  # SQLAlchemy was told to drop the pool
         return self._run(doing, statement, values)
 
-    def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
+    def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> SqlResult:
         """Run one statement, to its end."""
         return uncancelled(self._run_now(doing, statement, values))
 
-    def _run_now(self, doing: str, statement: Executable, values: Mapping[str, object]) -> Answer:
+    def _run_now(
+        self, doing: str, statement: Executable, values: Mapping[str, object]
+    ) -> SqlResult:
         with self._connected(doing) as connection:
             done = connection.execute(statement, values)
-            return Answer(done.rowcount, done.first() if done.returns_rows else None)
+            return SqlResult(done.rowcount, done.first() if done.returns_rows else None)
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:

@@ -2,7 +2,7 @@
 Sessions in an SQLite database: no server, several processes, one machine.
 
 A read is one indexed SELECT, a write one conditional INSERT or UPDATE, each a transaction of its
-own. The database is in WAL mode, so that readers wait for nobody and writers for one another alone,
+own. The database is in WAL mode, so that readers never wait and writers wait for one another alone,
 and `synchronous` is NORMAL: a process that is killed loses nothing, a power cut may lose the last
 writes, and neither harms the file (https://sqlite.org/wal.html).
 
@@ -29,7 +29,7 @@ from coatcheck.storage.backends.private_paths import (
     check_parent,
     make_folder,
 )
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.sweeping import SWEEP_EVERY
 
@@ -132,7 +132,7 @@ class SqliteBackend:
         clock: Seconds since 1970.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, timeout: float, clock: Clock) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, timeout: float, clock: TimeSource) -> None:
         self._path = path_of("path", path)
         self._timeout = timeout
         self._clock = clock
@@ -271,7 +271,7 @@ class ImpatientSqliteBackend(SqliteBackend):
     connections never do, and now and then a write is left to those that may wait.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Clock) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, clock: TimeSource) -> None:
         super().__init__(path, timeout=0, clock=clock)
         self._writes = 0
 
@@ -355,7 +355,7 @@ def SqliteStorage(
     *,
     timeout: float = 5.0,
     sweep_every: int | None = SWEEP_EVERY,
-    clock: Clock | None = None,
+    clock: TimeSource | None = None,
     encrypt: bool = False,
 ) -> KeyedStorage:
     """
@@ -364,7 +364,7 @@ def SqliteStorage(
     Args:
         path: On a local disk; made if it is missing.
         timeout: Seconds to wait for another writer before a call fails.
-        sweep_every: New sessions between two small sweeps; None: whoever runs it sweeps.
+        sweep_every: New sessions between two small sweeps; None: the application sweeps.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the database never
             sees (extra `coatcheck[encrypt]`).

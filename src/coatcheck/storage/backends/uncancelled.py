@@ -20,7 +20,9 @@ async def async_uncancelled(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.get_running_loop().create_task(work)
     _under_way.add(task)
     task.add_done_callback(_end)
-    await asyncio.wait((task,))  # unlike shield(), this logs no error that nobody waits for
+    await asyncio.wait(
+        (task,)
+    )  # unlike shield(), this logs no error after the request was cancelled
     return task.result()
 
 

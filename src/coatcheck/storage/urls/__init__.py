@@ -8,7 +8,7 @@ A storage from a URL, so that one setting of an application says where its sessi
     memcached://host,host:11212                    memcached:///run/memcached.sock
     postgresql://user:password@host/database       mysql://user:password@host/database
 
-Options are in the query. The storage serves ASGI and WSGI applications, has a timeout for each
+UrlOptions are in the query. The storage serves ASGI and WSGI applications, has a timeout for each
 call, and opens its connections with the first request. `close()` closes them; an ASGI application
 calls it at shutdown.
 """
@@ -25,13 +25,13 @@ from coatcheck.storage.backends.memcached import MemcachedStorage
 from coatcheck.storage.backends.memory import MemoryStorage
 from coatcheck.storage.backends.sql import TABLE
 from coatcheck.storage.backends.sqlite import SqliteStorage
-from coatcheck.storage.clock import Clock, system_clock
+from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
-from coatcheck.storage.urls.lazy import AsyncOpenedBackend, OpenedBackend
+from coatcheck.storage.urls.lazy import AsyncLazyBackend, LazyBackend
 from coatcheck.storage.urls.parsing import ENCODE, hosts_of, options_of, parts_of
 from coatcheck.storage.urls.redis import clients_of, open_async_client, open_client
-from coatcheck.storage.urls.sql import SSL_MODES, Place, check, open_async_engine, open_engine
+from coatcheck.storage.urls.sql import SSL_MODES, Database, check, open_async_engine, open_engine
 
 MEMCACHED_PORT = 11211
 
@@ -42,12 +42,12 @@ _LOCAL = frozenset({"memory", "cookie", "file", "sqlite"})
 """Schemes whose URLs have no place for a password."""
 
 Storage = CookieStorage | KeyedStorage
-Options = Mapping[str, Any]
-Make = Callable[[SplitResult, Options, Clock], Storage]
+UrlOptions = Mapping[str, Any]
+Make = Callable[[SplitResult, UrlOptions, TimeSource], Storage]
 Readers = Mapping[str, Callable[[str], Any]]
 
 
-def storage_from_url(url: str, *, clock: Clock | None = None) -> Storage:
+def storage_from_url(url: str, *, clock: TimeSource | None = None) -> Storage:
     """
     Return the storage that *url* describes. No server is asked before the first request.
 
@@ -71,7 +71,7 @@ def storage_from_url(url: str, *, clock: Clock | None = None) -> Storage:
         raise wrong.with_traceback(None) from wrong.__cause__
 
 
-def _made(url: str, clock: Clock) -> Storage:
+def _made(url: str, clock: TimeSource) -> Storage:
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in SCHEMES)
@@ -162,12 +162,12 @@ def _path(url: SplitResult) -> Path:
     return Path(f"/{path.lstrip('/')}" if path.startswith("/") else path)
 
 
-def _memory(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+def _memory(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     _nothing_more(url)
     return MemoryStorage(**options, clock=clock)
 
 
-def _cookie(url: SplitResult, _: Options, clock: Clock) -> CookieStorage:
+def _cookie(url: SplitResult, _: UrlOptions, clock: TimeSource) -> CookieStorage:
     _nothing_more(url)
     return CookieStorage(clock=clock)
 
@@ -179,15 +179,15 @@ def _nothing_more(url: SplitResult) -> None:
         )
 
 
-def _file(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+def _file(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     return FileStorage(_path(url), **options, clock=clock)
 
 
-def _sqlite(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+def _sqlite(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     return SqliteStorage(_path(url), **options, clock=clock)
 
 
-def _memcached(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+def _memcached(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     if "@" in url.netloc:
         raise ConfigurationError("a memcached: URL must have no user and no password")
     if url.netloc:
@@ -203,24 +203,24 @@ def _memcached(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage
     return MemcachedStorage(*nodes, **options, clock=clock)
 
 
-def _redis(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+def _redis(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     options = {"timeout": 2.0, "prefix": "coatcheck:", **options}
     clients = clients_of(url, options)
-    waiting = AsyncOpenedBackend(lambda: open_async_client(clients.waiting))
-    plain = OpenedBackend(lambda: open_client(clients.plain))
+    waiting = AsyncLazyBackend(lambda: open_async_client(clients.waiting))
+    plain = LazyBackend(lambda: open_client(clients.plain))
     return _both(plain, waiting, options, clock)
 
 
-def _sql(url: SplitResult, options: Options, clock: Clock) -> KeyedStorage:
+def _sql(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     options = {"timeout": 5.0, "prefix": "", "table": TABLE, "pool_size": 5, **options}
-    place = Place(url, options, clock)
-    check(place)
-    waiting = AsyncOpenedBackend(lambda: open_async_engine(place))
-    return _both(OpenedBackend(lambda: open_engine(place)), waiting, options, clock)
+    database = Database(url, options, clock)
+    check(database)
+    waiting = AsyncLazyBackend(lambda: open_async_engine(database))
+    return _both(LazyBackend(lambda: open_engine(database)), waiting, options, clock)
 
 
 def _both(
-    plain: OpenedBackend, waiting: AsyncOpenedBackend, options: Options, clock: Clock
+    plain: LazyBackend, waiting: AsyncLazyBackend, options: UrlOptions, clock: TimeSource
 ) -> KeyedStorage:
     prefix, every = options["prefix"], options.get("sweep_every")
     encrypt = options.get("encrypt", False)
@@ -230,7 +230,7 @@ def _both(
     )
 
 
-class Form(NamedTuple):
+class UrlForm(NamedTuple):
     """One form of URL: the function that makes its storage, and one that reads each option."""
 
     make: Make
@@ -267,22 +267,22 @@ _SQL: Readers = {
     "pool_size": _count,
     "sweep_every": _count,
 }
-_MYSQL = Form(_sql, {**_SQL, "ssl_ca": _certificates})
+_MYSQL = UrlForm(_sql, {**_SQL, "ssl_ca": _certificates})
 
-SCHEMES: dict[str, Form] = {
-    "memory": Form(_memory, {"max_records": _count, "encrypt": _truth}),
-    "cookie": Form(_cookie, {}),
-    "file": Form(_file, _HERE),
-    "sqlite": Form(_sqlite, _HERE),
-    "redis": Form(_redis, _REDIS),
-    "rediss": Form(_redis, {**_REDIS, **_TLS}),
-    "unix": Form(_redis, _REDIS),
-    "redis+sentinel": Form(_redis, _SENTINEL),
-    "rediss+sentinel": Form(_redis, {**_SENTINEL, **_TLS}),
-    "redis+cluster": Form(_redis, {**_SHARED, "max_connections": _count}),
-    "rediss+cluster": Form(_redis, {**_SHARED, "max_connections": _count, **_TLS}),
-    "memcached": Form(_memcached, _SHARED),
-    "postgresql": Form(
+SCHEMES: dict[str, UrlForm] = {
+    "memory": UrlForm(_memory, {"max_records": _count, "encrypt": _truth}),
+    "cookie": UrlForm(_cookie, {}),
+    "file": UrlForm(_file, _HERE),
+    "sqlite": UrlForm(_sqlite, _HERE),
+    "redis": UrlForm(_redis, _REDIS),
+    "rediss": UrlForm(_redis, {**_REDIS, **_TLS}),
+    "unix": UrlForm(_redis, _REDIS),
+    "redis+sentinel": UrlForm(_redis, _SENTINEL),
+    "rediss+sentinel": UrlForm(_redis, {**_SENTINEL, **_TLS}),
+    "redis+cluster": UrlForm(_redis, {**_SHARED, "max_connections": _count}),
+    "rediss+cluster": UrlForm(_redis, {**_SHARED, "max_connections": _count, **_TLS}),
+    "memcached": UrlForm(_memcached, _SHARED),
+    "postgresql": UrlForm(
         _sql,
         {
             **_SQL,

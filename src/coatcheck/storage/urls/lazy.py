@@ -22,21 +22,21 @@ from coatcheck.storage.backends.per_loop import PerLoop
 from coatcheck.storage.backends.per_process import PerProcess
 
 
-class Opened(NamedTuple):
+class Connected(NamedTuple):
     """A backend, and the function that closes its connections."""
 
     backend: Backend
     close: Callable[[], None]
 
 
-class AsyncOpened(NamedTuple):
+class AsyncConnected(NamedTuple):
     """An asynchronous backend, and the function that closes its connections."""
 
     backend: AsyncBackend
     close: Callable[[], Awaitable[object]]
 
 
-class OpenedBackend:
+class LazyBackend:
     """
     The backend that *open* returns, one for each process.
 
@@ -44,7 +44,7 @@ class OpenedBackend:
         open: Called by the first call. If it raises `BackendError`, the next call tries again.
     """
 
-    def __init__(self, open: Callable[[], Opened]) -> None:
+    def __init__(self, open: Callable[[], Connected]) -> None:
         self._opened = PerProcess(open, lambda opened: opened.close())
 
     def get(self, key: str) -> Stored | None:
@@ -75,10 +75,10 @@ class OpenedBackend:
         return self._opened.get().backend
 
 
-class AsyncOpenedBackend:
+class AsyncLazyBackend:
     """The asynchronous backend that *open* returns, one for each event loop."""
 
-    def __init__(self, open: Callable[[], Coroutine[Any, Any, AsyncOpened]]) -> None:
+    def __init__(self, open: Callable[[], Coroutine[Any, Any, AsyncConnected]]) -> None:
         self._opened = PerLoop(open, lambda opened: opened.close())
         self._swept = 0.0
 

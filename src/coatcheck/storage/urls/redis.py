@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote
 
 from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage.backends.redis import AsyncRedisBackend, RedisBackend
-from coatcheck.storage.urls.lazy import AsyncOpened, Opened
+from coatcheck.storage.urls.lazy import AsyncConnected, Connected
 from coatcheck.storage.urls.parsing import account_of, check_key, hosts_of, number_of, one_host_of
 
 PORT, SENTINEL_PORT = 6379, 26379
@@ -84,7 +84,7 @@ def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
     return _single(url, shared)
 
 
-def open_client(make: Callable[[], Any]) -> Opened:
+def open_client(make: Callable[[], Any]) -> Connected:
     """Open a plain client. That of a cluster connects at once."""
     from redis.exceptions import RedisClusterException, RedisError
 
@@ -97,10 +97,10 @@ def open_client(make: Callable[[], Any]) -> Opened:
         for each in (client, *_sentinels_of(client)):
             each.close()
 
-    return Opened(RedisBackend(client), close)
+    return Connected(RedisBackend(client), close)
 
 
-async def open_async_client(make: Callable[[], Any]) -> AsyncOpened:
+async def open_async_client(make: Callable[[], Any]) -> AsyncConnected:
     """Open an asyncio client."""
     client = make()
 
@@ -108,7 +108,7 @@ async def open_async_client(make: Callable[[], Any]) -> AsyncOpened:
         for each in (client, *_sentinels_of(client)):
             await each.aclose()
 
-    return AsyncOpened(AsyncRedisBackend(client), close)
+    return AsyncConnected(AsyncRedisBackend(client), close)
 
 
 def _sentinels_of(client: Any) -> Sequence[Any]:

@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, unquote
 
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 from coatcheck.storage.backends.sql import SqlStorage
-from coatcheck.storage.clock import Clock
-from coatcheck.storage.urls.lazy import AsyncOpened, Opened
+from coatcheck.storage.clock import TimeSource
+from coatcheck.storage.urls.lazy import AsyncConnected, Connected
 from coatcheck.storage.urls.parsing import account_of, check_key, one_host_of
 
 if TYPE_CHECKING:
@@ -47,27 +47,27 @@ class Drivers(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Place:
+class Database:
     """The database and the options of a URL. The repr hides them, and the password among them."""
 
     url: SplitResult
     options: Mapping[str, Any]
-    clock: Clock
+    clock: TimeSource
 
 
-def open_engine(place: Place) -> Opened:
+def open_engine(database: Database) -> Connected:
     """Open a plain engine, and make its table if the option create_table is yes."""
     from sqlalchemy import create_engine, event
 
-    drivers = _drivers(place)
-    url = _url(place.url, drivers.plain)
-    engine = create_engine(url, connect_args=drivers.plain_arguments, **_pool(place.options))
+    drivers = _drivers(database)
+    url = _url(database.url, drivers.plain)
+    engine = create_engine(url, connect_args=drivers.plain_arguments, **_pool(database.options))
     if connect := drivers.connect:
         event.listen(engine, "do_connect", _connecting(connect))
-    storage = SqlStorage(engine, table=place.options["table"], clock=place.clock)
-    if place.options.get("create_table"):
+    storage = SqlStorage(engine, table=database.options["table"], clock=database.clock)
+    if database.options.get("create_table"):
         storage.create_table()
-    return Opened(storage.backend, engine.dispose)
+    return Connected(storage.backend, engine.dispose)
 
 
 def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,22 +80,22 @@ def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
     return do_connect
 
 
-async def open_async_engine(place: Place) -> AsyncOpened:
+async def open_async_engine(database: Database) -> AsyncConnected:
     """Open an asyncio engine, and make its table if the option create_table is yes."""
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    drivers = _drivers(place)
-    url = _url(place.url, drivers.waiting)
+    drivers = _drivers(database)
+    url = _url(database.url, drivers.waiting)
     engine = create_async_engine(
-        url, connect_args=drivers.waiting_arguments, **_pool(place.options)
+        url, connect_args=drivers.waiting_arguments, **_pool(database.options)
     )
-    storage = SqlStorage(engine, table=place.options["table"], clock=place.clock)
-    if place.options.get("create_table"):
+    storage = SqlStorage(engine, table=database.options["table"], clock=database.clock)
+    if database.options.get("create_table"):
         await storage.create_table()
-    return AsyncOpened(storage.backend, engine.dispose)
+    return AsyncConnected(storage.backend, engine.dispose)
 
 
-def check(place: Place) -> None:
+def check(database: Database) -> None:
     """
     Check the URL and the packages when the storage is made, before the first request.
 
@@ -103,15 +103,15 @@ def check(place: Place) -> None:
         ConfigurationError: A package is not installed, the URL names no database or several hosts,
             or a certificate and its key do not fit.
     """
-    _address(place.url)
-    if {"sslcert", "sslkey"} <= place.options.keys():  # libpq has a default for each
-        check_key(place.options["sslcert"], place.options["sslkey"])
-    if not place.url.path.strip("/"):
-        scheme = place.url.scheme
+    _address(database.url)
+    if {"sslcert", "sslkey"} <= database.options.keys():  # libpq has a default for each
+        check_key(database.options["sslcert"], database.options["sslkey"])
+    if not database.url.path.strip("/"):
+        scheme = database.url.scheme
         raise ConfigurationError(
             f"a {scheme}: URL must name a database, got none: {scheme}://USER@HOST/DATABASE"
         )
-    if (mode := place.options.get("sslmode")) in UNCHECKED:
+    if (mode := database.options.get("sslmode")) in UNCHECKED:
         warnings.warn(
             f"sslmode={mode} does not check that the server's certificate has the server's name: "
             "use sslmode=verify-full",
@@ -121,21 +121,21 @@ def check(place: Place) -> None:
     try:
         import sqlalchemy  # noqa: F401
 
-        _drivers(place)
+        _drivers(database)
     except ImportError as missing:
-        extra = EXTRAS[place.url.scheme]
+        extra = EXTRAS[database.url.scheme]
         raise ConfigurationError(
-            f"a {place.url.scheme}: URL needs the package {missing.name}: "
+            f"a {database.url.scheme}: URL needs the package {missing.name}: "
             f"pip install 'coatcheck[{extra}]'"
         ) from missing
 
 
-def _drivers(place: Place) -> Drivers:
-    tls = {name: value for name, value in place.options.items() if name.startswith("ssl")}
-    if place.url.scheme != "postgresql":
-        return _mysql(place.options["timeout"], tls)
-    prepares = {} if place.options.get("prepare", True) else {"prepare_threshold": None}
-    return _psycopg(place.options["timeout"], {**tls, **prepares})
+def _drivers(database: Database) -> Drivers:
+    tls = {name: value for name, value in database.options.items() if name.startswith("ssl")}
+    if database.url.scheme != "postgresql":
+        return _mysql(database.options["timeout"], tls)
+    prepares = {} if database.options.get("prepare", True) else {"prepare_threshold": None}
+    return _psycopg(database.options["timeout"], {**tls, **prepares})
 
 
 def _psycopg(timeout: float, more: dict[str, Any]) -> Drivers:
