@@ -63,7 +63,7 @@ def test_other_commas_are_no_news(header: str, caplog: pytest.LogCaptureFixture)
 def test_a_megabyte_of_commas_is_read_in_linear_time() -> None:
     """In quadratic time this would take hours."""
     for noise in (",", "s=", "s=,", ",s", ", ", "s =x"):
-        Cookie("s", secrets=[SECRET]).parse((noise * 1_000_000)[:1_000_000])
+        assert Cookie("s", secrets=[SECRET]).parse((noise * 1_000_000)[:1_000_000]) is None
 
 
 def test_a_wsgi_application_tells_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -233,7 +233,7 @@ def _after_move(draft: Draft, origin: Moved, space: Keyspace) -> Plan[Result]:
 
 
 def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Result]:
-    """Decide for a move that found no session under the old id: join, begin a new one, or give up."""
+    """Decide for a move that found no session under the old id: join, begin one, or give up."""
     marker = there.kept if isinstance(there.kept, Marker) else None
     if marker and (id := joined_id(marker, there.id, move)):
         joined = yield from look(space, space.key(id), id)
