@@ -27,7 +27,7 @@ from coatcheck._session.session import Session
 from coatcheck.storage.protocol import SessionStorage
 
 PLACE, ALIAS = "coatcheck.session", "session"
-"""Where a scope has the session; the second one is where Starlette's `request.session` looks."""
+"""The keys of the session in a scope; Starlette's `request.session` looks at the second one."""
 
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that carry headers to the client."""
@@ -238,7 +238,7 @@ class Connection(Visit):
             await self._send({**message, "headers": headers})
 
     def _begin(self, message: Message) -> Awaitable[None]:
-        """Send the start of a response that says nothing of the session so far."""
+        """Send the start of a response that has nothing of the session so far."""
         if message["type"] == "http.response.start":
             for name, _ in message.get("headers", ()):
                 if name == b"content-length":

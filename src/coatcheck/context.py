@@ -1,5 +1,5 @@
 """
-What middleware attaches to a request, found by type.
+Values that middleware attaches to a request, found by type.
 
     context.get(Session)      the session that session() attached
     context.set(User, user)   for the handlers and middleware that run later
@@ -18,14 +18,14 @@ __all__ = ["Context"]
 KEY = "coatcheck.context"
 
 PLACES = ("coatcheck.session", "session")
-"""Where the session of a request is; in an ASGI scope also at the alias, which others use too."""
+"""The keys of the session in an ASGI scope; the second one is an alias that others use."""
 
 T = TypeVar("T")
 
 
 class Context:
     """
-    What middleware attached to one request.
+    The values that middleware attached to one request.
 
     Args:
         scope: An ASGI scope or a WSGI environ.

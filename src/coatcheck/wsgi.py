@@ -23,7 +23,7 @@ from coatcheck.storage.protocol import SessionStorage
 __all__ = ["Environ", "ExcInfo", "Headers", "SessionMiddleware", "StartResponse", "WSGIApp"]
 
 PLACE = "coatcheck.session"
-"""Where an environ has the session."""
+"""The key of the session in an environ."""
 
 
 class SessionMiddleware:
@@ -111,7 +111,7 @@ class EnvironVisit(Visit):
 
 
 class Response(EnvironVisit):
-    """A request, and what the application said of its response, held back until the save."""
+    """A request, and the start of its response, held back until the save."""
 
     def __init__(self, shell: Shell, environ: Environ, start_response: StartResponse) -> None:
         super().__init__(shell, environ)

@@ -566,7 +566,7 @@ def test_to_stop_acting_somebody_has_to_act() -> None:
     """A user who signed in themselves does not."""
     session = Session()
     session.sign_in("ada")
-    with pytest.raises(ConfigurationError, match="needs somebody who acts"):
+    with pytest.raises(ConfigurationError, match="needs a user who acts"):
         session.stop_acting()
 
 

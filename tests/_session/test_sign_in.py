@@ -185,7 +185,7 @@ def test_what_needs_a_sign_in_says_so(clock: Clock) -> None:
     with pytest.raises(ConfigurationError, match=r"stop_acting\(\) needs a signed-in user"):
         session.stop_acting()
     session.sign_in("ada")
-    with pytest.raises(ConfigurationError, match="needs somebody who acts"):
+    with pytest.raises(ConfigurationError, match="needs a user who acts"):
         session.stop_acting()
     session.act_as("7")
     with pytest.raises(ConfigurationError, match="stop acting first"):

@@ -20,7 +20,7 @@ from coatcheck.storage.backends import files, sqlite
 WIDTH = 40
 
 RESTS = 3
-"""How many times as long as a step took the command rests after it."""
+"""The pause after a step, in multiples of the time that the step took."""
 
 
 def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> int:

@@ -29,11 +29,11 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 AnySameSite = SameSite | Literal["lax", "strict", "none"]
-"""What may be given; read again, it begins with a capital."""
+"""The values accepted, in any case; the attribute reads with a capital."""
 
 
 class Attributes(TypedDict, total=False):
-    """What `serialize` may be told to write differently for one cookie."""
+    """Attributes that `serialize` may write differently for one cookie."""
 
     domain: str | None
     expires: datetime | None

@@ -46,7 +46,7 @@ _PREFIXES = {  # RFC 6265bis, 4.1.3, longest first; browsers compare them withou
 
 class CookieFinder:
     """
-    What finds the values of one cookie, and of no other, in a Cookie header.
+    A pattern that finds the values of one cookie, and of no other, in a Cookie header.
 
     A browser sends a name twice when two cookies differ in Domain or Path, and nothing in the
     header tells them apart. A pair without a name ("=x=1") never counts as the pair "x=1".

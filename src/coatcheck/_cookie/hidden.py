@@ -1,5 +1,5 @@
 """
-What shows nothing of what it holds, so that no id, value or secret reaches a log.
+Types whose repr shows no field, so that no id, value or secret reaches a log.
 
 msgspec's structs show their fields in `__repr__`, and again in `__rich_repr__`, which reporters of
 errors ask when they print local variables.

@@ -1,5 +1,5 @@
 """
-Why a browser rejects a session cookie: one log line for each reason.
+Reasons for which a browser rejects a session cookie, logged once each.
 
     cookie '__session' will be lost: it is Secure, and the request came over plain http …
 
@@ -40,7 +40,7 @@ REASONS = {
 @dataclass(frozen=True, slots=True)
 class Seen:
     """
-    What the server says of a request; "": it does not say.
+    The facts of a request that the server reports; "": unknown.
 
     Args:
         scheme: "http", "https", "ws" or "wss".

@@ -62,7 +62,7 @@ class Opened(Hidden, msgspec.Struct, frozen=True, gc=False):
 
 
 class Seal(Protocol):
-    """What a cookie needs: `seal` always works, `open` refuses what it did not seal."""
+    """Seals a cookie's value; `open` refuses a value that `seal` did not make."""
 
     def seal(self, text: str, /) -> str:
         """Return *text* sealed with the first secret: cookie-safe if *text* is."""

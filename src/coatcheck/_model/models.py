@@ -1,5 +1,5 @@
 """
-What a model says of a session: which keys it has, what fits under them, what stands there at first.
+What a model tells of a session: its keys, their types, and their defaults.
 
     dataclass, msgspec.Struct, TypedDict    each field is read by itself
     pydantic model                          pydantic reads it, whole

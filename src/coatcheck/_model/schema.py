@@ -1,5 +1,5 @@
 """
-What the values of a session are by now, and how older sessions come to be so.
+The current version of a session's values, and the upgrades of older sessions.
 
     session(cookie, storage, data=Schema(Visit, version=2, upgrade=upgrade))
 

@@ -8,7 +8,7 @@ with what others change, field by field. The object is made when a handler first
 a save its fields are compared with what they were, and those that differ are written. What does not
 fit the model stands at its default, and stays stored until something else is put in its place.
 
-An older record is upgraded in memory when it is read, and for good when something else is saved.
+An older record is upgraded in memory when it is read, and stored so at its next save.
 
 Pure: no clock, no storage.
 """

@@ -1,5 +1,5 @@
 """
-How an application in an event loop calls its storage: in place, in a thread, or awaited.
+Calls of a storage from an event loop: in place, in a thread, or awaited.
 
 A save that has begun runs to its end, also if its request is cancelled.
 """

@@ -1,4 +1,4 @@
-"""How a threaded application calls its storage: in place."""
+"""Calls of a storage from a threaded application: in place."""
 
 from typing import Any, cast
 

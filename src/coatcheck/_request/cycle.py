@@ -40,7 +40,7 @@ CANDIDATES = 4
 """Cookies of our name that a request may bring, and that are looked up."""
 
 Due = Literal["", "cookie", "save"]
-"""What a response needs before its headers leave: nothing, its cookie again, or a save."""
+"""The step that a response needs before its headers leave: none, its cookie again, or a save."""
 
 _logger = logging.getLogger("coatcheck")
 
@@ -206,7 +206,7 @@ class Cycle:
             draft.leave_flashes()
         pending = lifecycle.is_pending(session)
         if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
-            pending = False  # an inner application said more of the same cookie
+            pending = False  # an inner application set the same cookie
         if pending:
             if tells and lifecycle.rotates(session):
                 draft.move(ROTATES)

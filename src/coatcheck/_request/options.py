@@ -1,4 +1,4 @@
-"""What may be said of an application's sessions, wherever they are set up."""
+"""The options of an application's sessions, checked in one place for every host."""
 
 import warnings
 from datetime import timedelta
@@ -14,7 +14,7 @@ SHORTEST_ROTATION = 300
 
 
 Duration = float | timedelta
-"""How long: seconds, or a timedelta."""
+"""A duration: seconds, or a timedelta."""
 
 
 class Options(TypedDict, total=False):

@@ -1,5 +1,5 @@
 """
-How a request is served while the server of a storage fails.
+The answer to a request while the server of a storage fails.
 
     "raise"      the request fails with `BackendError`, and the application may answer 503
     "anonymous"  if the session cannot be read, the request gets an empty one, which is never

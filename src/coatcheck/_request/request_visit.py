@@ -12,7 +12,7 @@ class Fields(Protocol):
 
 
 class Request(Protocol):
-    """What a visit asks a request for."""
+    """The parts of a request that a visit reads."""
 
     @property
     def method(self) -> str: ...

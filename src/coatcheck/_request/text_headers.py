@@ -10,7 +10,7 @@ from coatcheck._cookie.headers import amended
 from coatcheck._request.visit import Changes
 
 CHANGED = ("vary", "cache-control")
-"""How the names end of the headers that `amended` may change."""
+"""Endings of the names of headers that `amended` may change."""
 
 
 def amended_text(headers: Iterable[tuple[str, str]], changes: Changes) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ class Visit:
 
     @property
     def scheme(self) -> str:
-        """What the server says of the connection: "http", "https", "ws" or "wss"; "": nothing."""
+        """The scheme that the server reports: "http", "https", "ws" or "wss"; "": none."""
         raise NotImplementedError
 
     @property
@@ -63,7 +63,7 @@ class Visit:
 
 class Changes(NamedTuple):
     """
-    What the session adds to the headers of a response.
+    The changes of a response's headers.
 
     Attributes:
         vary: The response depends on the Cookie header.

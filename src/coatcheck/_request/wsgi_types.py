@@ -11,7 +11,7 @@ Write = Callable[[bytes], object]
 
 
 class StartResponse(Protocol):
-    """What a WSGI server hands to the application (PEP 3333)."""
+    """The `start_response` of a WSGI server (PEP 3333)."""
 
     def __call__(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /

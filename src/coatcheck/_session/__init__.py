@@ -1,1 +1,1 @@
-"""What a handler changes during one request, and the decisions about keeping it."""
+"""The session of one request, and the decisions about keeping it."""

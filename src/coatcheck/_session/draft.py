@@ -112,10 +112,10 @@ class Unread(Hidden, msgspec.Struct, frozen=True):
 Origin = New | Found | Carried | Given | Lapsed | Moved | Lost | Unread
 
 Fate = Literal["stays", "renews", "ends"] | Moves
-"""What becomes of the session; "renews": it stays, and its cookie is sent again."""
+"""The fate of the session; "renews": it stays, and its cookie is sent again."""
 
 Reach = Literal["client", "record", "nothing"]
-"""What a change can still reach: the client, by a cookie; the record, by its id; nothing."""
+"""The reach of a change: the client, by a cookie; the record, by its id; nothing."""
 
 NEW = New()
 
@@ -146,7 +146,7 @@ class Draft(Hidden, msgspec.Struct):
 
     @property
     def held(self) -> Contents:
-        """What the session holds, to be read only."""
+        """The values of the session, to be read only."""
         return self.contents
 
     @property
@@ -254,7 +254,7 @@ class Draft(Hidden, msgspec.Struct):
 
     @property
     def base(self) -> Contents:
-        """What was stored when the request read it."""
+        """The values that were stored when the request read them."""
         return self.origin.record.body if isinstance(self.origin, Found) else Contents()
 
     def replayed(self, contents: Contents) -> Contents:

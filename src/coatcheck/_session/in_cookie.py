@@ -1,5 +1,5 @@
 """
-How a session is kept in the cookie itself, and how it leaves a server for the cookie.
+Sessions in the cookie itself, and the move of a session from a server into the cookie.
 
 Pure: no clock, no storage; *now* is an argument, and so is the clock.
 """

@@ -31,7 +31,7 @@ from coatcheck._session.ids import open_id, seal_id, tag_of
 from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who
 
 By = Literal["rotate", "regenerate", "confirm", "sign_in", "act_as", "stop_acting", "leave"]
-"""What changes an id; "leave" takes the user away and keeps the session."""
+"""The calls that change an id; "leave" takes the user away and keeps the session."""
 
 HUSH = 60.0
 """

@@ -1,5 +1,5 @@
 """
-What a host with rules of its own does to a session, beside what `Session` and `lifecycle` offer.
+Operations for hosts with session rules of their own, such as Django.
 
     start(terms)               a session that is kept even if it stays empty
     find(id, terms, space)     the session under an id, and whether its cookie may be an old one
@@ -121,7 +121,7 @@ def show_kept(session: Session) -> None:
     """
     Let a session that was just saved hold what was kept, which may be less than the handler saw.
 
-    What was handed out and kept as it is goes on being watched.
+    Values that were handed out and kept as they are stay watched.
     """
     draft = session._draft
     if draft.found is None:

@@ -73,7 +73,7 @@ Plan = Generator[Call, Any, T]
 
 class There(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
-    What is under an id.
+    The record under an id.
 
     Args:
         id: The id; "" where a key alone is known.

@@ -1,5 +1,5 @@
 """
-What a template sees of a session: its keys, the methods of a dict, and `signed_in`.
+A session as a template sees it: its keys, the methods of a dict, and `signed_in`.
 
     {{ session.id }}     in Jinja, the value under "id", or nothing; in Python, the session's id
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 ENGINE = "jinja2"
 
 SHOWN = {*dir(dict), "signed_in"}
-"""What a template sees, beside the keys."""
+"""Attributes that a template sees, beside the keys."""
 
 
 def python_only(cls: type[T]) -> type[T]:

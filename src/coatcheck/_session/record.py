@@ -1,5 +1,5 @@
 """
-What is kept under a key, as bytes with a deadline inside.
+Records: the bytes that are kept under a key, with a deadline inside.
 
     0x03 + [tag, owner, created, issued, expires, body]    a session
     0x04 + [tag, expires]                                  a tombstone: the session was ended
@@ -65,12 +65,12 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
         user: The application's text for a person; None: no user is signed in any more.
         handle: The public name of the signed-in session.
         signed_in_at: When the user signed in.
-        confirmed_at: When the user last proved who they are.
+        confirmed_at: The time of the user's last proof of identity.
         pin: A salted HMAC of a text that ends this sign-in when it changes; b"": there is none.
         label: What the application calls the device.
         idle: Seconds that this session lives unused; None: as the middleware says.
         max_age: Seconds for the cookie; 0: none, so that it ends with the browser; None: its own.
-        actor: The user who acts as this user; None: nobody acts.
+        actor: The user who acts as this user; None: no user acts.
         acts_until: When the acting ends.
         former: The user of the session before the user was taken away.
     """
@@ -99,7 +99,7 @@ UNBOUND = Encoded(b"\xc0")
 
 class Contents(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
-    What a session holds: values and flashes by key, who is signed in, and its CSRF value.
+    The contents of a session: values and flashes by key, the signed-in user, the CSRF value.
 
     Like all that is read and thrown away with a request, it is nothing the garbage collector need
     look at: it holds no reference back, so counting references frees it.
@@ -145,19 +145,19 @@ class Record(Hidden, msgspec.Struct, array_like=True, gc=False):
 
 
 class Tombstone(Hidden, msgspec.Struct, array_like=True, gc=False):
-    """What replaces a session that was ended, until *expires*, so that nothing claims its key."""
+    """Replaces a session that was ended, until *expires*, so that nothing claims its key."""
 
     tag: bytes
     expires: Time
 
 
 Kind = Literal["rotation", "visitor", "other"]
-"""Why an id was changed: by a rotation; by regenerate_id() of an anonymous session; else."""
+"""The cause of a change of id: a rotation; regenerate_id() of an anonymous session; another."""
 
 
 class Marker(Hidden, msgspec.Struct, array_like=True, gc=False):
     """
-    What replaces a session whose id was changed.
+    Replaces a session whose id was changed.
 
     Args:
         tag: Of the old key.
@@ -196,7 +196,7 @@ class Refused(Hidden, msgspec.Struct, frozen=True):
 
 class Terms(msgspec.Struct, frozen=True):
     """
-    What a middleware wants of its sessions: whose they are, and how long they live.
+    The terms of a middleware's sessions: their owner, and how long they live.
 
     Args:
         owner: From `owner_of`, or `ANY_OWNER`.

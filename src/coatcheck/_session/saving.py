@@ -1,5 +1,5 @@
 """
-How the changes of a session are kept.
+Plans that keep the changes of a session.
 
 `save` is a plan: it swaps the record that was read for a newer one. If another request was faster,
 the changes of this request are replayed on what that one left, and the swap is tried again.
@@ -80,7 +80,7 @@ def save(session: Session, space: Keyspace) -> Plan[str | None]:
 
 
 Result = str | None | Lost
-"""What the cookie is to carry, or why nothing was kept."""
+"""The value for the cookie, or the reason why nothing was kept."""
 
 
 def _plan_of(draft: Draft, space: Keyspace) -> Plan[Result] | Lost:

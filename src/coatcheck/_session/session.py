@@ -1,5 +1,5 @@
 """
-What a handler reads and changes during one request.
+The session of one request: read and changed by a handler.
 
     session["cart"].append(7)          a change inside a value is seen and saved
     session.flash("notice", "Saved.")  to be read once, by a later request
@@ -45,7 +45,7 @@ else:
     Data = TypeVar("Data")
 
 Value = Any
-"""What MessagePack holds: None, bool, int, float, str, bytes, aware datetime, list, dict of str."""
+"""A value of MessagePack: None, bool, int, float, str, bytes, aware datetime, list, dict of str."""
 
 Default = TypeVar("Default")
 
@@ -194,7 +194,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """
         Note that *user* signed in: the session gets a new id and a new handle.
 
-        What an anonymous visitor collected stays. What another user left is removed, but not what
+        The values of an anonymous visitor stay. Those of another user are removed, but not what
         this request wrote.
 
         Args:
@@ -231,7 +231,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     def confirm(self, *, pin: str | None = None) -> None:
         """
-        Note that the signed-in user proved again who they are: a new id, the same data.
+        Note that the signed-in user proved their identity again: a new id, the same data.
 
         Args:
             pin: A new pin, if the password changed; None: the pin stays.
@@ -272,7 +272,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """
         draft, who = self._own, self._who("stop_acting()")
         if who.actor is None:
-            raise ConfigurationError("stop_acting() needs somebody who acts: call act_as() before")
+            raise ConfigurationError("stop_acting() needs a user who acts: call act_as() before")
         draft.move(stopping(who))
 
     def _who(self, doing: str) -> Who:
@@ -293,7 +293,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def data(self) -> Data:
-        """What the session holds, through the model that `session(data=...)` was given."""
+        """The values of the session, through the model that `session(data=...)` was given."""
         data: Data = self._own.data()
         return data
 
@@ -361,7 +361,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def _contents(self) -> Contents:
-        """What the session holds, to be read only."""
+        """The values of the session, to be read only."""
         self._accessed = True
         return self._draft.held
 

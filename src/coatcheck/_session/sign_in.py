@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 User = str | int | UUID
-"""What identifies a user; kept as text."""
+"""The identifier of a user; kept as text."""
 
 REMEMBERED = 30 * 24 * 3600
 """Seconds of a cookie of `remember=True`, if the cookie has no Max-Age of its own."""
@@ -123,13 +123,13 @@ def signing_in(
 
 
 def confirming(who: Who, terms: Terms, now: float, pin: str | None) -> Moves:
-    """Return the move of a user who proved again who they are."""
+    """Return the move of a user who proved their identity again."""
     pin_kept = who.pin if pin is None else _kept(pin, terms)
     return Moves("confirm", msgspec.structs.replace(who, confirmed_at=now, pin=pin_kept))
 
 
 def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Moves:
-    """Return the move of somebody who begins to act as another user."""
+    """Return the move with which a user begins to act as another user."""
     until = now + min(seconds_of(seconds), LONGEST)
     acts = msgspec.structs.replace(
         who, user=text_of(user), actor=who.account, acts_until=until, former=None
@@ -138,17 +138,17 @@ def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Move
 
 
 def stopping(who: Who) -> Moves:
-    """Return the move of somebody who stops acting as another user."""
+    """Return the move with which a user stops acting as another user."""
     return Moves("stop_acting", acted(who), new_csrf())
 
 
 def acted(who: Who) -> Who:
-    """Return who is signed in when the acting is over."""
+    """Return the sign-in of the actor, when the acting is over."""
     return msgspec.structs.replace(who, user=who.account, actor=None, acts_until=None)
 
 
 def dated(who: Who | None, now: float) -> Who | None:
-    """Return who signed in, with the time, if no clock told it before the save."""
+    """Return the sign-in with its time, if no clock told it before the save."""
     if who is None or who.signed_in_at or who.user is None:
         return who
     return msgspec.structs.replace(who, signed_in_at=now, confirmed_at=now)

@@ -1,5 +1,5 @@
 """
-What a session may hold: a value ⇄ MessagePack.
+The values that a session may hold, to and from MessagePack.
 
 A value comes back as what it was. So a set, a Decimal or a naive datetime is refused rather than
 turned into something else; only a tuple comes back as a list, and a subclass as its base: an
@@ -22,7 +22,7 @@ Encoded = msgspec.Raw
 """One value as MessagePack. Two of them are equal if their bytes are."""
 
 CORRUPT = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError)
-"""What reading damaged bytes can raise."""
+"""The errors of reading damaged bytes."""
 
 _logger = logging.getLogger("coatcheck")
 

@@ -35,7 +35,7 @@ from coatcheck.storage.protocol import SessionStorage
 __all__ = ["SESSION", "get_session", "setup"]
 
 SESSION = web.RequestKey("session", Session)
-"""Where a request has its session: `request[SESSION]`."""
+"""The key of the session in a request: `request[SESSION]`."""
 
 
 def get_session(request: web.Request) -> Session:

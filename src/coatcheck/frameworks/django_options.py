@@ -1,5 +1,5 @@
 """
-What a project says of its sessions in `COATCHECK_OPTIONS`, beside Django's own settings.
+The setting `COATCHECK_OPTIONS`: options of the sessions beside Django's own settings.
 
     COATCHECK_OPTIONS = {"rotate": 3600, "lifetime": 30 * 24 * 3600}
 """
@@ -63,7 +63,7 @@ def options() -> DjangoOptions:
         if name not in DjangoOptions._fields:
             raise Misconfigured(
                 f"{SETTING} has the key {name!r}",
-                f"it takes {known}; everything else is said by Django's own settings, SESSION_…",
+                f"it takes {known}; everything else is set by Django's own settings, SESSION_…",
             )
     try:
         check_times(**given)

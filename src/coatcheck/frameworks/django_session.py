@@ -1,5 +1,5 @@
 """
-What Django asks of a session, in the words of ours: whose it is, its terms, expiry and changes.
+A session for Django: its owner, terms, expiry and changes, in terms of coatcheck's own.
 
 Django's cookie carries a key without a seal. So the owner of a record is a digest that depends on
 `SECRET_KEY`: another project on the same server, whose cookie has the same name, finds no session
@@ -24,7 +24,7 @@ def terms(idle: float | None = None) -> Terms:
     Return how long a session lives, empty or not.
 
     Args:
-        idle: Seconds, counted anew from each save; None: as the settings say.
+        idle: Seconds, counted from each save; None: as the settings say.
     """
     chosen = options()
     return Terms(

@@ -1,5 +1,5 @@
 """
-Where Django's sessions live: `COATCHECK_STORAGE` in its settings, a URL or a storage.
+The storage of Django's sessions: `COATCHECK_STORAGE` in the settings, a URL or a storage.
 
 Django calls one session from plain and from asynchronous code, often within one request. So a
 storage has two forms here, and both are awaited. A plain one is done at once, in the thread that

@@ -1,5 +1,5 @@
 """
-Sessions in FastAPI: as a dependency, for people who signed in, and in the OpenAPI document.
+Sessions in FastAPI: as a dependency, for signed-in users, and in the OpenAPI document.
 
     setup(app, cookie, storage)
 
@@ -76,12 +76,12 @@ SessionDep = Annotated[Session[Data], Depends(get_session)]
 
 class RequireAuth(SecurityBase):
     """
-    A dependency for people who signed in: it returns whom *scheme* recognised.
+    A dependency for signed-in users: it returns the user that *scheme* recognized.
 
     All others get 401, or are sent to the page where they sign in. A WebSocket is refused.
 
     Args:
-        scheme: How the session tells who somebody is.
+        scheme: Finds the user in the session.
         sign_in: The path of the page to sign in at; None: answer 401. It gets the page that was
             asked for as `next`, which `safe_redirect_target` checks.
     """

@@ -7,8 +7,8 @@ Flask reads a session when it enters the context of a request, and saves it with
 changes later is saved when Flask leaves that context, or, if code makes the body, at its end.
 
 An environ may serve many requests: Flask-SocketIO enters a context for each event of a socket. Each
-reads anew, once the one before was saved or left. An event has no headers, so a change that needs a
-cookie raises `ResponseStarted`.
+reads the session again, once the one before was saved or left. An event has no headers, so a change
+that needs a cookie raises `ResponseStarted`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ session = cast("FlaskSession[Any]", flask.session)
 
 class SessionInterface(FlaskInterface):
     """
-    What to assign to `app.session_interface`.
+    The session interface: assign it to `app.session_interface`.
 
     The arguments are those of `coatcheck.session`. Flask's own settings, SESSION_COOKIE_*,
     PERMANENT_SESSION_LIFETIME and SECRET_KEY, have no effect, except through `cookie_from`. A

@@ -10,7 +10,7 @@ from coatcheck._session.values import encode
 from coatcheck.frameworks.message_lists import Leave, Take, listed
 
 FLASHES = "_flashes"
-"""Where Flask's own `flash()` keeps its messages."""
+"""The key under which Flask's own `flash()` keeps its messages."""
 
 PERMANENT = "_permanent"
 
@@ -23,7 +23,7 @@ class FlaskSession(Session[Data]):
 
     @property
     def permanent(self) -> bool:
-        """What was assigned; how long a session lasts is said by the cookie and by *idle*."""
+        """The value that was assigned; it has no effect: the cookie and *idle* limit a session."""
         return bool(self.get(PERMANENT, default=False))
 
     @permanent.setter

@@ -1,5 +1,5 @@
 """
-What Flask's and Quart's own settings say of the session cookie.
+The session cookie as Flask's and Quart's own settings describe it.
 
     cookie = cookie_from(app)    a Cookie as SESSION_COOKIE_*, SECRET_KEY and the lifetime say
 

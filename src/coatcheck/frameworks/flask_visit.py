@@ -1,5 +1,5 @@
 """
-What Flask and Quart have in common: their requests and responses are Werkzeug's.
+The common part of Flask and Quart, whose requests and responses are Werkzeug's.
 
 Each of them calls the shell at moments of its own, and puts here what it has learned.
 """
@@ -105,7 +105,7 @@ class WerkzeugVisit(RequestVisit):
 
 
 class SentAtOnce(HTTPException):
-    """What a host raises to answer with a response as it is, in place of the application's."""
+    """The exception that a host raises to answer with a response of its own."""
 
 
 def sent_at_once(answer: Answer, response_class: Any) -> SentAtOnce:

@@ -26,7 +26,7 @@ from coatcheck.frameworks.message_lists import Take
 from coatcheck.wsgi import PLACE
 
 QUEUE = "_f_"
-"""What the key of a queue of flash messages begins with, as in Pyramid's own sessions."""
+"""The prefix of the key of a queue of flash messages, as in Pyramid's own sessions."""
 
 
 def includeme(config: Any) -> None:
@@ -74,7 +74,7 @@ class PyramidSession(MutableMapping[str, Value]):
         """Do nothing: a change inside a value is seen without."""
 
     def regenerate_id(self) -> None:
-        """Give the session a new id: after every change of who somebody is."""
+        """Give the session a new id: after every change of the user or of rights."""
         self.own.regenerate_id()
 
     def destroy(self) -> None:

@@ -42,7 +42,7 @@ session = cast("FlaskSession[Any]", quart.session)
 
 class SessionInterface(QuartInterface):
     """
-    What to assign to `app.session_interface`.
+    The session interface: assign it to `app.session_interface`.
 
     The arguments are those of `coatcheck.session`. Quart's own settings, SESSION_COOKIE_*,
     PERMANENT_SESSION_LIFETIME and SECRET_KEY, have no effect, except through `cookie_from`. A

@@ -1,5 +1,5 @@
 """
-What a backend is: the one contract behind every storage that keeps records on a server.
+The contract of a backend, which keeps the records of a storage.
 
 A backend moves bytes and decides nothing. It never sees an id, only a key made from one, and never
 looks into a record. Its one power is `swap`: replace a record only if it is still the one that was

@@ -1,5 +1,5 @@
 """
-What a storage is: two methods, plain or `async def`.
+The contract of a storage: two methods, plain or `async def`.
 
 A storage may say more of itself in `powers`, one value that is checked when it is made. Two further
 members are used where a storage has them:
@@ -22,7 +22,7 @@ from coatcheck.errors import ConfigurationError
 
 class Powers(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What a storage can do beyond its two methods.
+    The abilities of a storage beyond its two methods.
 
     Args:
         waits: A call may wait for a disk or a server. A plain storage that waits is called in a

@@ -1,4 +1,4 @@
-"""How often a storage in files removes expired records by itself."""
+"""The rhythm in which a storage in files removes expired records by itself."""
 
 SWEEP_EVERY = 64
 """New sessions between two sweeps of a storage in files."""

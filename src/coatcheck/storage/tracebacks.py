@@ -1,5 +1,5 @@
 """
-What an error shows of a session: nothing.
+Clear the frames of an error, so that a traceback shows nothing of a session.
 
 Error reporters print the local variables of every frame of a traceback. The frames between a
 storage and its server hold ids, keys and records, so an error leaves them behind where it leaves

@@ -32,7 +32,7 @@ LONGEST_PAUSE = 0.02
 
 
 class SqlResult(NamedTuple):
-    """How many rows a statement changed, and the first row that it found."""
+    """The number of rows that a statement changed, and the first row that it found."""
 
     changed: int
     row: Row[Any] | None

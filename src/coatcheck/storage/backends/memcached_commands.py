@@ -46,7 +46,7 @@ class Command(NamedTuple):
 
 
 class Item(NamedTuple):
-    """What lies under a key, and the server's version of it."""
+    """The bytes under a key, and the server's version of them."""
 
     data: bytes
     version: int

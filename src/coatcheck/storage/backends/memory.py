@@ -2,9 +2,9 @@
 Sessions in the memory of one process: for tests, tools, and applications of one process.
 
 They are gone when the process ends. The number of records is bounded: when it is reached, expired
-ones among the least recently used go, or else the very least. Passing sessions, which any visitor
-gets who sends a form or sees a message, are counted apart: so they push out each other, and no
-session of somebody who signed in.
+ones among the least recently used go, or else the very least. Passing sessions, which hold
+only a flash or a CSRF value, are counted apart: so they push out each other, and no signed-in
+session.
 """
 
 from collections import OrderedDict

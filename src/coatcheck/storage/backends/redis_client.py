@@ -1,4 +1,4 @@
-"""What is to be known of a Redis client: what is used of it, whether it will do, what it raises."""
+"""Redis clients: the methods used, the check of a client that is handed in, and its errors."""
 
 import ssl
 import warnings
@@ -24,13 +24,13 @@ _ROOTS = {  # library: the roots of its errors
 
 
 class Client(Protocol):
-    """What is used of a plain client."""
+    """The methods used of a plain client."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any: ...
 
 
 class AsyncClient(Protocol):
-    """What is used of an asyncio client."""
+    """The methods used of an asyncio client."""
 
     def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]: ...
     def aclose(self) -> Awaitable[None]: ...

@@ -1,4 +1,4 @@
-"""What the backends in Redis send: a mark before each record, and a script that replaces one."""
+"""Commands of the backends in Redis: a mark before each record, and a script that replaces one."""
 
 from hashlib import sha1
 

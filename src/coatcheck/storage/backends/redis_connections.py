@@ -20,19 +20,19 @@ from coatcheck.storage.backends.per_process import PerProcess
 
 TRIES = 3
 """
-How often a command is sent to a server that is read-only: other requests may put connections back
+Attempts of a command at a server that is read-only: other requests may put connections back
 into the pool, which are as old, before the next try.
 """
 
 UNLIMITED = 2**31
-"""What clients say that have no limit."""
+"""The limit that clients report when they have none."""
 
 _DEMOTED = ("READONLY", "read only replica", "MASTERDOWN", "previous master")
-"""What a server says that is no primary any more, or redis-py for it; see the classes, too."""
+"""The errors of a server that is no longer primary, or of redis-py for it; see the classes, too."""
 
 
 class Limit(NamedTuple):
-    """How many connections a client has, and how many seconds to wait for one; None: for ever."""
+    """The number of a client's connections, and the seconds to wait for one; None: without end."""
 
     connections: int
     seconds: float | None

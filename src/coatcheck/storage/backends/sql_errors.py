@@ -26,7 +26,7 @@ DEMOTED = frozenset({"25006", 1290, 1836})
 """PostgreSQL: a standby. MariaDB and MySQL: read_only is on."""
 
 _DEADLOCKS = frozenset({"40P01", "40001", 1213, 1020, 3101})
-"""How PostgreSQL, MariaDB and MySQL say that another statement was let through."""
+"""The codes of PostgreSQL, MariaDB and MySQL for a deadlock or a lost serialization."""
 
 _MIXED_UP = frozenset({"26000", "42P05"})
 """PostgreSQL: a prepared statement is not there, or is there already."""

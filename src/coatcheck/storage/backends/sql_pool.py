@@ -1,5 +1,5 @@
 """
-What a storage adds to the pool of an engine, also to one of the application.
+Events that a storage adds to the pool of an engine, also of the application's own.
 
 - A connection stays in the process that opened it. Two processes that use one connection get each
   other's answers, and a server that forks its workers after the application was imported hands them

@@ -6,7 +6,7 @@ The table of sessions in an SQL database, and the statements over it.
     version     random, new with every write
     expires     seconds since 1970; indexed, so that a sweep finds what expired
 
-What differs between databases is said here, and nowhere else.
+All differences between databases are in this module.
 """
 
 import sys
@@ -40,7 +40,7 @@ none of them has one for "never".
 """
 
 COUNTED = 100
-"""How many times the limit of a sweep are counted after it, to tell how far the round is."""
+"""Rows counted after a sweep, in multiples of its limit, to tell the progress of the round."""
 
 
 def table_of(metadata: MetaData, name: str) -> Table:
@@ -107,7 +107,7 @@ class Statements:
 
 class Round:
     """
-    How far a round of sweeps is.
+    The progress of a round of sweeps.
 
     Sweeps count nothing before they remove. After the first full one, and whenever as much again
     was removed, what is left is counted up to a limit. So a long round seems further than it is,
@@ -124,7 +124,7 @@ class Round:
 
     @property
     def share(self) -> float:
-        """What is done, from 0 to 1; 0 when the round is over."""
+        """The share that is done, from 0 to 1; 0 when the round is over."""
         return self._removed / (self._removed + max(self._left, 1)) if self._removed else 0.0
 
     def note(self, removed: int, limit: int) -> None:

@@ -216,7 +216,7 @@ class SqliteBackend:
 
     @property
     def _held_here(self) -> _Held | None:
-        """What this thread opened in this process, and has not closed."""
+        """The connections that this thread opened in this process, and has not closed."""
         held: _Held | None = getattr(self._mine, "held", None)
         return held if held is not None and held.usable else None
 

@@ -22,7 +22,7 @@ CONNECTIONS = 100
 """Connections to a server that a client may open if the option max_connections does not say so."""
 
 CLUSTER_TRIES = 5
-"""How often the client of a cluster retries, with a growing delay, during an election."""
+"""Retries of a cluster's client, with a growing delay, during an election."""
 
 
 class Clients(NamedTuple):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-"""What libpq takes as sslmode, from the weakest to the strongest."""
+"""The values of libpq's sslmode, from the weakest to the strongest."""
 
 EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
