@@ -8,16 +8,23 @@ read. No lost update, logout that holds and no fixation all follow from that.
 `coatcheck.testing.BackendContract` tests each sentence of the docstrings below.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from coatcheck._session.plan import Swap
 from coatcheck._session.record import Refused, Stored
+from coatcheck.errors import BackendError
 
 __all__ = [
+    "AskAlone",
     "AsyncBackend",
+    "AsyncGetsMany",
+    "AsyncSwapsMany",
     "AsyncSweeps",
     "Backend",
     "Refused",
     "Stored",
+    "Swap",
     "Sweeps",
     "SweepsInRounds",
 ]
@@ -67,6 +74,48 @@ class AsyncBackend(Protocol):
 
     async def delete(self, key: str, /) -> None:
         """Remove the record; one that is not there is no error."""
+
+
+class AskAlone(BackendError):
+    """A batch, or one call of it, changed nothing: the same call alone may succeed."""
+
+
+@runtime_checkable
+class AsyncGetsMany(Protocol):
+    """A backend that reads several keys in one round trip."""
+
+    async def get_many(self, keys: Sequence[str], /) -> Mapping[str, Stored]:
+        """
+        Return the records that are there, by key; a key without a record is left out.
+
+        Args:
+            keys: No key is there twice.
+
+        Raises:
+            AskAlone: One of the keys may be the reason: each is to be read by `get`.
+            BackendError: The server failed.
+        """
+
+
+@runtime_checkable
+class AsyncSwapsMany(Protocol):
+    """A backend that makes several swaps in one round trip."""
+
+    async def swap_many(self, swaps: Sequence[Swap], /) -> Sequence[Refused | BackendError | None]:
+        """
+        Do what `swap` does for each, every one with its own version; return the answers in order.
+
+        Args:
+            swaps: No key is there twice.
+
+        Returns:
+            For each swap what `swap` returns, or the error that it would raise; `AskAlone` if it
+            changed nothing and is to be made by `swap`.
+
+        Raises:
+            AskAlone: None of them changed anything: each is to be made by `swap`.
+            BackendError: The server failed; nothing tells which of them were done.
+        """
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ import time
 from secrets import token_hex
 
 from coatcheck._session.record import LIMIT, LONGEST
-from coatcheck.storage.backend import Refused
+from coatcheck.storage.backend import AsyncGetsMany, AsyncSwapsMany, Refused, Swap
 from coatcheck.testing.plain_or_awaited import Driven, Make, rule
 
 __all__ = ["BackendContract", "Make"]
@@ -215,3 +215,61 @@ class BackendContract:
 
         await asyncio.gather(*map(write, range(RACERS)))
         assert await backend.get(key) is None
+
+    @rule
+    async def test_many_keys_are_read_at_once(self, backend: Driven) -> None:
+        """`get_many`, if there is one, returns the records that are there, by key."""
+        if not isinstance(backend.subject, AsyncGetsMany):
+            return
+        keys = [new_key() for _ in range(3)]
+        for key in keys[:2]:
+            await backend.swap(key, None, key.encode(), HOUR)
+        found = await backend.get_many(keys)
+        assert found == {key: await backend.get(key) for key in keys[:2]}
+        assert await backend.get_many(keys[2:]) == {}
+
+    @rule
+    async def test_many_swaps_at_once_have_a_version_each(self, backend: Driven) -> None:
+        """`swap_many`, if there is one, does what `swap` does for each key, in order."""
+        if not isinstance(backend.subject, AsyncSwapsMany):
+            return
+        fresh, stale, taken, new, gone = (new_key() for _ in range(5))
+        for key in (fresh, stale, taken, gone):
+            await backend.swap(key, None, b"one", HOUR)
+        read = {key: await backend.get(key) for key in (fresh, stale, gone)}
+        await backend.swap(stale, read[stale].version, b"two", HOUR)
+        await backend.delete(gone)
+        versions = {fresh: read[fresh].version, stale: read[stale].version, taken: None, new: None}
+        versions[gone] = read[gone].version
+        swaps = [Swap(key, version, b"three", HOUR) for key, version in versions.items()]
+        answers = await backend.swap_many(swaps)
+        there = {key: await backend.get(key) for key in versions}
+        assert answers == [
+            None,
+            Refused(there[stale]),
+            Refused(there[taken]),
+            None,
+            Refused(None),
+        ]
+        kept = [stored and stored.record for stored in there.values()]
+        assert kept == [b"three", b"two", b"one", b"three", None]
+
+    @rule
+    async def test_an_expired_record_is_absent_for_many(self, backend: Driven) -> None:
+        """It is not read, and a swap of many replaces it only as a claim."""
+        if not isinstance(backend.subject, AsyncSwapsMany):
+            return
+        key, other = new_key(), new_key()
+        await backend.swap(key, None, b"one", 0.05)
+        deadline = time.monotonic() + 10
+        while await backend.get(key) is not None:
+            assert time.monotonic() < deadline, "the record outlived its ttl by ten seconds"
+            await asyncio.sleep(0.02)
+        swaps = [Swap(each, None, b"two", HOUR) for each in (key, other)]
+        for answer, swap in zip(await backend.swap_many(swaps), swaps, strict=True):
+            # `AskAlone`: it is to be claimed alone.
+            assert answer is None or not isinstance(answer, Refused)
+            if answer is not None:
+                assert await backend.swap(swap.key, None, b"two", HOUR) is None
+        found = await backend.get(key)
+        assert found and found.record == b"two"

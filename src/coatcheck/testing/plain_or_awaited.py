@@ -19,10 +19,10 @@ class Driven:
     """A subject with awaited methods. Plain methods run in worker threads, so calls can race."""
 
     def __init__(self, subject: Any) -> None:
-        self._subject = subject
+        self.subject = subject
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._subject, name)
+        method = getattr(self.subject, name)
 
         async def call(*args: Any) -> Any:
             if inspect.iscoroutinefunction(method):

@@ -1,0 +1,301 @@
+"""
+Batches: the calls of concurrent requests, made as one call of a backend.
+
+    no call is under way    the backend is asked at once, in the task of the request
+    others are              the call waits for the end of this turn of the event loop, and then for
+                            a free lane; what comes meanwhile goes with it
+
+A lane is what carries one batch at a time: a connection, as a rule. Reads and writes have lanes of
+their own. A batch is bounded in calls and in bytes, and never holds two writes of one key. A
+cancelled request leaves its batch, and the batch goes on. A call that failed because of another one
+in its batch is made again, alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from coatcheck.errors import BackendError
+from coatcheck.storage.backend import (
+    AskAlone,
+    AsyncBackend,
+    AsyncGetsMany,
+    AsyncSwapsMany,
+    AsyncSweeps,
+    Refused,
+    Stored,
+    Swap,
+    swept,
+)
+from coatcheck.storage.protocol import AsyncCloses
+
+Call = TypeVar("Call")
+Answer = TypeVar("Answer")
+
+
+class BatchBackend(AsyncBackend, AsyncGetsMany, AsyncSwapsMany, Protocol):
+    """An asynchronous backend that reads and writes several keys in one round trip."""
+
+
+class Limits(NamedTuple):
+    """
+    What bounds the batches of one kind of call.
+
+    Args:
+        lanes: Batches under way at the same time.
+        calls: Calls in a batch.
+        size: Bytes of the records in a batch; a larger record goes alone.
+        spread: More calls than this are spread over the lanes that are free.
+        wait: Seconds that a call may wait for a lane; None: for ever.
+    """
+
+    lanes: int = 2
+    calls: int = 128
+    size: int = 1_000_000
+    spread: int = 16
+    wait: float | None = None
+
+
+TWO_LANES = Limits()
+
+
+class Waiting(NamedTuple, Generic[Call, Answer]):
+    """A call that waits for its batch, the future that gets its answer, and since when it waits."""
+
+    call: Call
+    answer: "asyncio.Future[Answer]"
+    since: float
+
+
+class Batches(Generic[Call, Answer]):
+    """
+    Calls of one kind.
+
+    Args:
+        server: Its name, for errors.
+        alone: Makes one call.
+        together: Makes several; returns their answers in order.
+        limits: What bounds a batch.
+        fit: Returns the first calls that may share a batch; None: any may.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        alone: Callable[[Call], Awaitable[Answer]],
+        together: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | BackendError]]],
+        limits: Limits,
+        fit: Callable[[list[Call]], list[bool]] | None = None,
+    ) -> None:
+        self._server = server
+        self._alone = alone
+        self._together = together
+        self._limits = limits
+        self._fit = fit
+        self._start(None)
+
+    def _start(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Begin anew: what another loop left behind is not waited for."""
+        self._loop = loop
+        self._under_way = 0
+        self._waiting: list[Waiting[Call, Answer]] = []
+        self._is_due = False
+        self._had_company = False
+        """Whether the last batch had several calls: then the next one probably has, too."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+
+    async def ask(self, call: Call) -> Answer:
+        """Make a call, alone or in a batch; errors are the backend's own."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._start(loop)
+        if not (self._under_way or self._had_company):
+            self._under_way = 1
+            try:
+                return await self._alone(call)
+            finally:
+                self._end_one(loop)
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append(Waiting(call, answer, loop.time()))
+        if self._under_way < self._limits.lanes:
+            self._send_soon(loop)
+        else:
+            self._watch(loop)
+        return await answer
+
+    def _send_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._send, loop)
+
+    def _end_one(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that a lane is free again."""
+        if loop is not self._loop:
+            return
+        self._under_way -= 1
+        if self._waiting:
+            # Requests that were just answered run before that, and may ask again.
+            self._send_soon(loop)
+
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_due = False
+        # What was cancelled while it waited is not sent.
+        self._waiting = [each for each in self._waiting if not each.answer.done()]
+        self._had_company = len(self._waiting) > 1
+        while self._waiting and self._under_way < self._limits.lanes:
+            batch = self._next_batch(self._limits.lanes - self._under_way)
+            self._under_way += 1
+            self._begin(self._do(batch, loop))
+        if self._waiting:
+            self._watch(loop)
+
+    def _next_batch(self, free: int) -> list[Waiting[Call, Answer]]:
+        """Take the calls of the next batch; a call that does not fit keeps its place."""
+        share = max(self._limits.spread, -(-len(self._waiting) // free))
+        most = min(self._limits.calls, share)
+        if self._fit is None:
+            batch, self._waiting = self._waiting[:most], self._waiting[most:]
+            return batch
+        fits = self._fit([each.call for each in self._waiting])
+        batch = [each for each, is_in in zip(self._waiting, fits, strict=True) if is_in][:most]
+        taken = set(map(id, batch))
+        self._waiting = [each for each in self._waiting if id(each) not in taken]
+        return batch
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _do(
+        self, batch: list[Waiting[Call, Answer]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Carry out a batch, and free its lane."""
+        try:
+            answers = await self._answers([each.call for each in batch])
+            for each, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, AskAlone) and len(batch) > 1:
+                    self._begin(self._again(each))
+                else:
+                    _give(each.answer, answer)
+        except asyncio.CancelledError:  # the loop ends
+            for each in batch:
+                each.answer.cancel()
+            raise
+        finally:
+            self._end_one(loop)
+
+    async def _again(self, waiting: Waiting[Call, Answer]) -> None:
+        """Make a call alone that failed because of its batch."""
+        if waiting.answer.done():
+            return
+        try:
+            (answer,) = await self._answers([waiting.call])
+        except asyncio.CancelledError:
+            waiting.answer.cancel()
+            raise
+        _give(waiting.answer, answer)
+
+    async def _answers(self, calls: list[Call]) -> Sequence[Answer | Exception]:
+        try:
+            if len(calls) == 1:
+                return [await self._alone(calls[0])]
+            answers = await self._together(calls)
+        except Exception as error:
+            return [error] * len(calls)
+        return answers if len(answers) == len(calls) else [self._mixed_up()] * len(calls)
+
+    def _mixed_up(self) -> BackendError:
+        return BackendError(self._server, "reach", "it must give as many answers as it was asked")
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See to it that no call waits too long for a lane."""
+        if self._timer is None and self._limits.wait is not None:
+            at = self._waiting[0].since + self._limits.wait
+            self._timer = loop.call_at(at, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        wait, self._timer = self._limits.wait or 0.0, None
+        late = BackendError(self._server, "reach", "no connection was free in time")
+        for each in self._waiting:
+            if each.since + wait <= loop.time():
+                _give(each.answer, late)
+        self._waiting = [each for each in self._waiting if not each.answer.done()]
+        if self._waiting:
+            self._watch(loop)
+
+
+def _give(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+    if future.done():  # its request was cancelled
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+class BatchingBackend:
+    """
+    A backend whose concurrent calls are made in batches.
+
+    Args:
+        backend: Its `get` and `swap` are called for single calls, `get_many` and `swap_many` for
+            batches.
+        reads: The limits of the batches of reads.
+        writes: The limits of the batches of writes.
+    """
+
+    def __init__(
+        self, backend: BatchBackend, *, reads: Limits = TWO_LANES, writes: Limits = TWO_LANES
+    ) -> None:
+        self._backend = backend
+        server = type(backend).__name__.removeprefix("Async").removesuffix("Backend")
+        self._reads = Batches(server, backend.get, self._get_many, reads)
+        self._writes = Batches(server, self._swap, backend.swap_many, writes, _fit(writes.size))
+
+    async def get(self, key: str) -> Stored | None:
+        return await self._reads.ask(key)
+
+    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        return await self._writes.ask(Swap(key, version, record, ttl))
+
+    async def delete(self, key: str) -> None:
+        await self._backend.delete(key)
+
+    async def sweep(self, limit: int) -> int:
+        backend = self._backend
+        return await backend.sweep(limit) if isinstance(backend, AsyncSweeps) else 0
+
+    @property
+    def swept(self) -> float:
+        """The share of a round of sweeps that is done; 0 at the end of a round."""
+        return swept(self._backend)
+
+    async def close(self) -> None:
+        if isinstance(self._backend, AsyncCloses):
+            await self._backend.close()
+
+    async def _swap(self, swap: Swap) -> Refused | None:
+        return await self._backend.swap(swap.key, swap.version, swap.record, swap.ttl)
+
+    async def _get_many(self, keys: Sequence[str]) -> list[Stored | None]:
+        found = await self._backend.get_many(list(dict.fromkeys(keys)))
+        return [found.get(key) for key in keys]
+
+
+def _fit(size: int) -> Callable[[list[Swap]], list[bool]]:
+    """Return a function that tells which swaps may share a batch, the first of them always."""
+
+    def fit(swaps: list[Swap]) -> list[bool]:
+        keys: set[str] = set()
+        fits, left = [], size
+        for swap in swaps:
+            is_in = swap.key not in keys and (not keys or len(swap.record) <= left)
+            if is_in:
+                keys.add(swap.key)
+                left -= len(swap.record)
+            fits.append(is_in)
+        return fits
+
+    return fit
