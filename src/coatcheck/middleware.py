@@ -28,6 +28,7 @@ def session(
     rotate: Duration | None = None,
     on_outage: OnOutage = "raise",
     data: type[Any] | Schema[Any] | None = None,
+    user_key: str | None = None,
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -52,6 +53,11 @@ def session(
         data: The type of `session.data`: a dataclass, `msgspec.Struct`, TypedDict or pydantic
             model, every field with a default; or a `Schema` of one. None: `session.data` raises
             `ConfigurationError`.
+        user_key: The key under which the application itself keeps the signed-in user, a text or an
+            int, such as Flask-Login's "_user_id". Another value there is saved as
+            `session.sign_in` of that user, with a new id; a removed, `None` or empty one takes the
+            user away, with a new id, and keeps what the handler left. None: the application calls
+            `session.sign_in`.
 
     Returns:
         `session(cookie, storage)(app)` wraps an ASGI application,
@@ -71,6 +77,7 @@ def session(
             rotate=rotate,
             on_outage=on_outage,
             data=data,
+            user_key=user_key,
         )
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from coatcheck._cookie.base64url import pack_base64url
-from coatcheck._session import lifecycle, next_state, saving, session, sign_in
+from coatcheck._session import lifecycle, next_state, saving, session, sign_in, user_key
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import key_of, tag_of
 from coatcheck._session.moves import ROTATES, Moves, rotated_id
@@ -35,6 +35,7 @@ def id_of(name: str) -> str:
 
 
 OLD = id_of("old")
+KEY = "user_id"
 
 
 class Names:
@@ -56,8 +57,9 @@ names = Names()
 @pytest.fixture(autouse=True)
 def _named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "new_id", names.new_id)
-    monkeypatch.setattr(sign_in, "new_handle", lambda: "handle")
-    for module in (next_state, session, sign_in):
+    for module in (sign_in, user_key):
+        monkeypatch.setattr(module, "new_handle", lambda: "handle")
+    for module in (next_state, session, sign_in, user_key):
         monkeypatch.setattr(module, "new_csrf", lambda: b"c" * 16)
 
 
@@ -74,7 +76,8 @@ def request(
 
     Args:
         name: Names the request, and the value that it writes.
-        act: "look", "save", "destroy", or what changes the id.
+        act: "look", "save", "destroy", or what changes the id; "put" and "del" change the value of
+            `user_key`.
         cookie: The id that it comes with; None: whatever the browser holds when it begins.
     """
 
@@ -84,7 +87,7 @@ def request(
 
     def visit(id: str) -> Plan[Result]:
         found: Session = (yield from lifecycle.read(id, SPACE)) if id else Session()
-        if found.signed_in is None and act in ("confirm", "leave"):
+        if found.signed_in is None and act in ("confirm", "leave", "act_as", "stop_acting", "del"):
             return Result("nobody")
         change(found)
         value = yield from saving.save(found, SPACE)
@@ -109,19 +112,31 @@ def request(
             found.sign_in(user)
         elif act == "leave":
             draft.move(Moves("leave", Who(former="u"), b"d" * 16))
+        elif act == "act_as":
+            found.act_as(user)
+        elif act == "stop_acting":
+            found.stop_acting()
+        elif act in ("put", "del"):
+            if act == "put":
+                found[KEY] = user
+            else:
+                found.unset(KEY)
+            user_key.follow(found._own, KEY)
 
     return make
 
 
-def stored(user: str | None, *keys: str) -> dict[str, bytes]:
+def stored(user: str | None, *keys: str, actor: str | None = None) -> dict[str, bytes]:
     """Return a store with one session under the old id."""
-    who = Who(user=user, handle="handle", signed_in_at=NOW, confirmed_at=NOW) if user else None
-    body = Contents({key: encode(key, 1) for key in keys}, who=who, csrf=b"c" * 16)
+    who = Who(user, "handle", NOW, NOW, actor=actor) if user else None
+    values = {key: encode(key, user if key == KEY else 1) for key in keys}
+    body = Contents(values, who=who, csrf=b"c" * 16)
     record = Record(tag_of(key_of(OLD)), b"", NOW, NOW, NOW + DEFAULT_TERMS.idle, body)
     return {key_of(OLD): pack(record)}
 
 
 ANONYMOUS, SIGNED_IN = stored(None, "cart"), stored("u", "cart")
+KEPT_BY_KEY, ACTING = stored("u", "cart", KEY), stored("w", "cart", actor="u")
 COOKIES = {"browser": OLD, "thief": OLD}
 
 
@@ -184,6 +199,15 @@ def lives(user: str) -> Check:
 def ended(user: str) -> Check:
     """A sign-out ended every session of the user."""
     return lambda end: "it lives" if "out" in end.results and sessions_of(end, user) else None
+
+
+def no_more_than_one(end: End) -> str | None:
+    """Whoever acts, and as whom: one session, without what the other user's request wrote."""
+    records = sessions_of(end, "u") + sessions_of(end, "w")
+    if len(records) != 1:
+        return f"{len(records)} sessions"
+    own = user_of(records[0])
+    return "mixed" if ({"u", "w"} - {own}) & records[0].body.values.keys() else None
 
 
 def left(user: str) -> Check:
@@ -324,6 +348,75 @@ CASES: dict[str, tuple[list[Make], dict[str, bytes], list[Check], tuple[int, ...
     "user taken away, new id": (
         [request("o", "leave"), request("n", "regenerate")], SIGNED_IN, [left("u")], (),
     ),
+    "user_key: two sign-ins at once": (
+        [request("p", "put"), request("s", "put")],
+        ANONYMOUS,
+        [stays("u", "p", "s"), one_session("u")],
+        (),
+    ),
+    "user_key: a sign-in joins an explicit one, a lost answer": (
+        [click, request("s", "put")], ANONYMOUS, [stays("u", "p", "s")], (0,),
+    ),
+    "user_key: two users at once": (
+        [request("u", "put", user="u"), request("v", "put", user="v")],
+        ANONYMOUS,
+        [not_mixed, lives("u"), lives("v")],
+        (),
+    ),
+    "user_key: another user, a late save": (
+        [request("v", "put", user="v"), request("u", "save")],
+        KEPT_BY_KEY,
+        [not_mixed, stays("v")],
+        (),
+    ),
+    "user_key: taken away, rotation, save": (
+        [request("o", "del"), rotates, x], KEPT_BY_KEY, [left("u")], (),
+    ),
+    "user_key: taken away, confirm": (
+        [request("o", "del"), request("c", "confirm")], KEPT_BY_KEY, [left("u")], (),
+    ),
+    "user_key: taken away twice": (
+        [request("o", "del"), request("m", "del")], KEPT_BY_KEY, [left("u"), stays(None)], (),
+    ),
+    "user_key: taken away, another user signs in": (
+        [request("o", "del"), request("v", "put", user="v")],
+        KEPT_BY_KEY,
+        [not_mixed, left("u")],
+        (),
+    ),
+    "the same act_as twice": (
+        [request("p", "act_as", user="w"), request("s", "act_as", user="w")],
+        SIGNED_IN,
+        [stays("w", "p", "s"), one_session("w")],
+        (),
+    ),
+    "act_as, a late save": (
+        [request("v", "act_as", user="v"), request("u", "save")],
+        SIGNED_IN,
+        [not_mixed, stays("v")],
+        (),
+    ),
+    "act_as, sign-out": (
+        [out, request("u", "act_as", user="w")], SIGNED_IN, [ended("u"), ended("w")], (),
+    ),
+    "act_as, confirm": (
+        [request("w", "act_as", user="w"), request("u", "confirm")],
+        SIGNED_IN,
+        [no_more_than_one],
+        (),
+    ),
+    "stop_acting twice": (
+        [request("p", "stop_acting"), request("s", "stop_acting")],
+        ACTING,
+        [stays("u", "p", "s"), one_session("u")],
+        (),
+    ),
+    "stop_acting, a late save": (
+        [request("p", "stop_acting"), request("w", "save")], ACTING, [no_more_than_one], (),
+    ),
+    "stop_acting, sign-out": (
+        [out, request("p", "stop_acting")], ACTING, [ended("u"), ended("w")], (),
+    ),
     "sign-out by an attacker who planted the id": (
         [click, thief("destroy")], ANONYMOUS, [lives("u"), stays("u")], (),
     ),
@@ -343,6 +436,7 @@ CASES: dict[str, tuple[list[Make], dict[str, bytes], list[Check], tuple[int, ...
         for act in ("look", "save", "rotate", "regenerate", "destroy")
         for change, store in (
             ("confirm", SIGNED_IN), ("regenerate", SIGNED_IN), ("sign_in", ANONYMOUS),
+            ("put", ANONYMOUS),
         )
         if store is ANONYMOUS or act not in ("rotate", "regenerate")
     },

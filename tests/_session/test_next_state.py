@@ -138,10 +138,10 @@ def test_a_write_builds_on_what_was_alive_when_the_request_read_it(
     base = record(a=1)
     marker = Marker(b"", NOW + 900, "other")
     for draft in (found(now=read_at), Draft(origin=Moved(marker, ID, read_at))):
-        assert usable(draft, there(base)) is (base if is_usable else None)
-    assert usable(Draft(), there(base)) is base
+        assert usable(draft, there(base), NOW) is (base if is_usable else None)
+    assert usable(Draft(), there(base), NOW) is base
     for gone in (None, marker, Tombstone(b"", NOW)):
-        assert usable(found(), there(gone)) is None
+        assert usable(found(), there(gone), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_write_builds_on_what_was_alive_when_the_request_read_it(
 )
 def test_a_write_that_keeps_nothing_says_why(kept: Kept | None, why: str) -> None:
     """What it found tells that; a record that was evicted looks like one that was ended."""
-    assert reason_of(there(kept)) == Lost(why)
+    assert reason_of(found(now=NOW + 1000), there(kept)) == Lost(why)
 
 
 def test_a_session_is_emptied_by_a_handler_that_takes_the_last_thing_out() -> None:

@@ -8,11 +8,20 @@ import pytest
 
 from coatcheck import ConfigurationError, Session, SessionDestroyed
 from coatcheck._cookie.pins import Pins
-from coatcheck._session.record import Terms
-from coatcheck.storage import KeyedStorage
+from coatcheck._session.record import Contents, Terms, Who
+from coatcheck._session.sign_in import Repin, SignIn
+from coatcheck.csrf import csrf_token, is_csrf_token
+from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 
-PINS = Pins(["a secret of more than thirty-two characters"])
+SECRET = "a secret of more than thirty-two characters"
+PINS = Pins([SECRET])
+
+
+@pytest.fixture
+def memory(clock: Clock) -> KeyedStorage:
+    """A storage whose times come from the test's clock."""
+    return MemoryStorage(clock=clock)
 
 
 def session_at(clock: Clock, **more: Any) -> Session:
@@ -173,6 +182,167 @@ def test_acting_shows_the_user_and_the_actor(memory: KeyedStorage) -> None:
     found = memory.read(memory.save(session))
     assert found.signed_in and (found.signed_in.user, found.signed_in.actor) == ("staff", None)
     assert not dict(found)
+
+
+@pytest.fixture
+def acting(memory: KeyedStorage) -> str:
+    """A session whose staff acts as user 42 for an hour."""
+    session = memory.read(None)
+    session["notes"] = "of the staff"
+    session.sign_in("staff")
+    session = memory.read(memory.save(session))
+    session.act_as(42)
+    session["page"] = "of the user"
+    value = memory.save(session)
+    assert value
+    return value
+
+
+def test_acting_ends_by_itself(memory: KeyedStorage, acting: str, clock: Clock) -> None:
+    """With the same id the session is the actor's again, empty, with another CSRF value."""
+    before = memory.read(acting)
+    clock.advance(3600)
+    found = memory.read(acting)
+    assert found.signed_in and before.signed_in
+    assert (found.signed_in.user, found.signed_in.actor) == ("staff", None)
+    assert found.signed_in.handle == before.signed_in.handle
+    assert not dict(found)
+    assert not is_csrf_token(found, csrf_token(before))
+    found["notes"] = "of the staff"
+    assert memory.save(found) is None
+    assert dict(memory.read(acting)) == {"notes": "of the staff"}
+
+
+def act(session: Session) -> None:
+    session.act_as(7)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [None, Session.stop_acting, Session.regenerate_id, act],
+    ids=["save", "stop", "id", "act"],
+)
+@pytest.mark.parametrize("written", [True, False], ids=["written", "untouched"])
+def test_a_late_write_of_the_acting_time_is_dropped(
+    memory: KeyedStorage,
+    acting: str,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    late: Any,
+    *,
+    written: bool,
+) -> None:
+    """With a warning that says why; the actor stays signed in."""
+    slow = memory.read(acting)
+    slow["page"] = "again"
+    if late:
+        late(slow)
+    clock.advance(3600)
+    if written:
+        session = memory.read(acting)
+        session["notes"] = "of the staff"
+        memory.save(session)
+    assert memory.save(slow) is None
+    found = memory.read(acting)
+    assert found.signed_in and found.signed_in.user == "staff"
+    assert dict(found) == ({"notes": "of the staff"} if written else {})
+    assert "belongs to acting as another user" in caplog.text
+
+
+def test_a_sign_in_or_a_sign_out_that_began_while_acting_goes_on(
+    memory: KeyedStorage, acting: str, clock: Clock
+) -> None:
+    """They mean another person than the actor."""
+    signs_in, signs_out = memory.read(acting), memory.read(acting)
+    clock.advance(3600)
+    signs_in.sign_in("bob")
+    found = memory.read(memory.save(signs_in))
+    assert found.signed_in and found.signed_in.user == "bob" and not dict(found)
+    signs_out.destroy()
+    memory.save(signs_out)
+    assert memory.read(acting).signed_in is None
+
+
+def test_acting_in_a_cookie_ends_by_itself(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """The cookie stays what it is; what it carries of the user reads as nothing."""
+    storage = CookieStorage(clock=clock)
+    session = storage.read(None)
+    session.sign_in("staff")
+    session.act_as(42)
+    session["page"] = "of the user"
+    value = storage.save(session)
+    slow = storage.read(value)
+    clock.advance(3600)
+    slow["page"] = "again"
+    assert storage.save(slow) is None
+    assert "belongs to acting as another user" in caplog.text
+    found = storage.read(value)
+    assert found.signed_in and found.signed_in.user == "staff" and not dict(found)
+
+
+def test_a_confirm_is_part_of_what_came_before_it(memory: KeyedStorage) -> None:
+    """In one request: what another user left goes, a named key stays, and tokens change."""
+    session = memory.read(None)
+    session.update(theme="dark", cart=["tea"])
+    session.sign_in("ada")
+    session = memory.read(memory.save(session))
+    token = csrf_token(session)
+    session.sign_in("bob", keep=["theme"])
+    session.confirm()
+    session = memory.read(memory.save(session))
+    assert dict(session) == {"theme": "dark"}
+    assert not is_csrf_token(session, token)
+    token = csrf_token(session)
+    session.regenerate_id()
+    session.confirm()
+    assert not is_csrf_token(memory.read(memory.save(session)), token)
+
+
+def test_a_pin_of_an_older_secret_is_kept_anew(clock: Clock) -> None:
+    """When it is recognized; then the older secret is needed no more."""
+    newer = "another secret of more than thirty-two characters"
+    storage = MemoryStorage(clock=clock)
+    session = storage.read(None)
+    session._own.terms = Terms(clock=clock, pins=PINS)
+    session.sign_in("ada", pin="hash")
+    value = storage.save(session)
+
+    def read(*secrets: str) -> SignIn:
+        nonlocal session
+        session = storage.read(value)
+        session._draft.terms = Terms(clock=clock, pins=Pins(secrets))
+        found = session.signed_in
+        assert found
+        return found
+
+    found = read(newer, SECRET)
+    assert found.holds("hash") and found.holds("hash")
+    assert not found.holds("other")
+    assert len(session._draft.log) == 1
+    assert storage.save(session) is None
+    assert read(newer).holds("hash")
+    assert not session.modified
+    ended = read(SECRET, newer)
+    session.destroy()
+    assert ended.holds("hash")
+
+
+def test_a_pin_kept_anew_is_that_of_the_sign_in_alone() -> None:
+    """One that a confirm() put there meanwhile stays."""
+    who = Who("ada", pin=b"newer")
+    body = Contents(who=who)
+    assert Repin(b"older", b"other").replay(body) and body.who == who
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), timedelta(0)])
+def test_a_time_must_be_above_zero(seconds: Any, clock: Clock) -> None:
+    """That of a remembered sign-in, and that of acting."""
+    session = session_at(clock)
+    with pytest.raises(ValueError, match="remember must be seconds above 0"):
+        session.sign_in("ada", remember=seconds)
+    session.sign_in("ada")
+    with pytest.raises(ValueError, match="seconds must be seconds above 0"):
+        session.act_as("7", seconds=seconds)
 
 
 def test_what_needs_a_sign_in_says_so(clock: Clock) -> None:

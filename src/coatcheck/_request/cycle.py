@@ -18,7 +18,7 @@ from coatcheck._cookie.pins import Pins
 from coatcheck._cookie.rejections import Rejections, Seen
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
-from coatcheck._request.options import Duration, check, check_kinds
+from coatcheck._request.options import Duration, check, check_kinds, check_user_key
 from coatcheck._request.outages import OnOutage, Outages
 from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
@@ -26,6 +26,7 @@ from coatcheck._session.draft import Draft, Found, Given, Reach, Unread, Visitor
 from coatcheck._session.moves import ROTATES
 from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
+from coatcheck._session.user_key import enter, follow
 from coatcheck.errors import ConfigurationError, ResponseStarted
 from coatcheck.storage.clock import system_clock
 from coatcheck.storage.protocol import HasClock, SessionStorage, powers_of
@@ -64,8 +65,10 @@ class Cycle:
         rotate: Duration | None = None,
         on_outage: OnOutage = "raise",
         data: type[Any] | Schema[Any] | None = None,
+        user_key: str | None = None,
     ) -> None:
         check_kinds(cookie, storage)
+        check_user_key(user_key)
         seconds = check(cookie, idle, lifetime, refresh, rotate)
         powers = powers_of(storage)
         if rotate is not None and not powers.rotates:
@@ -86,7 +89,9 @@ class Cycle:
             clock=clock_of(storage),
             max_age=cookie.max_age,
             pins=Pins(cookie.secrets),
+            user_key=user_key,
         )
+        self._user_key = user_key
         self.schema = schema_of(data)
         make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
         self.visitor = Visitor(terms=self.terms, make=make)
@@ -204,10 +209,14 @@ class Cycle:
             draft.fate = "renews"
         if draft.log and visit.method == "HEAD":
             draft.leave_flashes()
+        if self._user_key is not None:
+            follow(draft, self._user_key)
         pending = lifecycle.is_pending(session)
         if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
             pending = False  # an inner application set the same cookie
         if pending:
+            if self._user_key is not None:
+                enter(draft, self._user_key)
             if tells and lifecycle.rotates(session):
                 draft.move(ROTATES)
             # What changes while the save waits comes too late for it, so from here on it must reach
@@ -288,8 +297,8 @@ class Cycle:
         draft = session._draft
         if draft.shared:
             return
-        moves = not isinstance(draft.fate, str)
         changed = self.start(session, visit, tells=False) and session.modified
+        moves = not isinstance(draft.fate, str)
         if not (self.saved(session) and not moves) and changed:
             raise ResponseStarted(change)
 
@@ -300,9 +309,12 @@ class Cycle:
         Tell whether the session changed after the headers had left, and can still be saved.
 
         Raises:
-            ResponseStarted: A value was changed in place, and nothing can carry that any more.
+            ResponseStarted: A value was changed in place, and nothing can carry that any more; or
+                the user was changed by `user_key`.
         """
         draft = session._draft
+        if self._user_key is not None and draft.reach != "client":
+            follow(draft, self._user_key)
         return (
             draft.touched
             and draft.reach != "client"
@@ -360,7 +372,8 @@ def is_async(storage: SessionStorage) -> bool:
 
 def _attributes(draft: Draft) -> Attributes:
     """Return the attributes by which a cookie differs from its set-up: as the sign-in chose."""
-    who = draft.contents.who
+    saved = draft.found
+    who = saved.record.body.who if saved else draft.contents.who
     if who is None or who.max_age is None:
         return {}
     if who.max_age == 0:

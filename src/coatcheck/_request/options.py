@@ -30,6 +30,8 @@ class Options(TypedDict, total=False):
         on_outage: What becomes of requests while the storage's server fails: see `outages`.
         data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
             a `Schema` of one.
+        user_key: The key under which the application keeps the signed-in user by itself; None: it
+            calls `session.sign_in`.
     """
 
     idle: Duration | None
@@ -38,6 +40,7 @@ class Options(TypedDict, total=False):
     rotate: Duration | None
     on_outage: OnOutage
     data: type[Any] | Schema[Any] | None
+    user_key: str | None
 
 
 class Durations(NamedTuple):
@@ -110,6 +113,20 @@ def check_times(
             "renewed more often could be three ids old before a slow request ends"
         )
     return seconds
+
+
+def check_user_key(key: object) -> None:
+    """
+    Check the key under which an application keeps its user.
+
+    Raises:
+        ConfigurationError: It is no text, or an empty one.
+    """
+    if key is not None and not (isinstance(key, str) and key):
+        got = repr(key) if key == "" else _kind_of(key)
+        raise ConfigurationError(
+            f'user_key must be the key of a session, as in user_key="user_id", got {got}'
+        )
 
 
 def check_kinds(cookie: object, storage: object) -> None:

@@ -30,7 +30,7 @@ from coatcheck._session.changes import (
     SetDefault,
     change_in_place,
 )
-from coatcheck._session.moves import Moves, moved, outdoes
+from coatcheck._session.moves import Moves, after, moved, outdoes
 from coatcheck._session.record import (
     DEFAULT_TERMS,
     Contents,
@@ -129,6 +129,7 @@ class Draft(Hidden, msgspec.Struct):
     Args:
         id: The id that the client will hold; None: that of the origin, or one is made when needed.
         touched: The request changed something, or holds what it may change in place.
+        rewritten: Keys to which the request gave the value that they had.
     """
 
     contents: Contents = msgspec.field(default_factory=Contents)
@@ -141,6 +142,7 @@ class Draft(Hidden, msgspec.Struct):
     live: dict[str, Any] = {}
     log: list[Change] = []
     touched: bool = False
+    rewritten: frozenset[str] = frozenset()
 
     shared: ClassVar[bool] = False
 
@@ -240,17 +242,27 @@ class Draft(Hidden, msgspec.Struct):
             SessionDestroyed, ResponseStarted: See `check`.
         """
         self.check("regenerate_id()", reaches="client")
-        if type(self.fate) is Moves and outdoes(self.fate, move):
-            return
+        if type(self.fate) is Moves:
+            if outdoes(self.fate, move):
+                return
+            move = after(self.fate, move)
         self.note_changes_in_place()
         is_given = isinstance(self.origin, Given)  # no record is known: what it holds has the log
         before = self.contents if is_given else self.base
-        after = moved(move, before)
-        stay = after.flashes.keys() | (self.shown.keys() - before.flashes.keys())
-        self.contents = after if is_given else self.replayed(after)
-        self.live = {key: value for key, value in self.live.items() if key in after.values}
+        goes = moved(move, before)
+        self._log_rewritten(goes)
+        stay = goes.flashes.keys() | (self.shown.keys() - before.flashes.keys())
+        self.contents = goes if is_given else self.replayed(goes)
+        self.live = {key: value for key, value in self.live.items() if key in goes.values}
         self.shown = {key: flash for key, flash in self.shown.items() if key in stay}
         self.id, self.fate, self.touched = None, move, True
+
+    def _log_rewritten(self, goes: Contents) -> None:
+        """Let what this request wrote stay, also where it wrote what a former user had left."""
+        held = self.contents.values
+        for key in sorted(self.rewritten):
+            if key in held and key not in goes.values:
+                self.log.append(Set(key, held[key]))
 
     @property
     def base(self) -> Contents:
@@ -320,6 +332,8 @@ class Draft(Hidden, msgspec.Struct):
         """Put a value under *key*; what it held already is no change."""
         if self.contents.values.get(key) != encoded or self.fate == "ends":
             self.write(Set(key, encoded))
+        else:
+            self.rewritten |= {key}
         self._hold(key, value)
 
     def put_default(self, key: str, value: object, encoded: Encoded) -> None:

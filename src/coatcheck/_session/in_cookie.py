@@ -17,6 +17,8 @@ from coatcheck._session.moves import (
     carried_away,
 )
 from coatcheck._session.next_state import (
+    ACTED,
+    acted_too_long,
     discard,
     ended,
     is_emptied,
@@ -59,6 +61,9 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         if draft.contents.empty or isinstance(draft.origin, Lost | Unread):
             return None
         newer: Record | None = new_record(draft, draft.contents, now)
+    elif acted_too_long(draft, now):
+        discard(draft, ACTED)
+        return None
     elif is_emptied(draft, draft.contents):
         return ended(draft, steps)
     elif isinstance(draft.fate, Moves):
@@ -97,10 +102,10 @@ def leave_for_cookie(
         followed = type(there.kept) is Marker
         if followed:
             there, followed = yield from where_rotated(there, space)
-        base = usable(draft, there)
+        now = space.clock()
+        base = usable(draft, there, now)
         if base is None:
             return (yield from save(session, space))
-        now = space.clock()
         if isinstance(draft.fate, Moves):
             newer: Record | None = moved_record(draft, draft.fate, base, now)
             id = draft.id or new_id()

@@ -76,19 +76,28 @@ def outdoes(move: Moves, newer: Moves) -> bool:
     return newer.by in weak and move.by not in weak
 
 
+def after(earlier: Moves, newer: Moves) -> Moves:
+    """Return the move of a request that makes two: a confirm() is part of what came before it."""
+    if newer.by != "confirm":
+        return newer
+    if earlier.by in ("sign_in", "act_as", "stop_acting"):
+        return msgspec.structs.replace(earlier, who=newer.who)
+    return msgspec.structs.replace(newer, csrf=earlier.csrf)
+
+
 def moved(move: Moves, body: Contents) -> Contents:
     """Return what of a session goes along to its new id."""
-    after = body.copy()
-    after.csrf = move.csrf or body.csrf
+    goes = body.copy()
+    goes.csrf = move.csrf or body.csrf
     if move.who is None:
-        return after
-    after.who = move.who
+        return goes
+    goes.who = move.who
     if move.keep is None:
-        after.values, after.flashes = {}, {}
+        goes.values, goes.flashes = {}, {}
     elif not _is_same_person(move, body.who):
-        after.values = {key: value for key, value in body.values.items() if key in move.keep}
-        after.flashes = {key: value for key, value in body.flashes.items() if key in move.keep}
-    return after
+        goes.values = {key: value for key, value in body.values.items() if key in move.keep}
+        goes.flashes = {key: value for key, value in body.flashes.items() if key in move.keep}
+    return goes
 
 
 def marker_of(move: Moves, body: Contents, *, old: str, old_key: str, new: str, new_key: str,
@@ -101,7 +110,7 @@ def marker_of(move: Moves, body: Contents, *, old: str, old_key: str, new: str, 
         old_key, new_key: The keys of the ids, without a prefix.
     """
     before = body.who.account if body.who else None
-    after = before if move.who is None else move.who.account
+    stays = move.by != "leave" and (move.who is None or move.who.account == before)
     kind: Kind = "other"
     if move.by == "rotate":
         kind = "rotation"
@@ -111,7 +120,7 @@ def marker_of(move: Moves, body: Contents, *, old: str, old_key: str, new: str, 
         tag=tag_of(old_key),
         expires=now + GRACE,
         kind=kind,
-        next_key=new_key if before == after else "",
+        next_key=new_key if stays else "",
         sealed_id=seal_id(new, under=old, purpose=move.purpose) if move.purpose else b"",
     )
 

@@ -90,6 +90,9 @@ def settle(
     """
     draft.origin = (Carried if carried else Found)(record, id, None, now)
     draft.fate, draft.id = "stays", None
+    if draft.contents.who is not record.body.who:  # of the request that it joined
+        draft.contents = draft.contents.copy()
+        draft.contents.who = record.body.who
     del draft.log[:steps]
     draft.touched = bool(draft.log) or draft.watches
 
@@ -105,14 +108,31 @@ def logged(draft: Draft, contents: Contents) -> Contents:
     return contents
 
 
-def usable(draft: Draft, there: There) -> Record | None:
+def usable(draft: Draft, there: There, now: float) -> Record | None:
     """Return the record that a write may build on: a request that read it in time may renew it."""
-    record, origin = there.kept, draft.origin
+    record = there.kept
     if not isinstance(record, Record):
         return None
-    if isinstance(origin, Found | Moved) and record.expires <= origin.read_at:
+    if _expired_before(draft, record):
+        return None
+    if acted_too_long(draft, now):
         return None
     return record
+
+
+def acted_too_long(draft: Draft, now: float) -> bool:
+    """
+    Tell whether somebody acted when the request began, and does no more: its changes are dropped.
+
+    A sign-in, and taking the user away, go on: they mean another person than the actor.
+    """
+    origin, fate = draft.origin, draft.fate
+    if not isinstance(origin, Found):
+        return False
+    who = origin.record.body.who
+    if who is None or who.acts_until is None or now < who.acts_until:
+        return False
+    return not (type(fate) is Moves and fate.by in ("sign_in", "leave"))
 
 
 def discard(draft: Draft, why: str) -> None:
@@ -123,11 +143,22 @@ def discard(draft: Draft, why: str) -> None:
     draft.fate, draft.origin = "stays", Lost(why)
 
 
-def reason_of(there: There) -> Lost:
+def _expired_before(draft: Draft, record: Record) -> bool:
+    """Tell whether a record had expired before the request read it."""
+    origin = draft.origin
+    return isinstance(origin, Found | Moved) and record.expires <= origin.read_at
+
+
+ACTED = "it belongs to acting as another user, and that is over"
+
+
+def reason_of(draft: Draft, there: There) -> Lost:
     """Return why a write that finds this keeps nothing."""
     if isinstance(there.kept, Marker):
         return Lost("another request changed its id")
     if isinstance(there.kept, Record):
+        if not _expired_before(draft, there.kept):
+            return Lost(ACTED)
         return Lost("it expired before the request read it")
     return Lost("another request ended it")
 

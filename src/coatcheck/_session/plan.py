@@ -31,6 +31,7 @@ from coatcheck._session.record import (
     Tombstone,
     Unreadable,
     WrongKey,
+    as_of,
     is_encrypted,
     pack,
     pack_encrypted,
@@ -141,11 +142,10 @@ class Keyspace(msgspec.Struct, frozen=True):
             BackendError: It is the record of another key.
         """
         try:
-            if self.cipher is None:
-                return unpack(data, tag)
-            if self.accepts_clear and not is_encrypted(data):
-                return unpack(data, tag)
-            return unpack_encrypted(data, tag, self.cipher, id)
+            if self.cipher is None or (self.accepts_clear and not is_encrypted(data)):
+                kept = unpack(data, tag)
+            else:
+                kept = unpack_encrypted(data, tag, self.cipher, id)
         except Unreadable as damage:
             _logger.warning("a session counts as absent: %s", damage)
             return None
@@ -153,6 +153,9 @@ class Keyspace(msgspec.Struct, frozen=True):
             raise BackendError(
                 self.server, "read", "it answered with the record of another key"
             ) from None
+        if type(kept) is Record and kept.body.who is not None:
+            return as_of(kept, self.clock())
+        return kept
 
     def write(self, there: There, record: Record, now: float) -> Swap:
         """Return the call that keeps a session: its backend may drop it after the grace."""

@@ -22,6 +22,7 @@ import msgspec
 
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._cookie.pins import Pins
+from coatcheck._cookie.sha256 import sha256
 from coatcheck._session.body_cipher import OVERHEAD, BodyCipher
 from coatcheck._session.values import CORRUPT, Encoded
 from coatcheck.errors import RecordTooLarge
@@ -37,6 +38,8 @@ GRACE = 900.0
 Seconds that a request may take. Markers, tombstones and expired records stay as long, because a
 request that read the session before may still be under way.
 """
+
+_ACTED = b"coatcheck 1 acted"
 
 _SESSION, _TOMBSTONE, _MARKER = b"\x03", b"\x04", b"\x05"
 
@@ -92,6 +95,11 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
         """The user to whom the session belongs: while somebody acts, the actor."""
         return self.actor or self.user
 
+    @property
+    def alone(self) -> "Who":
+        """The same sign-in when nobody acts any more: the account's own."""
+        return msgspec.structs.replace(self, user=self.account, actor=None, acts_until=None)
+
 
 UNBOUND = Encoded(b"\xc0")
 """MessagePack's nil. msgspec reads `Raw | None` as None alone, so nothing is a `Raw`, too."""
@@ -142,6 +150,21 @@ class Record(Hidden, msgspec.Struct, array_like=True, gc=False):
     issued: Time
     expires: Time
     body: Contents
+
+
+def as_of(record: Record, now: float) -> Record:
+    """
+    Return a record as it counts now: when an acting is over, it is the actor's again, emptied.
+
+    The CSRF value is another one then, so that no form of the user's pages does anything of the
+    actor's.
+    """
+    who = record.body.who
+    if who is None or who.acts_until is None or now < who.acts_until:
+        return record
+    csrf = record.body.csrf and sha256(_ACTED + record.body.csrf).digest()[: len(record.body.csrf)]
+    body = Contents(who=who.alone, bound=record.body.bound, csrf=csrf)
+    return msgspec.structs.replace(record, body=body)
 
 
 class Tombstone(Hidden, msgspec.Struct, array_like=True, gc=False):
@@ -208,6 +231,7 @@ class Terms(msgspec.Struct, frozen=True):
         max_age: Of the cookie, in seconds; None: it has none.
         pins: Keeps and recognizes the pins of sign-ins; None: there are no secrets to do it.
         keeps_empty: A session that holds nothing is kept too, instead of none.
+        user_key: The key under which the application keeps the signed-in user; None: it signs in.
     """
 
     owner: bytes = ANY_OWNER
@@ -219,6 +243,7 @@ class Terms(msgspec.Struct, frozen=True):
     max_age: int | None = None
     pins: Pins | None = None
     keeps_empty: bool = False
+    user_key: str | None = None
 
     def deadline(self, record: Record, now: float) -> float:
         """

@@ -140,10 +140,10 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
         followed = type(there.kept) is Marker
         if followed:
             there, followed = yield from where_rotated(there, space)
-        base = usable(draft, there)
-        if base is None:
-            return reason_of(there)
         now = space.clock()
+        base = usable(draft, there, now)
+        if base is None:
+            return reason_of(draft, there)
         contents = draft.contents if first and not followed else logged(draft, base.body.copy())
         first = False
         handed = followed or (isinstance(origin, Found) and origin.handed)
@@ -171,8 +171,8 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
 
 def _still_leads(draft: Draft, there: There, space: Keyspace) -> Plan[Result]:
     """Return the id that a rotation led to, if it leads to the session now, else None."""
-    now = yield from look(space, there.key, there.id)
-    return there.id if usable(draft, now) else None
+    found = yield from look(space, there.key, there.id)
+    return there.id if usable(draft, found, space.clock()) else None
 
 
 def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Result]:
@@ -182,13 +182,13 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         followed = type(there.kept) is Marker
         if followed:
             there, followed = yield from where_rotated(there, space)
-        base = usable(draft, there)
+        now = space.clock()
+        base = usable(draft, there, now)
         if base is None:
             return (yield from _after_lost_move(draft, move, there, space))
         if followed and move.by == "rotate":  # another request was faster
             draft.fate = "renews"  # the client is to get the cookie of the new id
             return (yield from _write(draft, there, space, first=False))
-        now = space.clock()
         newer = moved_record(draft, move, base, now)
         if newer.expires <= now:
             return Lost("it reached the end of its lifetime")
@@ -228,7 +228,7 @@ def _after_move(draft: Draft, origin: Moved, space: Keyspace) -> Plan[Result]:
     ):
         return (yield from _after_lost_move(draft, fate, there, space))
     if is_hushed(origin.marker, origin.read_at):
-        return reason_of(there)
+        return reason_of(draft, there)
     return (yield from _begin(draft, draft.contents, space))
 
 
@@ -243,12 +243,12 @@ def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -
             if not isinstance(result, Lost):
                 return result
             draft.fate = move
-    if move.by in ("leave", "stop_acting"):
+    if marker and move.by in ("leave", "stop_acting"):
         yield from end_at(there, draft, space)
     from_visitor = marker is not None and marker.kind == "visitor"
     if move.by in ("sign_in", "leave") or (move.by == "regenerate" and from_visitor):
         return (yield from _begin(draft, only_written(draft, move), space))
-    return reason_of(there)
+    return reason_of(draft, there)
 
 
 def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:

@@ -32,6 +32,7 @@ from coatcheck._session.sign_in import (
     signing_in,
     stopping,
 )
+from coatcheck._session.user_key import follow
 from coatcheck._session.values import encode
 from coatcheck.errors import ConfigurationError
 
@@ -226,8 +227,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
     @property
     def signed_in(self) -> SignIn | None:
         """The signed-in user, and how they signed in; None: no user is signed in."""
-        draft = self._seen
-        return shown(draft.contents.who, draft.terms)
+        return shown(self._settled)
 
     def confirm(self, *, pin: str | None = None) -> None:
         """
@@ -276,7 +276,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         draft.move(stopping(who))
 
     def _who(self, doing: str) -> Who:
-        who = self._draft.contents.who
+        who = self._settled.contents.who
         if who is None or who.user is None:
             raise ConfigurationError(f"{doing} needs a signed-in user: call sign_in() before")
         return who
@@ -305,6 +305,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
     def id(self) -> str:
         """The id that the client holds from this response on: a credential, so never log it."""
         draft = self._own
+        self._settled  # noqa: B018 - another user has another id
         if draft.id is None:
             moves = isinstance(draft.fate, Moves)
             draft.id = (None if moves else draft.issued) or new_id()
@@ -349,6 +350,14 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """The draft, to be read only, noting that the response depends on the session."""
         self._accessed = True
         return self._draft
+
+    @property
+    def _settled(self) -> Draft:
+        """The draft, to be read only, after the sign-in that a changed `user_key` means."""
+        draft = self._seen
+        if draft.terms.user_key is not None:
+            follow(draft, draft.terms.user_key)
+        return draft
 
     @property
     def _own(self) -> Draft:

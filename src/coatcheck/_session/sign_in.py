@@ -17,11 +17,13 @@ import msgspec
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.ids import new_csrf, new_handle
 from coatcheck._session.moves import Moves
-from coatcheck._session.record import LONGEST, Terms, Who
+from coatcheck._session.record import LONGEST, Contents, Terms, Who
 from coatcheck.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from coatcheck._session.draft import Draft
 
 User = str | int | UUID
 """The identifier of a user; kept as text."""
@@ -42,7 +44,8 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
         handle: The public name of the session; it can be shown, and is no id.
         label: What `sign_in` was given, such as "Firefox on Windows"; "": nothing.
         signed_in_at: In UTC.
-        confirmed_at: When the user signed in or confirmed last, in UTC.
+        confirmed_at: When the user signed in or confirmed last, in UTC; the beginning of 1970 if
+            `user_key` noticed the sign-in, and the user has not confirmed since.
         actor: Who acts as the user; None: the user.
     """
 
@@ -52,8 +55,8 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
     signed_in_at: datetime
     confirmed_at: datetime
     actor: str | None
-    _terms: Terms
     _pin: bytes
+    _draft: "Draft"
 
     def is_fresh(self, seconds: float | timedelta) -> bool:
         """
@@ -61,20 +64,56 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
 
         A time more than a minute in the future, from a clock that was ahead, is not fresh.
         """
-        now = self._terms.clock() if self._terms.clock else self.confirmed_at.timestamp()
-        return -SKEW <= now - self.confirmed_at.timestamp() <= seconds_of(seconds)
+        clock, confirmed = self._draft.terms.clock, self.confirmed_at.timestamp()
+        return -SKEW <= (clock() if clock else confirmed) - confirmed <= seconds_of(seconds)
 
     def holds(self, pin: str) -> bool:
-        """Tell whether this pin was given at sign-in; False if none was."""
-        pins = self._terms.pins
-        return pins is not None and bool(self._pin) and pins.holds(self._pin, pin)
+        """
+        Tell whether this pin was given at sign-in; False if none was.
+
+        A pin that was kept under an older secret of the cookie is kept anew.
+        """
+        draft = self._draft
+        pins = draft.terms.pins
+        if pins is None or not self._pin or not pins.holds(self._pin, pin):
+            return False
+        writes = draft.reach != "nothing" and draft.fate != "ends"
+        if writes and pins.is_stale(self._pin, pin) and _pin_of(draft) == self._pin:
+            draft.write(Repin(self._pin, pins.keep(pin)))
+        return True
 
     def __repr__(self) -> str:
         return f"<SignIn {self.handle}>"
 
 
-def shown(who: Who | None, terms: Terms) -> SignIn | None:
+class Repin(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """Keep a pin under the current secret of the cookie."""
+
+    before: bytes
+    now: bytes
+    name = "keeping a pin anew"
+
+    def replay(self, contents: Contents) -> bool:
+        if contents.who is not None and contents.who.pin == self.before:
+            contents.who = msgspec.structs.replace(contents.who, pin=self.now)
+        return True
+
+
+class Enter(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """Note who is signed in, in a session that does not tell it yet."""
+
+    who: Who
+    name = "noting the user"
+
+    def replay(self, contents: Contents) -> bool:
+        if contents.who is None or contents.who.user is None:
+            contents.who = self.who
+        return True
+
+
+def shown(draft: "Draft") -> SignIn | None:
     """Return what a handler sees of a sign-in; None: no user is signed in."""
+    who = draft.contents.who
     if who is None or who.user is None:
         return None
     return SignIn(
@@ -84,8 +123,8 @@ def shown(who: Who | None, terms: Terms) -> SignIn | None:
         datetime.fromtimestamp(who.signed_in_at, UTC),
         datetime.fromtimestamp(who.confirmed_at, UTC),
         who.actor,
-        terms,
         who.pin,
+        draft,
     )
 
 
@@ -104,7 +143,7 @@ def signing_in(
 
     Raises:
         TypeError: *user* is no text, int or UUID.
-        ValueError: *user* is empty.
+        ValueError: *user* is empty, or *remember* is no time.
         ConfigurationError: A pin needs the secrets of a cookie.
     """
     idle, max_age = _remembered(remember, terms)
@@ -130,7 +169,7 @@ def confirming(who: Who, terms: Terms, now: float, pin: str | None) -> Moves:
 
 def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Moves:
     """Return the move with which a user begins to act as another user."""
-    until = now + min(seconds_of(seconds), LONGEST)
+    until = now + min(positive("seconds", seconds), LONGEST)
     acts = msgspec.structs.replace(
         who, user=text_of(user), actor=who.account, acts_until=until, former=None
     )
@@ -139,19 +178,15 @@ def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Move
 
 def stopping(who: Who) -> Moves:
     """Return the move with which a user stops acting as another user."""
-    return Moves("stop_acting", acted(who), new_csrf())
-
-
-def acted(who: Who) -> Who:
-    """Return the sign-in of the actor, when the acting is over."""
-    return msgspec.structs.replace(who, user=who.account, actor=None, acts_until=None)
+    return Moves("stop_acting", who.alone, new_csrf())
 
 
 def dated(who: Who | None, now: float) -> Who | None:
     """Return the sign-in with its time, if no clock told it before the save."""
     if who is None or who.signed_in_at or who.user is None:
         return who
-    return msgspec.structs.replace(who, signed_in_at=now, confirmed_at=now)
+    until = None if who.acts_until is None else now + who.acts_until
+    return msgspec.structs.replace(who, signed_in_at=now, confirmed_at=now, acts_until=until)
 
 
 def text_of(user: Any) -> str:
@@ -175,6 +210,24 @@ def seconds_of(duration: float | timedelta) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
+def positive(name: str, duration: float | timedelta) -> float:
+    """
+    Return a duration in seconds.
+
+    Raises:
+        ValueError: It is not above 0.
+    """
+    seconds = seconds_of(duration)
+    if not seconds > 0:
+        raise ValueError(f"{name} must be seconds above 0, or a timedelta of them, got {duration}")
+    return seconds
+
+
+def _pin_of(draft: "Draft") -> bytes:
+    who = draft.contents.who
+    return who.pin if who else b""
+
+
 def _remembered(
     remember: float | timedelta | None, terms: Terms
 ) -> tuple[float | None, int | None]:
@@ -183,9 +236,12 @@ def _remembered(
         return None, None
     if remember is False:
         return None, 0
-    seconds = (terms.max_age or REMEMBERED) if remember is True else seconds_of(remember)
+    if remember is True:
+        seconds = float(terms.max_age or REMEMBERED)
+    else:
+        seconds = positive("remember", remember)
     seconds = min(seconds, LONGEST)
-    return float(seconds), int(seconds)
+    return seconds, max(int(seconds), 1)
 
 
 def _kept(pin: str | None, terms: Terms) -> bytes:

@@ -12,7 +12,7 @@ from coatcheck._cookie.cache import Cache
 from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
-from coatcheck._session.record import Record, Unreadable, WrongKey, pack, unpack
+from coatcheck._session.record import Record, Unreadable, WrongKey, as_of, pack, unpack
 from coatcheck._session.session import Session
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.protocol import Powers
@@ -45,6 +45,7 @@ class CookieStorage:
         record = self._known.get(value) or self._record(value)
         if record is None or record.expires <= (now := self.clock()):
             return Session()
+        record = as_of(record, now)
         # 30 bytes are 40 characters, so that the value begins with the id's own text.
         return lifecycle.found(Carried(record, value[:ID_LENGTH], None, now))
 
