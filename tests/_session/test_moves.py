@@ -30,6 +30,21 @@ GONE = Who(former="ada")
 ACTING = Who("bob", actor="ada")
 
 
+@pytest.mark.parametrize(
+    ("by", "name"),
+    [
+        ("rotate", "a rotation of the id"),
+        ("regenerate", "regenerate_id()"),
+        ("sign_in", "sign_in()"),
+        ("stop_acting", "stop_acting()"),
+        ("leave", "taking the user away"),
+    ],
+)
+def test_a_move_has_the_name_of_what_the_handler_called(by: By, name: str) -> None:
+    """Errors and the page of the demo show it."""
+    assert Moves(by).name == name
+
+
 def body(who: Who | None = None) -> Contents:
     """Return what a session holds: a value and a flash."""
     cart = encode("cart", [1])

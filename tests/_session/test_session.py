@@ -416,6 +416,16 @@ def test_the_last_key_is_popped_first() -> None:
         session.popitem()
 
 
+def test_popitem_takes_the_value_and_leaves_the_flash_of_its_key() -> None:
+    """Neither an earlier flash, nor one that this request leaves, is read or lost by it."""
+    session = stored({"a": "left before"}, a=1)
+    session.flash("b", "left now")
+    session["b"] = [2]
+    assert [session.popitem(), session.popitem()] == [("b", [2]), ("a", 1)]
+    session = later(session)
+    assert (len(session), session.get("a"), session.get("b")) == (0, "left before", "left now")
+
+
 def test_a_copy_is_a_dict() -> None:
     """Changing it changes no session."""
     session = stored(a=1)

@@ -1,11 +1,12 @@
 """What a session may hold."""
 
 import datetime as frozen
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
+from collections import Counter, OrderedDict, UserDict, defaultdict
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum, IntFlag, StrEnum
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
+from multidict import CIMultiDict
+from starlette.datastructures import QueryParams
 from werkzeug.datastructures import MultiDict
 
 from coatcheck import Session, UnstorableValue
@@ -174,6 +177,28 @@ def test_what_would_not_come_back_is_refused(value: object) -> None:
         encode("key", value)
     assert raised.value.key == "key"
     assert raised.value.reason
+
+
+@pytest.mark.parametrize(
+    ("form", "advice"),
+    [
+        (MultiDict([("a", "1"), ("a", "2")]), "{key: form.getlist(key) for key in form}"),
+        (MultiDict(), "{key: form.getlist(key) for key in form}"),
+        (QueryParams("a=1&a=2"), "{key: form.getlist(key) for key in form}"),
+        (CIMultiDict(a="1"), "{key: form.getall(key) for key in form}"),
+        (MappingProxyType({"a": 1}), "dict()"),
+        (UserDict(a=1), "dict()"),
+    ],
+)
+def test_a_mapping_that_is_no_dict_is_refused_with_what_to_keep_instead(
+    form: Mapping[str, Any], advice: str
+) -> None:
+    """Also while it is empty: it would be refused once it holds something, at another line."""
+    for value in (form, [form], {"form": form}):
+        with pytest.raises(UnstorableValue) as raised:
+            encode("key", value)
+        assert f"keep {advice}" in raised.value.reason
+        assert type(form).__name__ in raised.value.reason
 
 
 def test_what_is_nested_too_deeply_is_refused() -> None:

@@ -40,6 +40,15 @@ def test_a_report_lists_the_changes_in_order() -> None:
     ]
 
 
+def test_a_report_names_what_changed_the_id() -> None:
+    """A sign-in is no `regenerate_id()`."""
+    session = stored(cart=[1])
+    session.sign_in("ada")
+    assert report_on(session).steps == [Step("sign_in()")]
+    session.confirm()
+    assert report_on(session).steps[-1] == Step("confirm()")
+
+
 def test_a_report_sees_a_change_inside_a_value() -> None:
     """It is a step like any other, though nobody called set(); it has a name of its own."""
     session = stored(cart=[1])

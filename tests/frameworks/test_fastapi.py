@@ -13,7 +13,7 @@ from coatcheck import ConfigurationError
 from coatcheck.auth import SessionScheme
 from coatcheck.frameworks.fastapi import RequireAuth, SessionDep, setup
 from coatcheck.redirects import safe_redirect_target
-from coatcheck.storage import MemoryStorage
+from coatcheck.storage import CookieStorage, MemoryStorage
 from tests.hosts import COOKIE
 
 URL = "https://testserver"  # the cookie is Secure
@@ -74,6 +74,24 @@ def application() -> FastAPI:
         tasks.add_task(session.set, "task", "done")
 
     return app
+
+
+@pytest.mark.parametrize(
+    ("cookie", "storage", "options", "names"),
+    [
+        (MemoryStorage(), COOKIE, {}, "cookie"),
+        (COOKIE, "redis://127.0.0.1", {}, "storage"),
+        (COOKIE, MemoryStorage(), {"refresh": 2}, "refresh"),
+        (COOKIE, MemoryStorage(), {"rotate": 10}, "rotate"),
+        (COOKIE, CookieStorage(), {"rotate": 3600}, "rotate"),
+    ],
+)
+def test_setup_finds_mistakes_when_it_is_called(
+    cookie: Any, storage: Any, options: Any, names: str
+) -> None:
+    """Starlette makes its middleware later, where a server shows an error of the start alone."""
+    with pytest.raises(ConfigurationError, match=names):
+        setup(FastAPI(), cookie, storage, **options)
 
 
 @pytest.fixture

@@ -69,6 +69,17 @@ class Unset(Hidden, msgspec.Struct, frozen=True, gc=False):
         return True
 
 
+class UnsetValue(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """Remove a value; a flash under its key stays."""
+
+    key: str
+    name = "popitem()"
+
+    def replay(self, contents: Contents) -> bool:
+        contents.values.pop(self.key, None)
+        return True
+
+
 class Clear(Hidden, msgspec.Struct, frozen=True, gc=False):
     """Remove every key."""
 

@@ -241,7 +241,7 @@ class Draft(Hidden, msgspec.Struct):
         Raises:
             SessionDestroyed, ResponseStarted: See `check`.
         """
-        self.check("regenerate_id()", reaches="client")
+        self.check(move.name, reaches="client")
         if type(self.fate) is Moves:
             if outdoes(self.fate, move):
                 return

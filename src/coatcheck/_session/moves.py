@@ -57,6 +57,11 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
     keep: frozenset[str] | None = frozenset()
 
     @property
+    def name(self) -> str:
+        """How a handler calls it."""
+        return _NAMES.get(self.by) or f"{self.by}()"
+
+    @property
     def purpose(self) -> str:
         """For what the marker gives the new id away; "": for nothing."""
         if self.by == "rotate":
@@ -66,6 +71,12 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
         verb = {"sign_in": "in", "confirm": "in"}.get(self.by, self.by)
         return f"{verb} {self.who.user}"
 
+
+_NAMES: dict[By, str] = {
+    "rotate": "a rotation of the id",
+    "regenerate": "regenerate_id()",
+    "leave": "taking the user away",
+}
 
 ROTATES = Moves("rotate")
 

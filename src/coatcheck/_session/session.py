@@ -17,7 +17,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, overload
 
-from coatcheck._session.changes import Apply, Flash, Unset
+from coatcheck._session.changes import Apply, Flash, Unset, UnsetValue
 from coatcheck._session.draft import VISITOR, Draft, Given
 from coatcheck._session.ids import new_csrf, new_id
 from coatcheck._session.moves import Moves
@@ -157,7 +157,9 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     def popitem(self) -> tuple[str, Value]:
         """
-        Remove the key that came last, and return it with its value.
+        Remove the value that came last, and return its key with it.
+
+        A flash under the same key stays.
 
         Raises:
             KeyError: The session holds no values.
@@ -165,7 +167,11 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         key = next(reversed(self._contents.values), None)
         if key is None:
             raise KeyError("the session is empty")
-        return key, self.pop(key)
+        draft = self._own
+        value = draft.value(key)
+        draft.write(UnsetValue(key))
+        draft.live.pop(key, None)
+        return key, value
 
     def copy(self) -> dict[str, Value]:
         """Return the values as a dict; so do `copy.copy` and `copy.deepcopy` of a session."""

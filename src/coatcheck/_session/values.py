@@ -4,13 +4,14 @@ The values that a session may hold, to and from MessagePack.
 A value comes back as what it was. So a set, a Decimal or a naive datetime is refused rather than
 turned into something else; only a tuple comes back as a list, and a subclass as its base: an
 IntEnum as an int, Markup as plain text, which a template escapes again, a datetime of another
-library as a datetime in UTC. A subclass of dict that shows other items than a dict would, such as a
-MultiDict, is refused.
+library as a datetime in UTC. A mapping that is no dict, or shows other items than a dict would,
+such as a MultiDict, is refused.
 
 Pure: values in, bytes out.
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,9 @@ _logger = logging.getLogger("coatcheck")
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 _CONTAINERS = frozenset({dict, list})
+
+_SEVERAL = ("getlist", "getall")
+"""What mappings with several values for a key call the method that returns them."""
 
 _SURROGATE = "a lone surrogate, which is no valid text"
 
@@ -122,6 +126,8 @@ def _objection(value: object) -> str | None:
         return next(filter(None, map(_objection, value)), None)
     if isinstance(value, datetime):
         return "a datetime in it has no time zone" if value.utcoffset() is None else None
+    if isinstance(value, Mapping):
+        return _objection_to_mapping(value)
     return f"it is or holds a {type(value).__name__}"
 
 
@@ -132,10 +138,20 @@ def _objection_to_dict(value: dict[Any, Any]) -> str | None:
     inside = next(filter(None, map(_objection, dict.values(value))), None)
     if inside or type(value) is dict:
         return inside
-    if dict(value.items()) != dict(dict.items(value)):  # what it shows, and what would be written
-        kind = type(value).__name__
-        return f"it is or holds a {kind}, which a dict cannot stand for: keep its lists of values"
-    return None
+    return _objection_to_mapping(value)
+
+
+def _objection_to_mapping(value: Mapping[Any, Any]) -> str | None:
+    """Return what is wrong with a mapping that is not exactly a dict, and what to keep instead."""
+    kind = type(value).__name__
+    several = next((name for name in _SEVERAL if hasattr(value, name)), None)
+    if several:
+        lists = f"{{key: form.{several}(key) for key in form}}"
+        return f"it is or holds a {kind}, which has several values for a key: keep {lists}"
+    # What it shows, and what would be written:
+    if isinstance(value, dict) and dict(value.items()) == dict(dict.items(value)):
+        return None
+    return f"it is or holds a {kind}, which is no dict: keep dict() of it"
 
 
 def _base_of(value: object) -> object:

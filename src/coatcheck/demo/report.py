@@ -69,7 +69,7 @@ def steps_of(session: Session) -> list[Step]:
     draft.note_changes_in_place()
     steps = [Step(change.name, getattr(change, "key", None)) for change in draft.log]
     if isinstance(draft.fate, Moves):
-        steps.append(Step("regenerate_id()"))
+        steps.append(Step(draft.fate.name))
     return [*steps, Step("destroy()")] if draft.fate == "ends" else steps
 
 

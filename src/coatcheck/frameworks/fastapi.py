@@ -24,12 +24,13 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Options
 from coatcheck._session.session import Data, Session
-from coatcheck.asgi import SessionMiddleware
 from coatcheck.auth import SessionScheme, Success
 from coatcheck.auth.states import Identity
 from coatcheck.context import Context
+from coatcheck.middleware import Sessions
 from coatcheck.storage.protocol import SessionStorage
 
 SCHEME = "session"
@@ -50,13 +51,13 @@ def setup(
     The arguments are those of `coatcheck.session`. It adds the middleware around those that the
     application has already, so call it after `add_middleware` of what uses the session. What the
     storage opened is closed when the application has shut down.
+
+    Raises:
+        ConfigurationError: An argument is of another kind, the cookie is not sealed, or an option
+            is out of its range.
     """
-    app.add_middleware(
-        SessionMiddleware,
-        cookie=cookie,
-        storage=storage,
-        **options,
-    )
+    # Made here, and not when Starlette builds its stack, so that a mistake is found here.
+    app.add_middleware(Sessions(Cycle(cookie, storage, **options)))
     app.openapi = _naming(app.openapi, cookie)  # type: ignore[method-assign] # FastAPI's own way
 
 
