@@ -8,11 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import settings
 
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 from tests import servers
 from tests.engines import create_table
+
+settings.register_profile("no deadline", deadline=None)  # a machine may be busy
+settings.load_profile("no deadline")
 
 SERVERS = {"redis", "valkey", "memcached", "postgresql", "mariadb"}
 """Words in a test's parameters that stand for a server."""

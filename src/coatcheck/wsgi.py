@@ -136,10 +136,10 @@ class Response(EnvironVisit):
         """Return the body for the server: as it is, if nothing of it can change the session."""
         if self._held is None:
             return _Body(body, self)
-        environ, headers = self.environ, self._held[1]
+        headers = self._held[1]
         still = (
             type(body) in (list, tuple)
-            or type(body) is environ.get("wsgi.file_wrapper")
+            or type(body) is self.environ.get("wsgi.file_wrapper")
             or (self.session._draft.shared and _has_length(headers))
         )
         try:

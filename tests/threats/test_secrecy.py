@@ -3,6 +3,7 @@
 import importlib
 import logging
 import pkgutil
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,7 @@ def test_every_struct_is_hidden_or_holds_nothing() -> None:
         each.__qualname__
         for each in subclasses_of(msgspec.Struct)
         if each.__module__.startswith("coatcheck.") and not issubclass(each, Hidden)
+        if hasattr(sys.modules[each.__module__], each.__name__)  # Litestar makes others
     }
     assert shown == {"Keyspace", "Powers", "Terms"}
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from coatcheck._cookie.cookie import Attributes, Cookie
 from coatcheck._cookie.pins import Pins
 from coatcheck._cookie.rejections import Rejections, Seen
+from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
 from coatcheck._request.options import Duration, check, check_kinds, check_user_key
@@ -184,8 +185,9 @@ class Cycle:
             return "save"
         try:
             saves = self.start(session, visit, headers)
-        except BaseException:
+        except BaseException as error:
             self.abandon(session)  # the answer to this error is sent without a session
+            forget_our_frames(error)
             raise
         if saves:
             return "save"

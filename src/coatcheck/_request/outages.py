@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._session.draft import Draft, Unread
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, ConfigurationError
@@ -71,7 +72,8 @@ class Outages:
             raise error
 
     def _note(self, error: BackendError) -> None:
-        """Log an outage once, not once a request."""
+        """Log an outage once, not once a request; forget the frames, which may hold an id."""
+        forget_our_frames(error)
         now, last = self._clock(), self._failed.get(error.server)
         self._failed[error.server] = now
         if last is None or now - last >= QUIET:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coatcheck._cookie.sealing import Opened
+from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._request.calls import Calls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due
 from coatcheck._request.visit import Answer, Changes, Visit
@@ -78,12 +79,14 @@ class Shell:
 
     def carry_out(self, visit: Visit, due: Due) -> Changes:
         """Do what `Cycle.leaving` found due, and return what to add to the headers."""
-        cycle, session = self.cycle, visit.session
+        cycle, session, value = self.cycle, visit.session, None
         try:
             value = self._save(visit) if due == "save" else None
             set_cookie = cycle.answer(visit, value)
-        except BaseException:
+        except BaseException as error:
+            value = None  # it may be an id, and error reporters print the locals of a frame
             cycle.abandon(session)
+            forget_our_frames(error)
             raise
         cycle.saved(session)
         return cycle.changes(visit, set_cookie)
@@ -120,6 +123,9 @@ class Shell:
         try:
             if cycle.is_late(session):
                 self._save(visit)
+        except BaseException as error:
+            forget_our_frames(error)
+            raise
         finally:
             cycle.end(session)
 

@@ -351,8 +351,8 @@ class Draft(Hidden, msgspec.Struct):
 
     def note_changes_in_place(self) -> None:
         """Write down what the handler changed inside the values that it was given or gave."""
-        for key, value in self.live.items():
-            encoded, before = encode(key, value), self.contents.values.get(key)
+        for key in self.live:
+            encoded, before = encode(key, self.live[key]), self.contents.values.get(key)
             if before is None:
                 self.write(Set(key, encoded))
             elif before != encoded:

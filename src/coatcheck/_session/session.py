@@ -10,6 +10,8 @@ It works like a dict. Iteration, `len` and `bool` see the values; a flash is fou
 and `in` alone. Under the key of a value, it is the flash that is read: give it a key of its own.
 
 In a template, `session.name` is the value under "name": see `python_only`.
+
+An error of a change shows no value: see `tracebacks`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -17,6 +19,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, overload
 
+from coatcheck._cookie.tracebacks import forget_frames, hides_arguments
 from coatcheck._session.changes import Apply, Flash, Unset, UnsetValue
 from coatcheck._session.draft import VISITOR, Draft, Given
 from coatcheck._session.ids import new_csrf, new_id
@@ -34,7 +37,7 @@ from coatcheck._session.sign_in import (
 )
 from coatcheck._session.user_key import follow
 from coatcheck._session.values import encode
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import ConfigurationError, SessionError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -103,6 +106,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         except KeyError:
             return default
 
+    @hides_arguments
     def set(self, key: str, value: Value) -> None:
         """
         Keep *value* under *key*.
@@ -123,6 +127,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """Tell whether *key* is there; a flash stays unread."""
         return key in self
 
+    @hides_arguments
     def setdefault(self, key: str, default: Value = None) -> Value:
         """
         Return the value under *key*; if there is none, keep *default* there and return that.
@@ -134,10 +139,12 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         self._own.put_default(key, default, encode(key, default))
         return default
 
+    @hides_arguments
     def flash(self, key: str, value: Value) -> None:
         """Leave *value* for the next request that reads *key*; this one does not see it."""
         self._own.write(Flash(key, encode(key, value)))
 
+    @hides_arguments
     def apply(self, key: str, function: Callable[[Any], Value], default: Value = None) -> Value:
         """
         Give *key* what *function* makes of its value, as one atomic step, and return that.
@@ -305,7 +312,12 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @data.setter
     def data(self, data: Data) -> None:
-        self._own.replace_data(data)
+        try:
+            self._own.replace_data(data)
+        except SessionError as error:  # as `hides_arguments` does, which a property cannot wear
+            del data
+            forget_frames(error)
+            raise
 
     @property
     def id(self) -> str:
@@ -385,7 +397,12 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         return draft.flashed(key) if key in draft.shown else draft.value(key)
 
     def __setitem__(self, key: str, value: Value) -> None:
-        self._own.put(key, value, encode(key, value))
+        try:
+            self._own.put(key, value, encode(key, value))
+        except SessionError as error:  # as `hides_arguments` does, without a further call
+            value = None
+            forget_frames(error)
+            raise
 
     def __delitem__(self, key: str) -> None:
         if key not in self and self._draft.fate != "ends":

@@ -53,14 +53,15 @@ def encode(key: str, value: object) -> Encoded:
         raise TypeError(f"a session has str keys, not {type(key).__name__}")
     if not (key.isascii() or _is_text(key)):
         raise UnstorableValue(key, f"its key holds {_SURROGATE}", takes="")
-    if type(value) not in _SCALARS:
-        _check(key, value)
-    try:
-        return Encoded(_encoder.encode(value))
-    except UnicodeEncodeError:
-        reason = f"a text in it holds {_SURROGATE}"  # the error itself carries the text
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UnstorableValue(key, str(error)) from error
+    reason = None if type(value) in _SCALARS else _reason(value)
+    if reason is None:
+        try:
+            return Encoded(_encoder.encode(value))
+        except UnicodeEncodeError:
+            reason = f"a text in it holds {_SURROGATE}"  # the error itself carries the text
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            reason = str(error)
+    value = None  # reporters of errors print the locals of this frame
     raise UnstorableValue(key, reason)
 
 
@@ -107,14 +108,12 @@ def _is_text(key: str) -> bool:
     return True
 
 
-def _check(key: str, value: object) -> None:
-    """Refuse what MessagePack would quietly turn into something else."""
+def _reason(value: object) -> str | None:
+    """Return why a value is refused which MessagePack would quietly turn into something else."""
     try:
-        reason = _objection(value)
+        return _objection(value)
     except RecursionError:
-        reason = "it contains itself, or is nested too deeply"
-    if reason:
-        raise UnstorableValue(key, reason)
+        return "it contains itself, or is nested too deeply"
 
 
 def _objection(value: object) -> str | None:

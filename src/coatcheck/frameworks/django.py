@@ -30,6 +30,7 @@ from django.contrib.sessions.backends.base import CreateError, SessionBase, Upda
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.utils.cache import patch_vary_headers
 
+from coatcheck._cookie.tracebacks import hides_arguments
 from coatcheck._request.coroutines import run_now
 from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
@@ -128,11 +129,14 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             raise AttributeError("the session of this request ended, or has another key")
         return False
 
+    @hides_arguments
     def exists(self, session_key: str | None) -> bool:
         return run_now(self._exists(self._forms.plain, session_key))
 
     async def aexists(self, session_key: str | None) -> bool:
-        return await self._exists(self._forms.awaited, session_key)
+        asked = self._exists(self._forms.awaited, session_key)
+        del session_key  # error reporters print the locals of a frame
+        return await asked
 
     def load(self) -> Session:
         return run_now(self._load(self._forms.plain))
@@ -152,11 +156,14 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     async def asave(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002
         await self._save(self._forms.awaited, must_create=must_create)
 
+    @hides_arguments
     def delete(self, session_key: str | None = None) -> None:
         run_now(self._delete(self._forms.plain, session_key or self._session_key))
 
     async def adelete(self, session_key: str | None = None) -> None:
-        await self._delete(self._forms.awaited, session_key or self._session_key)
+        ended = self._delete(self._forms.awaited, session_key or self._session_key)
+        del session_key  # as above
+        await ended
 
     def cycle_key(self) -> None:
         run_now(self._cycle_key(self._forms.plain))
@@ -231,13 +238,16 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     async def _find(self, form: StorageForm, key: str) -> tuple[Session, bool]:
         plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
+        del key  # as above
         return await form.carry_out(plan)
 
     async def _exists(self, form: StorageForm, key: str | None) -> bool:
         self.accessed = True
         if not self._validate_session_key(key):
             return False
-        session, _ = await self._find(form, str(key))
+        asked = self._find(form, str(key))
+        del key  # as above
+        session, _ = await asked
         return session.issued_id is not None
 
     async def _save(self, form: StorageForm, *, must_create: bool = False) -> None:
@@ -277,6 +287,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         if not self._validate_session_key(key):
             return True
         plan = operations.end_id(str(key), terms(), self._forms.space, formerly=former_owners())
+        del key  # as above
         return await form.carry_out(plan)
 
     async def _whole(self, form: StorageForm) -> Session:

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask.sessions import SessionMixin
 
+from coatcheck._cookie.tracebacks import hides_arguments
 from coatcheck._session.python_only import python_only
 from coatcheck._session.session import Data, Session, Value
 from coatcheck._session.values import encode
@@ -62,6 +63,7 @@ class FlaskSession(Session[Data]):
             value[:] = map(tuple, value)  # as Flask promises them; stored they are lists
         return value
 
+    @hides_arguments
     def __setitem__(self, key: str, value: Value) -> None:
         if key == FLASHES and isinstance(value, list | tuple):
             kept, given = self._messages(), list(map(_pair, value))

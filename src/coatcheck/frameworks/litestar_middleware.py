@@ -20,6 +20,7 @@ from litestar.types import Empty, Receive, Scope, Send
 from litestar.types.asgi_types import ASGIApp
 
 from coatcheck import asgi
+from coatcheck._cookie.tracebacks import hides_arguments
 from coatcheck._request.cycle import Cycle
 from coatcheck._session.session import Session, Value
 from coatcheck.errors import ConfigurationError
@@ -49,37 +50,52 @@ class PluginMiddleware(SessionMiddleware[Any]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        await self._with_sessions(scope, receive, send)
+        served = self._with_sessions(scope, receive, send)
+        del scope  # its headers hold an id, and error reporters print the locals of a frame
+        await served
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the session hold what a handler put into its place, before a message leaves."""
-        places = cast("asgi.Scope", scope)
-        session: Session = places[asgi.PLACE]
+        place = _Place(cast("asgi.Scope", scope))
 
         def watched_send(message: Any) -> Awaitable[None]:
-            _take_over(places, session)
+            place.restore()
             return send(message)
 
-        await self.app(scope, receive, cast("Send", watched_send))
-        _take_over(places, session)
+        served = self.app(scope, receive, cast("Send", watched_send))
+        del scope  # as above
+        await served
+        place.restore()
 
 
-def _take_over(scope: asgi.Scope, session: Session) -> None:
-    """
-    Put the session back, with what was put into its place.
+class _Place:
+    """Where a scope has the session, and a handler may put something else."""
 
-    Raises:
-        ConfigurationError: That cannot be the values of a session.
-        UnstorableValue: A value is of a type that no session holds.
-    """
-    there = scope[asgi.ALIAS]
-    if there is session:
-        return
-    scope[asgi.ALIAS] = session
-    if there is Empty or there is None:
+    def __init__(self, scope: asgi.Scope) -> None:
+        self._scope = scope
+        self._session: Session = scope[asgi.PLACE]
+
+    @hides_arguments
+    def restore(self) -> None:
+        """
+        Put the session back, with what was put into its place.
+
+        Raises:
+            ConfigurationError: That cannot be the values of a session.
+            UnstorableValue: A value is of a type that no session holds.
+        """
+        there = self._scope[asgi.ALIAS]
+        if there is self._session:
+            return
+        self._scope[asgi.ALIAS] = self._session
+        _hold(self._session, there, self._scope)
+
+
+def _hold(session: Session, given: Any, scope: asgi.Scope) -> None:
+    if given is Empty or given is None:
         session.destroy()
         return
-    values = _values_of(there, scope)
+    values = _values_of(given, scope)
     for key in list(session):
         if key not in values:
             del session[key]

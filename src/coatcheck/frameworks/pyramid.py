@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Self, SupportsIndex
 from pyramid.interfaces import ICSRFStoragePolicy, ISession
 from zope.interface import implementer
 
+from coatcheck._cookie.tracebacks import hides_arguments
 from coatcheck._session.session import Session, Value, refusal_to_pickle
 from coatcheck._session.values import encode
 from coatcheck.context import Context
@@ -85,6 +86,7 @@ class PyramidSession(MutableMapping[str, Value]):
         """Give *key* what *function* makes of its value, as one atomic step, and return that."""
         return self.own.apply(key, function, default)
 
+    @hides_arguments
     def flash(self, msg: Value, queue: str = "", allow_duplicate: bool = True) -> None:  # noqa: FBT001, FBT002 - Pyramid's
         """Add a message to a queue; of two requests that do so at once neither is lost."""
 
@@ -119,6 +121,7 @@ class PyramidSession(MutableMapping[str, Value]):
     def __getitem__(self, key: str) -> Value:
         return self.own[key]
 
+    @hides_arguments
     def __setitem__(self, key: str, value: Value) -> None:
         self.own[key] = value
 

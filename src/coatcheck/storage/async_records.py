@@ -8,6 +8,7 @@ and `await`, written by `scripts/twins`.
 import logging
 from typing import TypeVar
 
+from coatcheck._cookie.tracebacks import forget_frames
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
@@ -18,7 +19,6 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AsyncBackend, AsyncSweeps
 from coatcheck.storage.protocol import AsyncCloses
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
-from coatcheck.storage.tracebacks import forget_frames
 
 T = TypeVar("T")
 

@@ -9,11 +9,13 @@ either matters.
 
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.cache import Cache
+from coatcheck._cookie.tracebacks import forget_frames
 from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
 from coatcheck._session.record import Record, Unreadable, WrongKey, as_of, pack, unpack
 from coatcheck._session.session import Session
+from coatcheck.errors import SessionError
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.protocol import Powers
 
@@ -55,9 +57,16 @@ class CookieStorage:
 
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
+            RecordTooLarge: No cookie has room for the session, and no other storage either.
         """
-        carried = in_cookie.carry(session, self.clock())
-        return value_of(*carried) if isinstance(carried, tuple) else carried
+        carried = None
+        try:
+            carried = in_cookie.carry(session, self.clock())
+            return value_of(*carried) if isinstance(carried, tuple) else carried
+        except SessionError as error:
+            carried = None  # it holds the id, and error reporters print the locals of this frame
+            forget_frames(error)
+            raise
 
     def _record(self, value: str) -> Record | None:
         """Return the record that a value carries, living or not, and remember it."""

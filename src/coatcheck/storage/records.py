@@ -10,6 +10,7 @@ and `await`, written by `scripts/twins`.
 import logging
 from typing import TypeVar
 
+from coatcheck._cookie.tracebacks import forget_frames
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
@@ -20,7 +21,6 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Backend, Sweeps
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
-from coatcheck.storage.tracebacks import forget_frames
 
 T = TypeVar("T")
 
