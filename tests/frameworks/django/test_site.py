@@ -42,7 +42,7 @@ def test_a_value_that_no_record_holds_is_refused_by_name(store: Any) -> None:
     [
         (None, "COATCHECK_STORAGE is missing"),
         ("nowhere:", "the URL of a storage must begin with one of"),
-        ("memory:?size=3", "got 'size'"),
+        ("memory:?size=3", "option 1 is none of them"),
         ("cookie:", "cannot be a CookieStorage"),
         (CookieStorage(), "cannot be a CookieStorage"),
         (3, "is a int"),
