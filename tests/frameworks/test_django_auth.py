@@ -74,6 +74,74 @@ def test_signing_in_changes_the_key_and_signing_out_ends_it(kept: Any) -> None:
     assert kept.backend.get("x") is None
 
 
+@pytest.fixture
+def with_user_key(kept: Any) -> Iterator[Any]:
+    """The site, with what Django's `login()` keeps as the user of the session."""
+    with override_settings(COATCHECK_OPTIONS={"user_key": "_auth_user_id"}):
+        yield kept
+
+
+def store_of(client: Any) -> Any:
+    """Return the session of a client, as a view sees it."""
+    from coatcheck.frameworks.django import SessionStore
+
+    return SessionStore(client.cookies["sessionid"].value)
+
+
+@pytest.mark.usefixtures("with_user_key")
+def test_a_login_is_a_sign_in(ada: Any) -> None:
+    """With `user_key`: `login()` and `logout()` as they are, and what they tell of the user."""
+    client = Client()
+    client.get("/add/tea")
+    client.get("/sign-in", {"password": RIGHT})
+    assert client.get("/who").json()["user"] == "ada"
+    assert client.get("/cart").json() == ["tea"]
+    found = store_of(client).signed_in
+    assert found.user == str(ada.pk) and not found.is_fresh(3600)
+    key = client.cookies["sessionid"].value
+    client.get("/who")
+    assert client.cookies["sessionid"].value == key
+    client.get("/sign-out")
+    copied = Client(headers={"cookie": f"sessionid={key}"})
+    assert copied.get("/who").json()["user"] == ""
+
+
+@pytest.mark.usefixtures("ada", "with_user_key")
+def test_a_confirmed_password_is_kept_by_the_session() -> None:
+    """`confirm()` gives a new key; `act_as` shows another user until `stop_acting`."""
+    client = Client()
+    client.get("/sign-in", {"password": RIGHT})
+    session = store_of(client)
+    key = session.session_key
+    session.confirm(pin="hash")
+    session.save()
+    assert session.session_key != key
+    signed_in = session.signed_in
+    assert signed_in.is_fresh(60) and signed_in.holds("hash")
+    session.act_as("7", seconds=60)
+    session.save()
+    assert (session.signed_in.user, session.signed_in.actor) == ("7", signed_in.user)
+    session.stop_acting()
+    session.save()
+    assert session.signed_in.user == signed_in.user
+
+
+@pytest.mark.usefixtures("ada", "with_user_key")
+def test_a_sign_in_can_be_awaited() -> None:
+    """`asigned_in()` and `aconfirm()`."""
+
+    async def scene() -> None:
+        client = AsyncClient()
+        await client.get("/async/sign-in", {"password": RIGHT})
+        session = store_of(client)
+        assert (await session.asigned_in()).user
+        await session.aconfirm()
+        await session.asave()
+        assert (await session.asigned_in()).is_fresh(60)
+
+    asyncio.run(scene())
+
+
 def test_a_new_password_ends_the_other_sessions(kept: object, ada: Any) -> None:
     """Django keeps a hash of the password in the session, and compares."""
     assert kept

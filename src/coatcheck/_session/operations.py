@@ -4,6 +4,7 @@ Operations for hosts with session rules of their own, such as Django.
     start(terms)               a session that is kept even if it stays empty
     find(id, terms, space)     the session under an id, and whether its cookie may be an old one
     rotate(session)            the next save gives it a new id, if that is due
+    settle_user(session)       a changed `user_key` is a sign-in
     take_over(session, log)    the changes that were made before the session was read
     renew(session, terms)      the next save writes, changed or not, and so tells what is gone
     show_kept(session)         from here on it holds what its last save kept
@@ -28,6 +29,7 @@ from coatcheck._session.moves import ROTATES
 from coatcheck._session.plan import Keyspace, Plan, There, look
 from coatcheck._session.record import ANY_OWNER, Contents, Record, Terms, Tombstone
 from coatcheck._session.session import Session
+from coatcheck._session.user_key import enter, follow
 from coatcheck.errors import SessionConflict
 
 
@@ -115,6 +117,14 @@ def rotate(session: Session) -> None:
     """Let the next save renew the id of a session in use, if due: a cookie must follow it."""
     if lifecycle.rotates(session):
         session._draft.move(ROTATES)
+
+
+def settle_user(session: Session) -> None:
+    """Let a changed `user_key` be a sign-in, and note the user of a session that told none."""
+    draft = session._draft
+    if draft.terms.user_key is not None:
+        follow(draft, draft.terms.user_key)
+        enter(draft, draft.terms.user_key)
 
 
 def show_kept(session: Session) -> None:

@@ -22,6 +22,7 @@ run it at once, its `a…` methods await it.
 
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any, NoReturn, SupportsIndex
 
 from django.conf import settings
@@ -35,6 +36,7 @@ from coatcheck._request.coroutines import run_now
 from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
 from coatcheck._session.session import Session, Value, refusal_to_pickle
+from coatcheck._session.sign_in import SignIn, User
 from coatcheck.frameworks import django_checks  # noqa: F401 - Django finds the check by this
 from coatcheck.frameworks.django_options import options
 from coatcheck.frameworks.django_session import (
@@ -89,6 +91,36 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self, key: str, function: Callable[[Any], Value], default: Value = None
     ) -> Value:
         return (await self._aget_session()).apply(key, function, default)
+
+    @property
+    def signed_in(self) -> SignIn | None:
+        """The signed-in user, and how they signed in: `Session.signed_in`."""
+        session: Session = self._session
+        return session.signed_in
+
+    async def asigned_in(self) -> SignIn | None:
+        """`signed_in`, awaited."""
+        return (await self._aget_session()).signed_in
+
+    def confirm(self, *, pin: str | None = None) -> None:
+        """Note that the user proved again who they are: `Session.confirm`."""
+        self._session.confirm(pin=pin)
+        self.modified = True
+
+    async def aconfirm(self, *, pin: str | None = None) -> None:
+        """`confirm`, awaited."""
+        (await self._aget_session()).confirm(pin=pin)
+        self.modified = True
+
+    def act_as(self, user: User, *, seconds: float | timedelta = 3600) -> None:
+        """Let the signed-in user see what another user sees: `Session.act_as`."""
+        self._session.act_as(user, seconds=seconds)
+        self.modified = True
+
+    def stop_acting(self) -> None:
+        """Let the session be the actor's again: `Session.stop_acting`."""
+        self._session.stop_acting()
+        self.modified = True
 
     @property
     def modified(self) -> bool:
@@ -313,6 +345,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             return
         # Only the form that read it knows what its version means.
         operations.renew(session, terms(idle), looks=self._read_by is not form)
+        operations.settle_user(session)
         if self._rotates:
             operations.rotate(session)
         await form.save(session)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from coatcheck._request.options import check_times
+from coatcheck._request.options import check_times, check_user_key
 from coatcheck.errors import ConfigurationError
 
 SETTING = "COATCHECK_OPTIONS"
@@ -39,10 +39,13 @@ class DjangoOptions(NamedTuple):
     Attributes:
         lifetime: Seconds that any session lives, used or not; None: no limit.
         rotate: Seconds after which the key of a session in use is renewed; None: never.
+        user_key: Where the session has the signed-in user: "_auth_user_id", as Django's `login()`
+            puts it there; None: sign-ins are not told apart.
     """
 
     lifetime: float | None = None
     rotate: float | None = None
+    user_key: str | None = None
 
 
 @lru_cache(maxsize=1)
@@ -54,7 +57,8 @@ def options() -> DjangoOptions:
         ImproperlyConfigured: One is not known, or out of its range.
     """
     given = getattr(settings, SETTING, {})
-    known = " and ".join(map(repr, DjangoOptions._fields))
+    *others, last = map(repr, DjangoOptions._fields)
+    known = f"{', '.join(others)} and {last}"
     if not isinstance(given, Mapping):
         raise Misconfigured(
             f"{SETTING} is a {type(given).__name__}", f"set it to a dict of {known}"
@@ -65,11 +69,13 @@ def options() -> DjangoOptions:
                 f"{SETTING} has the key {name!r}",
                 f"it takes {known}; everything else is set by Django's own settings, SESSION_…",
             )
+    chosen = DjangoOptions(**given)
     try:
-        check_times(**given)
-    except (ConfigurationError, TypeError) as error:
+        seconds = check_times(lifetime=chosen.lifetime, rotate=chosen.rotate)
+        check_user_key(chosen.user_key)
+    except ConfigurationError as error:
         raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
-    return DjangoOptions(**given)
+    return chosen._replace(lifetime=seconds.lifetime, rotate=seconds.rotate)
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -13,10 +13,12 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
+from coatcheck._cookie.pins import Pins
 from coatcheck._session.draft import Lost
 from coatcheck._session.record import LONGEST, Terms
 from coatcheck._session.session import Session
 from coatcheck.frameworks.django_options import options
+from coatcheck.frameworks.django_storage import forms
 
 
 def terms(idle: float | None = None) -> Terms:
@@ -33,7 +35,10 @@ def terms(idle: float | None = None) -> Terms:
         lifetime=chosen.lifetime,
         rotate=chosen.rotate,
         refresh=0,
+        clock=forms().space.clock,
+        pins=_pins(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
         keeps_empty=True,
+        user_key=chosen.user_key,
     )
 
 
@@ -48,6 +53,12 @@ def _owner(cookie_name: str, secret: str | bytes) -> bytes:
     """Return the mark of a project's records: 8 bytes, from which no secret can be learned."""
     mark: bytes = salted_hmac("coatcheck.owner", cookie_name, secret, algorithm="sha256").digest()
     return mark[:8]
+
+
+@lru_cache(maxsize=4)
+def _pins(*secrets: str | bytes) -> Pins:
+    """Return what keeps the pins of sign-ins, under the project's secrets."""
+    return Pins([text if isinstance(text, str) else text.decode("latin-1") for text in secrets])
 
 
 def idle_of(session: Session, now: float) -> float:

@@ -21,10 +21,11 @@ OURS = [
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"rotat": 3600}, "has the key 'rotat': it takes 'lifetime' and 'rotate'"),
+        ({"rotat": 3600}, "has the key 'rotat': it takes 'lifetime', 'rotate' and 'user_key'"),
         ({"idle": 60}, "Django's own settings, SESSION_"),
         ({"rotate": 60}, "rotate must be at least 300 seconds, got 60"),
         ({"rotate": "hourly"}, "cannot be used"),
+        ({"user_key": 7}, "user_key must be the key of a session"),
         ({"lifetime": -1}, "lifetime must be seconds above 0"),
         (3600, "is a int: set it to a dict"),
     ],
