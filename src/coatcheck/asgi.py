@@ -20,10 +20,11 @@ from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import amended, joined_cookies
 from coatcheck._request.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck._request.async_shell import AsyncShell
-from coatcheck._request.cycle import FAILED, Cycle, Due
+from coatcheck._request.cycle import FAILED, Cycle, Due, middleware_of
 from coatcheck._request.options import Options
 from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Visit
 from coatcheck._session.session import Session
+from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
 
 PLACE, ALIAS = "coatcheck.session", "session"
@@ -38,7 +39,7 @@ SERVED = frozenset({"http", "websocket"})
 
 SHUT_DOWN = "lifespan.shutdown."
 
-__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "SessionMiddleware"]
+__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "SessionMiddleware", "reload", "save"]
 
 
 class SessionMiddleware:
@@ -86,9 +87,12 @@ class SessionMiddleware:
             scope = self._nested(scope)
         cycle = self._cycle
         connection = Connection(self, scope, receive, send)
-        if connection.cookies is None and cycle.starts_empty:
+        if connection.cookies is None and cycle.starts_empty and not cycle.skip:
             connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
         else:
+            if cycle.skip and cycle.passes_over(connection):
+                await self.app(connection.scope, receive, send)
+                return
             del scope  # its headers hold an id, and error reporters print the locals of a frame
             if (answer := await self._shell.read(connection)) is not None:
                 await _send_answer(send, kind, answer)
@@ -231,7 +235,10 @@ class Connection(Visit):
     async def _start_due(self, message: Message, due: Due) -> None:
         """Do what is due before the headers leave, and send them."""
         changes = await self._middleware._shell.carry_out(self, due)
-        if changes is NOTHING:
+        if changes.instead is not None:
+            send, self._send = self._send, _drop
+            await _send_answer(send, self.scope["type"], changes.instead)
+        elif changes is NOTHING:
             await self._begin(message)
         else:
             headers = _amended(message.get("headers", ()), changes)
@@ -278,8 +285,53 @@ class Connection(Visit):
             raise
 
 
+async def _drop(_: Message) -> None:
+    """Send nothing of a response that another one took the place of."""
+
+
 async def _nothing_yet() -> None:
     """Send nothing: the message is held back."""
+
+
+async def save(scope: Scope) -> None:
+    """
+    Save what the request did to its session so far, before the response.
+
+    A cookie that this makes due leaves with the response, also with one that failed. What is saved
+    stays saved, whatever becomes of the request.
+
+    Args:
+        scope: Of the request or WebSocket, such as Starlette's `request.scope`.
+
+    Raises:
+        BackendError, SessionConflict, UnstorableValue, RecordTooLarge: The changes are not kept
+            yet; the end of the request saves them, if it can.
+        ConfigurationError: There is no session in *scope*.
+    """
+    session = Context(scope).get(Session)
+    await _shell_of(session).save(session)
+
+
+async def reload(scope: Scope) -> None:
+    """
+    Read the session again, after what changed so far is saved.
+
+    If the session ended meanwhile, it is new and empty afterwards. At a WebSocket or in a response
+    that has begun, a change to such a session raises `ResponseStarted`.
+
+    Args:
+        scope: Of the request or WebSocket, such as Starlette's `websocket.scope`.
+
+    Raises:
+        BackendError: The session stays as it is; else as `save`.
+        ConfigurationError: There is no session in *scope*.
+    """
+    session = Context(scope).get(Session)
+    await _shell_of(session).reload(session)
+
+
+def _shell_of(session: Session) -> AsyncShell:
+    return AsyncShell(middleware_of(session))
 
 
 def _amended(headers: Any, changes: Changes) -> list[tuple[bytes, bytes]]:

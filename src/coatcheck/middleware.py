@@ -5,6 +5,7 @@
     app.wsgi_app = session(cookie, storage).wsgi(app.wsgi_app)
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from coatcheck import asgi, wsgi
@@ -27,6 +28,7 @@ def session(
     refresh: float = 0.1,
     rotate: Duration | None = None,
     on_outage: OnOutage = "raise",
+    skip: Sequence[str] = (),
     data: type[Any] | Schema[Any] | None = None,
     user_key: str | None = None,
 ) -> "Sessions":
@@ -47,9 +49,11 @@ def session(
             seconds. Requests that still carry the old id go on for 15 minutes. None: never.
             `CookieStorage` refuses it.
         on_outage: What a request gets while the server of the storage fails. "raise": it fails with
-            `BackendError`. "anonymous": if its session cannot be read, it gets an empty session,
-            which is not saved and does not change the cookie; a change that cannot be saved raises
-            `BackendError`, as with "raise".
+            `BackendError`. "unavailable": it is answered with 503 and Retry-After. "anonymous": if
+            its session cannot be read, it gets an empty session, which is not saved and does not
+            change the cookie; a change that cannot be saved raises `BackendError`.
+        skip: Beginnings of paths under which no session is read, such as `("/static/",)`. To use
+            the session there raises `ConfigurationError`.
         data: The type of `session.data`: a dataclass, `msgspec.Struct`, TypedDict or pydantic
             model, every field with a default; or a `Schema` of one. None: `session.data` raises
             `ConfigurationError`.
@@ -76,6 +80,7 @@ def session(
             refresh=refresh,
             rotate=rotate,
             on_outage=on_outage,
+            skip=skip,
             data=data,
             user_key=user_key,
         )

@@ -9,18 +9,30 @@ once more at the end if a storage can still take what changed since.
 """
 
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from typing import Unpack
 
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._request.cycle import FAILED, Cycle
+from coatcheck._request.cycle import FAILED, Cycle, middleware_of
 from coatcheck._request.options import Options
 from coatcheck._request.shell import Shell
 from coatcheck._request.text_headers import amended_text
 from coatcheck._request.visit import NOTHING, Answer, Visit
 from coatcheck._request.wsgi_types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
+from coatcheck._session.session import Session
+from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["Environ", "ExcInfo", "Headers", "SessionMiddleware", "StartResponse", "WSGIApp"]
+__all__ = [
+    "Environ",
+    "ExcInfo",
+    "Headers",
+    "SessionMiddleware",
+    "StartResponse",
+    "WSGIApp",
+    "reload",
+    "save",
+]
 
 PLACE = "coatcheck.session"
 """The key of the session in an environ."""
@@ -119,6 +131,7 @@ class Response(EnvironVisit):
         self._held: tuple[str, Headers, ExcInfo | None] | None = None
         self._sent = self._ended = False
         self._write: Write | None = None
+        self.instead: list[bytes] | None = None
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """Hold the headers back: this is the application's start_response."""
@@ -147,6 +160,10 @@ class Response(EnvironVisit):
         except BaseException:
             _close(body)
             raise
+        if self.instead is not None:
+            _close(body)
+            self.end()
+            return self.instead
         if not still and not self.session._draft.shared:
             return _Body(body, self)
         self.end()
@@ -163,6 +180,9 @@ class Response(EnvironVisit):
             status, headers, exc_info = self._held
             failed = exc_info is not None or int(status[:3]) >= FAILED
             changes = self.shell.leave(self, failed=failed, headers=headers)
+            if changes.instead is not None:
+                self._send_instead(changes.instead)
+                return self._write
             if streams and not changes.vary:
                 changes = changes._replace(vary=True)
             headers = headers if changes is NOTHING else amended_text(headers, changes)
@@ -171,11 +191,53 @@ class Response(EnvironVisit):
             self._sent = True
         return self._write
 
+    def _send_instead(self, answer: Answer) -> None:
+        """Send another response than the application's, of which nothing more is sent."""
+        self.instead = _answered(self._start_response, answer)
+        self._write, self._sent = _drop, True
+
     def end(self, *, failed: bool = False) -> None:
         """Save what changed after the headers had left; a later change raises."""
         if not self._ended:
             self._ended = True
             self.shell.end(self, failed=failed)
+
+
+def save(environ: Environ) -> None:
+    """
+    Save what the request did to its session so far, before the response.
+
+    A cookie that this makes due leaves with the response, also with one that failed. What is saved
+    stays saved, whatever becomes of the request.
+
+    Args:
+        environ: Of the request, such as Flask's `request.environ`.
+
+    Raises:
+        BackendError, SessionConflict, UnstorableValue, RecordTooLarge: The changes are not kept
+            yet; the end of the request saves them, if it can.
+        ConfigurationError: There is no session in *environ*, or its storage is awaited.
+    """
+    session = Context(environ).get(Session)
+    Shell(middleware_of(session)).save(session)
+
+
+def reload(environ: Environ) -> None:
+    """
+    Read the session again, after what changed so far is saved.
+
+    If the session ended meanwhile, it is new and empty afterwards. In a response that has begun, a
+    change to such a session raises `ResponseStarted`.
+
+    Args:
+        environ: Of the request, such as Flask's `request.environ`.
+
+    Raises:
+        BackendError: The session stays as it is; else as `save`.
+        ConfigurationError: There is no session in *environ*, or its storage is awaited.
+    """
+    session = Context(environ).get(Session)
+    Shell(middleware_of(session)).reload(session)
 
 
 class _Body:
@@ -195,12 +257,22 @@ class _Body:
             part = next(self._parts)
         except StopIteration:
             self._response.send_headers()
+            if self._response.instead:
+                return self._last()
             raise
         except BaseException:
             self._failed = True
             raise
         self._response.send_headers(streams=True)
+        if self._response.instead is not None:
+            return self._last()
         return part
+
+    def _last(self) -> bytes:
+        """Return the next part of the answer that took the place of the application's."""
+        if not self._response.instead:
+            raise StopIteration
+        return self._response.instead.pop()
 
     def close(self) -> None:
         """End the request: servers call it once, however the request ended."""
@@ -224,7 +296,12 @@ def _close(body: Iterable[bytes]) -> None:
         body.close()
 
 
-def _answered(start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
+def _drop(_: bytes) -> None:
+    """Send nothing of a response that another one took the place of."""
+
+
+def _answered(start_response: StartResponse, answer: Answer) -> list[bytes]:
     """Send a response in place of the application's."""
-    start_response(f"{answer.status} ", list(answer.headers))
+    phrase = HTTPStatus(answer.status).phrase
+    start_response(f"{answer.status} {phrase}", list(answer.headers))
     return [answer.body]

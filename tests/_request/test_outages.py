@@ -193,5 +193,5 @@ def test_an_outage_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> N
 
 def test_another_policy_is_refused() -> None:
     """When the application starts, by a message that names both."""
-    with pytest.raises(ConfigurationError, match="'raise' nor 'anonymous'"):
+    with pytest.raises(ConfigurationError, match='"raise", "unavailable" or "anonymous"'):
         Cycle(COOKIE, MemoryStorage(), on_outage="ignore")  # type: ignore[arg-type]

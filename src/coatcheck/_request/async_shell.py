@@ -43,6 +43,8 @@ class AsyncShell:
             ConfigurationError: The storage returned no session.
         """
         cycle = self.cycle
+        if cycle.skip and cycle.passes_over(visit):
+            return None
         candidates = cycle.cookie.candidates(visit.cookies) if visit.cookies else ()
         if not candidates and cycle.starts_empty:
             cycle.begin(visit)
@@ -57,6 +59,8 @@ class AsyncShell:
                     found = await done(found)  # awaited only
             except BackendError as error:
                 found = cycle.outages.unread(error)
+        if type(found) is Answer:
+            return found
         cycle.admit(visit, found)
         return None
 
@@ -83,13 +87,18 @@ class AsyncShell:
         try:
             value = await self._save(visit) if due == "save" else None
             set_cookie = cycle.answer(visit, value)
-        except BaseException as error:
+        except BackendError as error:
             value = None  # it may be an id, and error reporters print the locals of a frame
+            cycle.abandon(session)
+            return cycle.outages.unkept(error)
+        except BaseException as error:
+            value = None
             cycle.abandon(session)
             forget_our_frames(error)
             raise
         cycle.saved(session)
-        return cycle.changes(visit, set_cookie)
+        changes = cycle.changes(visit, set_cookie)
+        return changes if value is not None else await self.recheck(visit, changes)
 
     async def recheck(self, visit: Visit, changes: Changes) -> Changes:
         """
@@ -125,9 +134,44 @@ class AsyncShell:
                 await self._save(visit)
         except BaseException as error:
             forget_our_frames(error)
-            raise
+            if not cycle.outages.drops(error):
+                raise
         finally:
             cycle.end(session)
+
+    async def save(self, session: Session) -> None:
+        """
+        Save what a request did so far; a cookie that this makes due leaves with the response.
+
+        Raises:
+            BackendError, SessionConflict, UnstorableValue, RecordTooLarge: The changes are not
+                kept yet; the end of the request saves them, if it can.
+        """
+        if not self.cycle.is_due(session):
+            return
+        try:
+            value = await done(self._calls.save(session))
+        except BackendError as error:
+            self.cycle.outages.unsaved(session, error)
+        else:
+            self.cycle.saved_early(session, value)
+
+    async def reload(self, session: Session) -> None:
+        """
+        Save what a request did so far, and read the session again.
+
+        Raises:
+            BackendError: The session stays as it is; else as `save`.
+        """
+        await self.save(session)
+        if not self.cycle.can_reload(session):
+            return
+        try:
+            found = await done(self._calls.read(self.cycle.value_to_reload(session)))
+        except BackendError as error:
+            self.cycle.outages.note(error)
+            raise
+        self.cycle.renew(session, found)
 
     async def close(self) -> None:
         """Release what the storage opened; it is opened again when it is used again."""
@@ -157,6 +201,8 @@ class AsyncShell:
             session = await self._read(opened)
             if first is None:
                 first = session
+            if type(session) is Answer:
+                return session
             if isinstance(session, Session) and self.cycle.is_living(session):
                 self.cycle.note_twins(len(candidates))
                 visit.opened, first = opened, session

@@ -9,9 +9,10 @@ A `Shell` makes the storage's calls in between: nothing here waits.
 
 import inspect
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from coatcheck._cookie.cookie import Attributes, Cookie
 from coatcheck._cookie.pins import Pins
@@ -19,11 +20,26 @@ from coatcheck._cookie.rejections import Rejections, Seen
 from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
-from coatcheck._request.options import Duration, check, check_kinds, check_user_key
+from coatcheck._request.options import (
+    Duration,
+    check,
+    check_kinds,
+    check_user_key,
+    checked_skip,
+)
 from coatcheck._request.outages import OnOutage, Outages
 from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
-from coatcheck._session.draft import Draft, Found, Given, Reach, Unread, Visitor
+from coatcheck._session.draft import (
+    Carried,
+    Draft,
+    Found,
+    Given,
+    Reach,
+    Skipped,
+    Unread,
+    Visitor,
+)
 from coatcheck._session.moves import ROTATES
 from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
@@ -65,6 +81,7 @@ class Cycle:
         refresh: float = 0.1,
         rotate: Duration | None = None,
         on_outage: OnOutage = "raise",
+        skip: Sequence[str] = (),
         data: type[Any] | Schema[Any] | None = None,
         user_key: str | None = None,
     ) -> None:
@@ -78,6 +95,7 @@ class Cycle:
                 f"got {type(storage).__name__}, which keeps no id that could be looked up"
             )
         self.outages = Outages(on_outage)
+        self.skip = checked_skip(skip)
         self.rejections = Rejections(cookie)
         self.cookie = cookie
         self.storage = storage
@@ -91,6 +109,7 @@ class Cycle:
             max_age=cookie.max_age,
             pins=Pins(cookie.secrets),
             user_key=user_key,
+            middleware=self,
         )
         self._user_key = user_key
         self.schema = schema_of(data)
@@ -115,15 +134,29 @@ class Cycle:
         Raises:
             ConfigurationError: It is no session.
         """
+        visit.session = self._admitted(session)
+        visit.attach()
+
+    def _admitted(self, session: object) -> Session:
         if not isinstance(session, Session):
             raise ConfigurationError(
                 f"{type(self.storage).__name__}.read must return a Session, "
                 f"got {type(session).__name__}"
             )
-        admitted = visit.session = lifecycle.admit(session, self.terms, visitor=self.visitor)
+        admitted = lifecycle.admit(session, self.terms, visitor=self.visitor)
         if self.schema is not None and not admitted._draft.shared:
             admitted._draft = TypedDraft.under(admitted._draft, self.schema)
-        visit.attach()
+        return admitted
+
+    def passes_over(self, visit: Visit) -> bool:
+        """Give a request no session if its path is to be skipped, and tell whether it is."""
+        path = visit.path
+        for prefix in self.skip:
+            if path.startswith(prefix):
+                visit.session = Session._of(cast("Draft", Skipped(prefix, self.terms)))
+                visit.attach()
+                return True
+        return False
 
     def check_outer(self, outer: object) -> None:
         """
@@ -154,6 +187,54 @@ class Cycle:
                 self.cookie.name,
             )
 
+    # ---- while the handler runs
+
+    def is_due(self, session: Session) -> bool:
+        """Tell whether a request has anything to save so far."""
+        draft = session._draft
+        if draft.shared or draft.reach == "nothing":
+            return False
+        if self._user_key is not None:
+            follow(draft, self._user_key)
+        pending = lifecycle.is_pending(session)
+        if pending and self._user_key is not None:
+            enter(draft, self._user_key)
+        return pending
+
+    def saved_early(self, session: Session, value: str | None) -> None:
+        """Note that a session was saved while its request goes on."""
+        draft = session._draft
+        if draft.reach != "client":
+            self.saved(session)
+        elif value is not None:
+            draft.unsent = value
+
+    def can_reload(self, session: Session) -> bool:
+        """Tell whether there may be another state of the session than the request has."""
+        draft = session._draft
+        return not draft.shared and type(draft.origin) is not Unread and draft.fate != "ends"
+
+    def value_to_reload(self, session: Session) -> str | None:
+        """Return the value under which the session is now, or None."""
+        draft = session._draft
+        if type(draft.origin) is Carried:
+            return draft.unsent or draft.origin.value or None
+        return draft.issued
+
+    def renew(self, session: Session, found: object) -> None:
+        """Let a session be what the storage has by now; a cookie that is due stays due."""
+        before = session._draft
+        draft = self._admitted(found)._draft
+        if before.reach != "client":
+            if draft.issued is None:
+                draft = self.late_visitor
+            else:
+                draft.reach = before.reach
+        elif before.unsent is not None and (draft.issued or not before.unsent):
+            draft = draft.own()
+            draft.unsent = before.unsent
+        session._draft = draft
+
     # ---- before the headers leave
 
     def leaving(self, visit: Visit, headers: Any, *, failed: bool) -> Due:
@@ -179,7 +260,7 @@ class Cycle:
             return ""
         if failed:
             self.abandon(session)
-            return ""
+            return "" if draft.unsent is None else "cookie"
         if draft.fate == "ends" and visit.others:
             draft.reach = "nothing"
             return "save"
@@ -191,7 +272,9 @@ class Cycle:
             raise
         if saves:
             return "save"
-        return "cookie" if draft.fate == "renews" and type(draft.origin) is Given else ""
+        if draft.unsent is not None or (draft.fate == "renews" and type(draft.origin) is Given):
+            return "cookie"
+        return ""
 
     def start(
         self, session: Session, visit: Visit, headers: Any = (), *, tells: bool = True
@@ -240,6 +323,8 @@ class Cycle:
             CookieTooLarge: The session does not fit in a cookie.
         """
         draft, opened = visit.session._draft, visit.opened
+        if value is None and (draft.unsent == "" or draft.issued is not None):
+            value = draft.unsent
         if value is None and opened and opened.stale and type(draft.origin) is Given:
             value = opened.text  # a storage of one's own, which renews nothing by itself
         if value is None:
@@ -256,7 +341,7 @@ class Cycle:
 
     def gives_id(self, session: Session, changes: Changes) -> bool:
         """Tell whether *changes* give the client an id that a server can be asked for."""
-        return type(session._draft.origin) is Found and bool(changes.set_cookies)
+        return bool(changes.set_cookies) and type(session._draft.origin) is Found
 
     def without_cookie(self, changes: Changes) -> Changes:
         """Return the changes without the session's cookie."""
@@ -297,7 +382,7 @@ class Cycle:
         """
         session = visit.session
         draft = session._draft
-        if draft.shared:
+        if draft.shared or draft.reach == "nothing":
             return
         changed = self.start(session, visit, tells=False) and session.modified
         moves = not isinstance(draft.fate, str)
@@ -354,6 +439,21 @@ class Cycle:
         )
         clock = self.terms.clock or system_clock
         self.rejections.check(seen, datetime.fromtimestamp(clock(), UTC))
+
+
+def middleware_of(session: Session) -> Cycle:
+    """
+    Return the middleware that gave a request its session.
+
+    Raises:
+        ConfigurationError: None did.
+    """
+    found = session._draft.terms.middleware
+    if not isinstance(found, Cycle):
+        raise ConfigurationError(
+            "no middleware gave this session to a request: save it by the storage that made it"
+        )
+    return found
 
 
 def clock_of(storage: SessionStorage) -> Any:

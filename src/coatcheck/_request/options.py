@@ -1,6 +1,7 @@
 """The options of an application's sessions, checked in one place for every host."""
 
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict
 
@@ -28,6 +29,7 @@ class Options(TypedDict, total=False):
         refresh: The share of *idle* after which record and cookie of a session in use are renewed.
         rotate: Time after which the id of a session in use is renewed; None: never.
         on_outage: What becomes of requests while the storage's server fails: see `outages`.
+        skip: Beginnings of paths under which no session is read, such as ("/static/",).
         data: What `session.data` is: a dataclass, `msgspec.Struct`, TypedDict or pydantic model, or
             a `Schema` of one.
         user_key: The key under which the application keeps the signed-in user by itself; None: it
@@ -39,6 +41,7 @@ class Options(TypedDict, total=False):
     refresh: float
     rotate: Duration | None
     on_outage: OnOutage
+    skip: Sequence[str]
     data: type[Any] | Schema[Any] | None
     user_key: str | None
 
@@ -127,6 +130,23 @@ def check_user_key(key: object) -> None:
         raise ConfigurationError(
             f'user_key must be the key of a session, as in user_key="user_id", got {got}'
         )
+
+
+def checked_skip(skip: object) -> tuple[str, ...]:
+    """
+    Return the beginnings of paths that have no session.
+
+    Raises:
+        ConfigurationError: They are no sequence of texts that begin with "/".
+    """
+    if isinstance(skip, str):
+        raise ConfigurationError(f"skip must be several texts, got one: write skip=({skip!r},)")
+    if not isinstance(skip, Sequence):
+        raise ConfigurationError(f"skip must be a tuple of paths, got {_kind_of(skip)}")
+    for path in skip:
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ConfigurationError(f'skip must hold paths such as "/static/", got {path!r}')
+    return tuple(skip)
 
 
 def check_kinds(cookie: object, storage: object) -> None:

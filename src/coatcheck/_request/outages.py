@@ -2,28 +2,46 @@
 The answer to a request while the server of a storage fails.
 
     "raise"      the request fails with `BackendError`, and the application may answer 503
+    "unavailable"  the request gets a short answer with the status 503 and Retry-After
     "anonymous"  if the session cannot be read, the request gets an empty one, which is never
                  written, and the client's cookie stays as it is
 
 Under "anonymous" a change to a session that could be read still raises if the write fails.
 destroy() of a session that could not be read raises too, because the user would believe to be
-signed out.
+signed out. Under both others, a write that only renews a deadline may wait for the next request.
 """
 
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from coatcheck._cookie.tracebacks import forget_our_frames
+from coatcheck._request.visit import Answer, Changes
 from coatcheck._session.draft import Draft, Unread
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, ConfigurationError
 
-OnOutage = Literal["raise", "anonymous"]
+OnOutage = Literal["raise", "unavailable", "anonymous"]
 
 QUIET = 60.0
 """Seconds without a failure after which a server's next one counts as another outage."""
+
+RETRY_AFTER = 10
+"""Seconds after which a client may ask again."""
+
+_BODY = b"The service is unavailable for a moment. Please try again.\n"
+
+UNAVAILABLE = Answer(
+    503,
+    (
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(_BODY))),
+        ("Retry-After", str(RETRY_AFTER)),
+        ("Cache-Control", "no-store"),
+    ),
+    _BODY,
+)
 
 _logger = logging.getLogger("coatcheck")
 
@@ -41,22 +59,26 @@ class Outages:
     """
 
     def __init__(self, policy: OnOutage, *, clock: Callable[[], float] = time.monotonic) -> None:
-        if policy not in ("raise", "anonymous"):
-            raise ConfigurationError(f"on_outage={policy!r} is neither 'raise' nor 'anonymous'")
-        self._serves = policy == "anonymous"
+        if policy not in get_args(OnOutage):
+            raise ConfigurationError(
+                f'on_outage must be "raise", "unavailable" or "anonymous", got {policy!r}'
+            )
+        self._policy = policy
         self._clock = clock
         self._failed: dict[str, float] = {}
 
-    def unread(self, error: BackendError) -> Session:
+    def unread(self, error: BackendError) -> Session | Answer:
         """
-        Return the session of a request whose own could not be read.
+        Return the session of a request whose own could not be read, or the answer to it.
 
         Raises:
             BackendError: *error*, if the policy says so.
         """
-        self._note(error)
-        if not self._serves:
+        self.note(error)
+        if self._policy == "raise":
             raise error
+        if self._policy == "unavailable":
+            return UNAVAILABLE
         return Session._of(Draft(origin=Unread(error)))
 
     def unsaved(self, session: Session, error: BackendError) -> None:
@@ -67,11 +89,29 @@ class Outages:
             BackendError: *error*, if the policy says so or the request changed the session; a
                 refresh alone may wait for the next request.
         """
-        self._note(error)
-        if not self._serves or session._draft.changed:
+        self.note(error)
+        if self._policy == "raise" or session._draft.changed:
             raise error
 
-    def _note(self, error: BackendError) -> None:
+    def unkept(self, error: BackendError) -> Changes:
+        """
+        Return what becomes of a response whose session could not be saved.
+
+        Raises:
+            BackendError: *error*, unless the policy is to answer.
+        """
+        if self._policy != "unavailable":
+            raise error
+        return Changes(instead=UNAVAILABLE)
+
+    def drops(self, error: BaseException) -> bool:
+        """Tell whether a change after the headers is dropped: no answer can tell of it any more."""
+        if self._policy != "unavailable" or not isinstance(error, BackendError):
+            return False
+        _logger.warning("the changes of a request to a session were dropped: the server failed")
+        return True
+
+    def note(self, error: BackendError) -> None:
         """Log an outage once, not once a request; forget the frames, which may hold an id."""
         forget_our_frames(error)
         now, last = self._clock(), self._failed.get(error.server)

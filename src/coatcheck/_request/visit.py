@@ -70,12 +70,14 @@ class Changes(NamedTuple):
         private: No shared cache may keep it.
         set_cookies: Set-Cookie header values.
         headers: Further headers.
+        instead: A response to send in place of the application's, or None.
     """
 
     vary: bool = False
     private: bool = False
     set_cookies: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    instead: "Answer | None" = None
 
 
 NOTHING = Changes()

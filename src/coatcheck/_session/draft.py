@@ -16,7 +16,7 @@ The state of a session while a request works on it.
                    Found, Lost)       sets it back to stays)            the request ends)
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import msgspec
 
@@ -73,7 +73,14 @@ class Found(Hidden, msgspec.Struct, frozen=True, gc=False):
 
 
 class Carried(Found, frozen=True, gc=False):
-    """The session came in the cookie itself."""
+    """
+    The session came in the cookie itself.
+
+    Args:
+        value: The cookie's value; "": this request saved the session since.
+    """
+
+    value: str = ""
 
 
 class Given(Hidden, msgspec.Struct, frozen=True, gc=False):
@@ -130,6 +137,8 @@ class Draft(Hidden, msgspec.Struct):
         id: The id that the client will hold; None: that of the origin, or one is made when needed.
         touched: The request changed something, or holds what it may change in place.
         rewritten: Keys to which the request gave the value that they had.
+        unsent: What a save during the request has for the client's cookie; None: nothing. It leaves
+            with the headers.
     """
 
     contents: Contents = msgspec.field(default_factory=Contents)
@@ -143,6 +152,7 @@ class Draft(Hidden, msgspec.Struct):
     log: list[Change] = []
     touched: bool = False
     rewritten: frozenset[str] = frozenset()
+    unsent: str | None = None
 
     shared: ClassVar[bool] = False
 
@@ -377,3 +387,30 @@ class Visitor(Draft, kw_only=True):
 
 
 VISITOR = Visitor()
+
+
+class Skipped:
+    """
+    The draft of a session that was not read, because the path has none: to ask for it is an error.
+
+    Args:
+        path: The prefix under which no session is read.
+        terms: Of the middleware that skips it.
+    """
+
+    shared, touched, changed, unsent = False, False, False, None
+    fate: Fate = "stays"
+    reach: Reach = "nothing"
+
+    def __init__(self, path: str, terms: Terms) -> None:
+        self._path, self.terms = path, terms
+        self.log: list[Change] = []
+
+    def forget(self) -> None:
+        """Do nothing: nothing was handed out."""
+
+    def __getattr__(self, _: str) -> NoReturn:
+        raise ConfigurationError(
+            f"no session is read under {self._path!r}, as skip= of session() says: take the path "
+            "out of it, or do not use the session there"
+        )

@@ -232,6 +232,7 @@ class Terms(msgspec.Struct, frozen=True):
         pins: Keeps and recognizes the pins of sign-ins; None: there are no secrets to do it.
         keeps_empty: A session that holds nothing is kept too, instead of none.
         user_key: The key under which the application keeps the signed-in user; None: it signs in.
+        middleware: By which a session of these terms is saved during a request; None: by none.
     """
 
     owner: bytes = ANY_OWNER
@@ -244,6 +245,7 @@ class Terms(msgspec.Struct, frozen=True):
     pins: Pins | None = None
     keeps_empty: bool = False
     user_key: str | None = None
+    middleware: object = None
 
     def deadline(self, record: Record, now: float) -> float:
         """

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, overloa
 
 from coatcheck._cookie.tracebacks import forget_frames, hides_arguments
 from coatcheck._session.changes import Apply, Flash, Unset, UnsetValue
-from coatcheck._session.draft import VISITOR, Draft, Given
+from coatcheck._session.draft import VISITOR, Draft, Given, Skipped
 from coatcheck._session.ids import new_csrf, new_id
 from coatcheck._session.moves import Moves
 from coatcheck._session.python_only import python_only
@@ -446,6 +446,8 @@ class Session(MutableMapping[str, Value], Generic[Data]):
     def __repr__(self) -> str:
         """Say what kind of session it is, and nothing of what it holds."""
         draft = self._draft
+        if isinstance(draft, Skipped):
+            return "<Session skipped>"
         state = "destroyed" if draft.fate == "ends" else "stored" if draft.issued else "new"
         return f"<Session {state}>"
 

@@ -27,7 +27,7 @@ from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
 from coatcheck._request.request_visit import RequestVisit
 from coatcheck._request.text_headers import amended_text
-from coatcheck._request.visit import NOTHING, Changes
+from coatcheck._request.visit import NOTHING, Answer, Changes
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
@@ -77,8 +77,7 @@ def setup(
         answer = await shell.read(visit)
         if answer is None:
             return await visit.serve(handler)
-        headers = CIMultiDict(answer.headers)
-        return web.Response(status=answer.status, headers=headers, body=answer.body)
+        raise _sent_at_once(answer)
 
     async def prepare(request: web.Request, response: web.StreamResponse) -> None:
         visit = request.get(VISITS, {}).get(shell)
@@ -162,6 +161,8 @@ class _Visit(RequestVisit):
             failed = response.status >= FAILED
             try:
                 self._changes = await self.shell.leave(self, failed=failed, headers=headers)
+                if self._changes.instead is not None:
+                    _put_instead(response, self._changes.instead)
             finally:
                 self.session._accessed = False  # from here on: by what another page reads
             if self._changes.set_cookies:
@@ -183,6 +184,34 @@ class _Visit(RequestVisit):
         transport, socket = self.request.transport, self._socket
         gone = transport is None or transport.is_closing() or (socket is not None and socket.closed)
         return gone or isinstance(error, asyncio.CancelledError)
+
+
+class _SentAtOnce(web.HTTPException):
+    """What is raised to answer with a response as it is, in place of the application's."""
+
+    status_code = 503  # a class must have one; each response has its own
+    empty_body = True  # until it is set
+
+
+def _put_instead(response: web.StreamResponse, answer: Answer) -> None:
+    """
+    Send an answer in place of a response; a stream that is being prepared keeps its body.
+
+    Raises:
+        _SentAtOnce: Another response than a stream is to be sent.
+    """
+    if isinstance(response, web.Response | web.WebSocketResponse):
+        raise _sent_at_once(answer)
+    response._set_status(answer.status, None)  # the public method counts it as sent already
+    response.headers.update(answer.headers)
+    response.headers.popall("Content-Length")
+
+
+def _sent_at_once(answer: Answer) -> _SentAtOnce:
+    response = _SentAtOnce(headers=CIMultiDict(answer.headers))
+    response.set_status(answer.status)
+    response.body = answer.body
+    return response
 
 
 VISITS = web.RequestKey("visits", dict[AsyncShell, _Visit])

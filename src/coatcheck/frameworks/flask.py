@@ -133,6 +133,8 @@ class _Visit(WerkzeugVisit):
         if self.changes is None:  # an error page comes after a response that was saved
             failed = response.status_code >= FAILED
             self.changes = self.shell.leave(self, failed=failed, headers=response.headers)
+            if self.changes.instead is not None:
+                self.put_instead(response, self.changes.instead)
         self.streams = _runs(response, self.place)
         self.amend(response.headers, streams=self.streams)
         if self.streams:

@@ -87,6 +87,16 @@ class WerkzeugVisit(RequestVisit):
         self.session = Session._of(draft)
         self.attach()
 
+    def put_instead(self, response: Any, answer: Answer) -> None:
+        """Let a response be another one, which takes the place of the application's."""
+        if hasattr(response.response, "close"):
+            response.response.close()
+        response.direct_passthrough = False
+        response.headers.clear()
+        response.headers.extend(list(answer.headers))
+        response.status_code = answer.status
+        response.set_data(answer.body)
+
     def amend(self, headers: Headers, *, streams: bool = False) -> None:
         """
         Make the changes in the headers of a response.
@@ -96,6 +106,8 @@ class WerkzeugVisit(RequestVisit):
         """
         assert self.changes is not None  # noqa: S101 - the callers have saved
         changes = self.changes
+        if changes.instead is not None:
+            return  # that says it all
         if streams or self.session._accessed:
             changes = changes._replace(vary=True)
         if changes != NOTHING:

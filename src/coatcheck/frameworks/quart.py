@@ -27,6 +27,7 @@ from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
+from coatcheck._request.visit import NOTHING, Changes
 from coatcheck._session.draft import Draft, Unread
 from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask_session import FlaskSession
@@ -152,7 +153,9 @@ class _Visit(WerkzeugVisit):
             self.failed = response.status_code >= FAILED
             return  # Quart does not send it
         self.given = session
-        await self._start(response.headers, failed=response.status_code >= FAILED)
+        changes = await self._start(response.headers, failed=response.status_code >= FAILED)
+        if changes.instead is not None:
+            self.put_instead(response, changes.instead)
         self.streams = isinstance(response, Response) and not isinstance(
             response.response, DataBody | FileBody | IOBody
         )
@@ -160,12 +163,14 @@ class _Visit(WerkzeugVisit):
         if self.streams:
             response.response = _Body(cast("ResponseBody", response.response), self)
 
-    async def _start(self, headers: Headers, *, failed: bool = False) -> None:
+    async def _start(self, headers: Headers, *, failed: bool = False) -> Changes:
         """Save before the headers leave, if that is still to be done."""
         if isinstance(self.refusal, BackendError) and self.session.modified:
             raise self.refusal
         if self.changes is None:  # an error page comes after a response that was saved
             self.changes = await self.shell.leave(self, failed=failed, headers=headers)
+            return self.changes
+        return NOTHING
 
     def _watch(self, websocket: Websocket) -> None:
         """Save when the WebSocket is accepted, which is in its first message if not before."""
@@ -178,7 +183,9 @@ class _Visit(WerkzeugVisit):
             async with one_at_a_time:
                 if self.changes is None:
                     self.given = self.session
-                    await self._start(headers)
+                    changes = await self._start(headers)
+                    if changes.instead is not None:
+                        raise sent_at_once(changes.instead, quart.current_app.response_class)
                     self.amend(headers)
                 await accept(headers, subprotocol)
 

@@ -49,7 +49,7 @@ class CookieStorage:
             return Session()
         record = as_of(record, now)
         # 30 bytes are 40 characters, so that the value begins with the id's own text.
-        return lifecycle.found(Carried(record, value[:ID_LENGTH], None, now))
+        return lifecycle.found(Carried(record, value[:ID_LENGTH], None, now, value=value))
 
     def save(self, session: Session) -> str | None:
         """

@@ -41,11 +41,11 @@ class Browser:
         await client.start_server()
         return client
 
-    def get(self, path: str) -> "Browser":
-        return self.runner.run(self._get(path))
+    def get(self, path: str, **options: Any) -> "Browser":
+        return self.runner.run(self._get(path, **options))
 
-    async def _get(self, path: str) -> "Browser":
-        self.answer: ClientResponse = await self.client.get(path)
+    async def _get(self, path: str, **options: Any) -> "Browser":
+        self.answer: ClientResponse = await self.client.get(path, **options)
         self.status_code, self.text = self.answer.status, await self.answer.text()
         self.read = await self.answer.json() if self.answer.content_type.endswith("json") else None
         return self
