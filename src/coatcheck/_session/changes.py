@@ -103,7 +103,17 @@ class Flash(Hidden, msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Consume(Hidden, msgspec.Struct, frozen=True, gc=False):
+class ShownOnce:
+    """A mixin for a step that removes something because a page shows it."""
+
+    __slots__ = ()
+
+    def give_back(self, contents: Contents, /) -> None:
+        """Undo the step: no page shows it after all."""
+        raise NotImplementedError
+
+
+class Consume(Hidden, ShownOnce, msgspec.Struct, frozen=True, gc=False):
     """Remove a flash that was read; another one that was left meanwhile stays."""
 
     key: str
@@ -114,6 +124,9 @@ class Consume(Hidden, msgspec.Struct, frozen=True, gc=False):
         if contents.flashes.get(self.key) == self.value:
             del contents.flashes[self.key]
         return True
+
+    def give_back(self, contents: Contents) -> None:
+        contents.flashes.setdefault(self.key, self.value)
 
 
 class Apply(Hidden, msgspec.Struct, frozen=True):

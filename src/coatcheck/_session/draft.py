@@ -28,6 +28,7 @@ from coatcheck._session.changes import (
     Consume,
     Set,
     SetDefault,
+    ShownOnce,
     change_in_place,
 )
 from coatcheck._session.moves import Moves, after, moved, outdoes
@@ -334,9 +335,9 @@ class Draft(Hidden, msgspec.Struct):
     def leave_flashes(self) -> None:
         """Keep the flashes that were read for another request: no page shows this response."""
         for change in self.log:
-            if type(change) is Consume:
-                self.contents.flashes.setdefault(change.key, change.value)
-        self.log = [change for change in self.log if type(change) is not Consume]
+            if isinstance(change, ShownOnce):
+                change.give_back(self.contents)
+        self.log = [change for change in self.log if not isinstance(change, ShownOnce)]
 
     def put(self, key: str, value: object, encoded: Encoded) -> None:
         """Put a value under *key*; what it held already is no change."""

@@ -48,6 +48,7 @@ from coatcheck.frameworks.django_session import (
     terms,
 )
 from coatcheck.frameworks.django_storage import StorageForm, forms
+from coatcheck.frameworks.message_lists import give_back
 
 # The middleware imports this module when the application starts: mistakes are told then.
 forms()
@@ -362,17 +363,21 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._session_key = self._session_key or new_id()
 
 
+MESSAGES = "_messages"
+"""The key under which `django.contrib.messages` keeps its messages in a session."""
+
 _GONE = "the session ended, or got another key, in another request"
 
 
 class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # Django has no types
     """
-    Django's own, with three answers that an engine alone cannot give. It may take its place.
+    Django's own, with four answers that an engine alone cannot give. It may take its place.
 
     A response whose body is streamed, and may still read the session, says `Vary: Cookie`. A
     request that changed nothing is answered without a cookie, not with 400, if its session ended,
     or got another key, while it was served. And a key that is due for a new one gets it
-    (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it.
+    (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it. And a HEAD request leaves
+    the messages of `django.contrib.messages` in the session, because no page shows them.
     """
 
     def process_response(self, request: Any, response: Any) -> Any:
@@ -380,6 +385,8 @@ class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # D
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return super().process_response(request, response)
+        if request.method == "HEAD" and session._held is not None:
+            give_back(session._held, MESSAGES)
         only_looked, session._rotates = not session._changed, True
         if session.accessed or (response.streaming and not response.has_header("Content-Length")):
             patch_vary_headers(response, ("Cookie",))

@@ -24,6 +24,10 @@ from coatcheck._cookie.tracebacks import hides_arguments
 from coatcheck._request.cycle import Cycle
 from coatcheck._session.session import Session, Value
 from coatcheck.errors import ConfigurationError
+from coatcheck.frameworks.message_lists import give_back
+
+MESSAGES = "_messages"
+"""The key under which Litestar's FlashPlugin keeps its messages."""
 
 
 class PluginMiddleware(SessionMiddleware[Any]):
@@ -85,10 +89,11 @@ class _Place:
             UnstorableValue: A value is of a type that no session holds.
         """
         there = self._scope[asgi.ALIAS]
-        if there is self._session:
-            return
-        self._scope[asgi.ALIAS] = self._session
-        _hold(self._session, there, self._scope)
+        if there is not self._session:
+            self._scope[asgi.ALIAS] = self._session
+            _hold(self._session, there, self._scope)
+        if self._scope.get("method") == "HEAD":
+            give_back(self._session, MESSAGES)
 
 
 def _hold(session: Session, given: Any, scope: asgi.Scope) -> None:

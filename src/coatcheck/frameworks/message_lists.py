@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.changes import ShownOnce, Unset
 from coatcheck._session.record import Contents
+from coatcheck._session.session import Session
 from coatcheck._session.values import Encoded, decode, encode
 
 
@@ -28,7 +30,7 @@ class Leave(Hidden, msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-class Take(Hidden, msgspec.Struct, frozen=True, gc=False):
+class Take(Hidden, ShownOnce, msgspec.Struct, frozen=True, gc=False):
     """Take the messages away that were shown, and the key with the last of them."""
 
     key: str
@@ -43,6 +45,23 @@ class Take(Hidden, msgspec.Struct, frozen=True, gc=False):
         if left:
             contents.values[self.key] = encode(self.key, left)
         return True
+
+    def give_back(self, contents: Contents) -> None:
+        left = listed(contents.values.get(self.key))
+        contents.values[self.key] = encode(self.key, listed(self.messages) + left)
+
+
+def give_back(session: Session, key: str) -> None:
+    """
+    Undo that a request took the messages under a key away, because no page shows its response.
+
+    For frameworks that keep their messages as a plain value.
+    """
+    draft = session._draft
+    log = [each for each in draft.log if not (isinstance(each, Unset) and each.key == key)]
+    if len(log) < len(draft.log):
+        draft.log = log
+        draft.contents = draft.replayed(draft.base.copy())
 
 
 def listed(encoded: Encoded | None) -> list[Any]:
