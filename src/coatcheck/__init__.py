@@ -12,6 +12,7 @@ HTTP sessions: a sealed cookie in the browser, the data where you choose, no cha
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._session.session import Session
+from coatcheck._session.sign_in import SignIn
 from coatcheck.context import Context
 from coatcheck.errors import (
     BackendError,
@@ -46,6 +47,7 @@ __all__ = [
     "SessionError",
     "SessionStorage",
     "Sessions",
+    "SignIn",
     "UnstorableValue",
     "session",
 ]

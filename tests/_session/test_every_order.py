@@ -59,7 +59,7 @@ def _named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "new_id", names.new_id)
     for module in (sign_in, user_key):
         monkeypatch.setattr(module, "new_handle", lambda: "handle")
-    for module in (next_state, session, sign_in, user_key):
+    for module in (next_state, session, sign_in):
         monkeypatch.setattr(module, "new_csrf", lambda: b"c" * 16)
 
 

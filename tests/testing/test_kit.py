@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import aiohttp.test_utils
 import aiohttp.web
@@ -52,6 +53,20 @@ class Visit:
 
 
 Get = Callable[[str], Any]
+
+
+def test_the_kit_signs_in(clock: Clock) -> None:
+    """With what a sign-in takes; in an application with a `user_key`, under that key, too."""
+    storage = MemoryStorage(clock=clock)
+    kit, client = SessionKit(COOKIE, storage, user_key="user_id"), dict[str, str]()
+    kit.sign_in(client, 42, remember=60, pin="hash", label="a test")
+    found = kit.read(client)
+    assert found.signed_in and found.signed_in.holds("hash") and found.signed_in.is_fresh(0)
+    assert (found.signed_in.user, found.signed_in.label, found["user_id"]) == ("42", "a test", 42)
+    kit.sign_in(client, UUID(int=7))
+    assert kit.read(client)["user_id"] == str(UUID(int=7))
+    SessionKit(COOKIE, storage).sign_in(client, "ada")
+    assert "user_id" not in kit.read(client)
 
 
 def seen(held: Session, path: str) -> dict[str, Any]:

@@ -118,6 +118,24 @@ def check_times(
     return seconds
 
 
+def check_seconds(name: str, duration: Duration) -> float:
+    """
+    Return a duration in seconds.
+
+    Raises:
+        ConfigurationError: It is not above 0.
+    """
+    seconds = _seconds(name, duration)
+    if seconds is None:
+        raise ConfigurationError(f"{name} must be seconds above 0, or a timedelta, got None")
+    return seconds
+
+
+def fresh_challenge(seconds: float) -> str:
+    """Return the WWW-Authenticate of a 401 that asks for the password again (RFC 9470, 3)."""
+    return f'Session error="insufficient_user_authentication", max_age="{round(seconds)}"'
+
+
 def check_user_key(key: object) -> None:
     """
     Check the key under which an application keeps its user.

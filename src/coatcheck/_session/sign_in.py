@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.draft import Draft
 from coatcheck._session.ids import new_csrf, new_handle
 from coatcheck._session.moves import Moves
 from coatcheck._session.record import LONGEST, Contents, Terms, Who
@@ -22,8 +23,6 @@ from coatcheck.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from coatcheck._session.draft import Draft
 
 User = str | int | UUID
 """The identifier of a user; kept as text."""
@@ -56,7 +55,7 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
     confirmed_at: datetime
     actor: str | None
     _pin: bytes
-    _draft: "Draft"
+    _draft: Draft
 
     def is_fresh(self, seconds: float | timedelta) -> bool:
         """
@@ -111,7 +110,7 @@ class Enter(Hidden, msgspec.Struct, frozen=True, gc=False):
         return True
 
 
-def shown(draft: "Draft") -> SignIn | None:
+def shown(draft: Draft) -> SignIn | None:
     """Return what a handler sees of a sign-in; None: no user is signed in."""
     who = draft.contents.who
     if who is None or who.user is None:
@@ -181,6 +180,11 @@ def stopping(who: Who) -> Moves:
     return Moves("stop_acting", who.alone, new_csrf())
 
 
+def leaving(former: str | None) -> Moves:
+    """Return the move that takes the user away and keeps the session, for a visitor."""
+    return Moves("leave", Who(former=former), new_csrf())
+
+
 def dated(who: Who | None, now: float) -> Who | None:
     """Return the sign-in with its time, if no clock told it before the save."""
     if who is None or who.signed_in_at or who.user is None:
@@ -223,7 +227,7 @@ def positive(name: str, duration: float | timedelta) -> float:
     return seconds
 
 
-def _pin_of(draft: "Draft") -> bytes:
+def _pin_of(draft: Draft) -> bytes:
     who = draft.contents.who
     return who.pin if who else b""
 

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from coatcheck._session.changes import Apply, Clear, Set, SetDefault, Unset
 from coatcheck._session.draft import Draft, Found, Given
-from coatcheck._session.ids import new_csrf, new_handle
+from coatcheck._session.ids import new_handle
 from coatcheck._session.moves import By, Moves
 from coatcheck._session.record import Who
-from coatcheck._session.sign_in import Enter, signing_in, text_of
+from coatcheck._session.sign_in import Enter, leaving, signing_in, text_of
 from coatcheck._session.values import Encoded, decode
 from coatcheck.errors import ConfigurationError
 
@@ -82,7 +82,7 @@ def _leave(draft: Draft, key: str, before: Encoded | None) -> None:
     elif not _is_moved(draft, "leave"):
         base = draft.base.who
         former = base.user if base and base.user else _known(before)
-        draft.move(Moves("leave", Who(former=former), new_csrf()))
+        draft.move(leaving(former))
 
 
 def _user(encoded: Encoded | None, key: str) -> str | None:

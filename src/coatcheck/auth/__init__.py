@@ -4,7 +4,7 @@ Authentication: schemes recognise the user of a request.
     router = Router(middleware=[
         session(cookie, storage),
         auth(schemes=[
-            SessionScheme(read=lambda session: session.get("user_id"), verify=users.get),
+            SessionScheme(verify=users.get, pin=lambda user: user.password_hash),
             BearerScheme(verify=user_of_token, realm="api"),
         ]),
     ])
@@ -12,17 +12,20 @@ Authentication: schemes recognise the user of a request.
     context.get(Auth).ok          whether a scheme recognised the request
     context.get(Auth).identity    the identity that verify returned
     require_auth()                middleware that answers 401 if no scheme recognised the request
+    require_fresh(300)            middleware that answers 401 if the password was asked too long ago
 
-To sign in is a task of the application: check the password, keep the id of the user in the session,
-call `session.regenerate_id()`.
+To sign in is a task of the application: check the password, then call `session.sign_in(user.id,
+pin=user.password_hash)`.
 """
 
 from coatcheck.auth.middleware import (
     AuthMiddleware,
     OnFailure,
     RequireAuthMiddleware,
+    RequireFreshMiddleware,
     auth,
     require_auth,
+    require_fresh,
 )
 from coatcheck.auth.schemes import ApiKeyScheme, BearerScheme, SessionScheme
 from coatcheck.auth.states import Auth, Failure, Scheme, Success
@@ -35,9 +38,11 @@ __all__ = [
     "Failure",
     "OnFailure",
     "RequireAuthMiddleware",
+    "RequireFreshMiddleware",
     "Scheme",
     "SessionScheme",
     "Success",
     "auth",
     "require_auth",
+    "require_fresh",
 ]

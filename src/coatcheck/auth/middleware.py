@@ -1,5 +1,6 @@
 """
-Two middleware: `auth()` recognises the user of a request, `require_auth()` refuses the others.
+Three middleware: `auth()` recognises the user of a request, `require_auth()` refuses the others,
+and `require_fresh()` refuses a user whose password was asked too long ago.
 
 They are separate, so that one application can have public pages, pages that redirect to the sign-in
 page, and interfaces that answer 401.
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from coatcheck._request.concurrency import call
+from coatcheck._request.options import Duration, check_seconds, fresh_challenge
+from coatcheck._session.session import Session
 from coatcheck.auth.states import Answer, Auth, Failure, Scheme, Success
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
@@ -54,6 +57,30 @@ def require_auth(on_failure: OnFailure | None = None) -> Callable[[ASGIApp], ASG
     Source: RFC 9110, 11.6.1 (WWW-Authenticate); RFC 6455, 7.4.1 (1008).
     """
     return partial(RequireAuthMiddleware, on_failure=on_failure)
+
+
+def require_fresh(
+    seconds: Duration, *, on_stale: OnFailure | None = None
+) -> Callable[[ASGIApp], ASGIApp]:
+    """
+    Return a middleware that lets a user pass who signed in or confirmed a short time ago.
+
+        router.post("/password", change, middleware=[require_auth(), require_fresh(300)])
+
+    It needs `session()` before it, and no `auth()`.
+
+    Args:
+        seconds: How long a sign-in or `session.confirm()` counts, in seconds or as a timedelta.
+        on_stale: Returns the response to all others, for example a redirect to the page that asks
+            for the password again; None: a plain 401 that names the reason in WWW-Authenticate. A
+            WebSocket is closed with code 1008.
+
+    Raises:
+        ConfigurationError: *seconds* is not above 0.
+
+    Source: RFC 9470, 3 (the challenge).
+    """
+    return partial(RequireFreshMiddleware, seconds=seconds, on_stale=on_stale)
 
 
 class AuthMiddleware:
@@ -149,6 +176,52 @@ class RequireAuthMiddleware:
         if response.status_code == 401 and "www-authenticate" not in response.headers:
             for challenge in context.get(Auth).challenges:
                 response.headers.append("www-authenticate", challenge)
+        return response
+
+
+class RequireFreshMiddleware:
+    """
+    An ASGI application for users who signed in or confirmed a short time ago: for `add_middleware`.
+
+    Args:
+        app: The application.
+        seconds: As in `require_fresh`.
+        on_stale: As in `require_fresh`.
+
+    Raises:
+        ConfigurationError: *seconds* is not above 0.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, seconds: Duration, on_stale: OnFailure | None = None
+    ) -> None:
+        self.app = app
+        self.seconds = check_seconds("seconds", seconds)
+        self.on_stale = on_stale
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Serve one request, connection or lifespan.
+
+        Raises:
+            ConfigurationError: `session()` did not run before.
+        """
+        app = self.app
+        if scope["type"] in ("http", "websocket"):
+            signed_in = Context(scope).get(Session).signed_in
+            if signed_in is None or not signed_in.is_fresh(self.seconds):
+                app = await self._refusal(scope, receive)
+        await app(scope, receive, send)
+
+    async def _refusal(self, scope: Scope, receive: Receive) -> ASGIApp:
+        if scope["type"] == "websocket":
+            return WebSocketClose(code=_POLICY_VIOLATION)
+        if self.on_stale is None:
+            headers = {"WWW-Authenticate": fresh_challenge(self.seconds)}
+            return PlainTextResponse("Confirm who you are\n", status_code=401, headers=headers)
+        context = Context(scope)
+        context.set(Request, Request(scope, receive))
+        response: Response = await call(self.on_stale, context)
         return response
 
 

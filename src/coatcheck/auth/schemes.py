@@ -12,11 +12,13 @@ Compare credentials in constant time. The simplest way is to look up a digest of
 
 import re
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 
 from starlette.datastructures import Headers
 
 from coatcheck._request.concurrency import call
 from coatcheck._session.session import Session, Value
+from coatcheck._session.sign_in import SignIn, leaving
 from coatcheck.auth.states import Answer, Failure, Identity, Success
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
@@ -32,16 +34,29 @@ _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")  # what stands in quotes unescaped: RFC
 
 class SessionScheme:
     """
-    Recognise a user by the value that the sign-in kept in the session.
+    Recognise a user by the sign-in of the session: `session.sign_in(user)`.
+
+        SessionScheme(verify=users.get, pin=lambda user: user.password_hash)
 
     Args:
-        read: Returns that value, or None for a visitor: `lambda session: session.get("user_id")`.
-        verify: Returns the identity for that value, or None if the user was deleted or locked out.
-        invalidate: Called with the session when `verify` returned None; None: `Session.clear`, so
-            that the next user of this browser finds nothing of the refused user.
+        verify: Returns the identity for the user, or None if the user was deleted or locked out.
+            While somebody acts, it is asked for the actor, too. None: the user's text is the
+            identity.
+        pin: Returns, for an identity, the text that was given to `sign_in(pin=)`, such as the hash
+            of the password. A sign-in with another pin, or without one, is refused. While somebody
+            acts, it is the actor's. If it returns None, that user's sign-ins need no pin.
+        read: Returns the value that stands for the user, or None for a visitor, in an application
+            that keeps it under a key: `lambda session: session.get("user_id")`. Such an
+            application has no pins. None: `session.signed_in`.
+        invalidate: Called with the session when the user was refused; None: everything is removed
+            from the session, the user too, so that the next user of this browser finds nothing of
+            the refused user.
         name: The value of `Auth.method`.
-        message: The value of `Auth.error` if `verify` returned None.
+        message: The value of `Auth.error` if the user was refused.
         code: The value of `Auth.code` then.
+
+    Raises:
+        ConfigurationError: Both `read` and `pin` are given.
     """
 
     challenge = "Session"  # a 401 must name some scheme; browsers pass over one they do not know
@@ -49,18 +64,24 @@ class SessionScheme:
     def __init__(
         self,
         *,
-        read: Callable[[Session], Value | None],
-        verify: Callable[[Value], Identity | None | Awaitable[Identity | None]],
+        verify: Callable[[Value], Identity | None | Awaitable[Identity | None]] | None = None,
+        pin: Callable[[Identity], str | None | Awaitable[str | None]] | None = None,
+        read: Callable[[Session], Value | None] | None = None,
         invalidate: Callable[[Session], object] | None = None,
         name: str = "session",
         message: str = "the session's sign-in is no longer valid",
         code: str | None = None,
     ) -> None:
+        if read is not None and pin is not None:
+            raise ConfigurationError(
+                "SessionScheme must have pin= or read=, not both: a pin belongs to sign_in()"
+            )
         self.name = name
         self._refusal = Failure(message, code=code)
         self._read = read
         self._verify = verify
-        self._invalidate = invalidate or Session.clear
+        self._pin = pin
+        self._invalidate = invalidate or _take_away
 
     async def authenticate(self, context: Context) -> Answer:
         """
@@ -75,15 +96,38 @@ class SessionScheme:
                 "middleware=[session(cookie, storage), auth(schemes=[scheme])]"
             )
         session = context.get(Session)
-        value = self._read(session)
+        signed_in = None if self._read else session.signed_in
+        value = self._read(session) if self._read else signed_in and signed_in.user
         if value is None:
             return None
-        identity = await call(self._verify, value)
-        if identity is not None:
+        identity = await self._identity(value)
+        if identity is not None and (signed_in is None or await self._holds(signed_in, identity)):
             return Success(identity)
         if context.scope["type"] == "http":  # a WebSocket that is refused takes no cookie along
             self._invalidate(session)
         return self._refusal
+
+    async def _identity(self, value: Value) -> Identity | None:
+        return value if self._verify is None else await call(self._verify, value)
+
+    async def _holds(self, signed_in: SignIn, identity: Identity) -> bool:
+        """Tell whether the account of the session may go on: while somebody acts, the actor's."""
+        if signed_in.actor is not None:
+            identity = await self._identity(signed_in.actor)
+        if identity is None or self._pin is None:
+            return identity is not None
+        pin = self._pin(identity)
+        if isawaitable(pin):
+            pin = await pin
+        return pin is None or signed_in.holds(pin)
+
+
+def _take_away(session: Session) -> None:
+    """Remove everything from a session, its user too."""
+    signed_in = session.signed_in
+    session.clear()
+    if signed_in is not None:
+        session._own.move(leaving(signed_in.user))
 
 
 class BearerScheme:

@@ -6,12 +6,15 @@ Sessions in FastAPI: as a dependency, for signed-in users, and in the OpenAPI do
     @app.get("/cart")
     def cart(session: SessionDep) -> list[str]: ...
 
-    Member = Annotated[User, Depends(RequireAuth(SessionScheme(read=…, verify=find_user)))]
-
     @app.get("/account")
-    def account(member: Member) -> str: ...
+    def account(user: CurrentUser) -> str: ...                          # 401 for all others
 
-Both work in routes of HTTP and of WebSockets, plain and `async def`.
+    Member = Annotated[User, Depends(RequireAuth(SessionScheme(verify=find_user)))]
+
+    @app.post("/password", dependencies=[Depends(RequireFresh(300))])   # asked 5 minutes ago
+    def change(member: Member) -> str: ...
+
+All work in routes of HTTP and of WebSockets, plain and `async def`.
 """
 
 from collections.abc import Callable
@@ -25,8 +28,9 @@ from fastapi.security.base import SecurityBase
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.cycle import Cycle
-from coatcheck._request.options import Options
+from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._session.session import Data, Session
+from coatcheck._session.sign_in import SignIn
 from coatcheck.auth import SessionScheme, Success
 from coatcheck.auth.states import Identity
 from coatcheck.context import Context
@@ -103,20 +107,93 @@ class RequireAuth(SecurityBase):
         answer = await self._scheme.authenticate(Context(connection.scope))
         if isinstance(answer, Success):
             return answer.identity
-        if connection.scope["type"] == "websocket":
-            raise WebSocketException(_POLICY_VIOLATION)
-        if self._sign_in is None:
-            challenge = {"WWW-Authenticate": self._scheme.challenge}
-            raise HTTPException(401, "Not authenticated", challenge)
-        raise HTTPException(303, "Sign in", {"Location": self._page_to_sign_in(connection)})
+        raise _refusal(connection, "Not authenticated", self._scheme.challenge, self._sign_in)
 
-    def _page_to_sign_in(self, connection: HTTPConnection) -> str:
-        if connection.scope["method"] != "GET":  # what was sent cannot be sent again by a redirect
-            return str(self._sign_in)
-        target = quote(connection.scope["path"], errors="replace")
-        if query := connection.scope["query_string"].decode("latin-1"):
-            target = f"{target}?{query}"
-        return f"{self._sign_in}?next={quote(target, safe='/')}"
+
+class SignedIn(SecurityBase):
+    """
+    A dependency that returns the `SignIn` of the session; all others get 401.
+
+    Args:
+        sign_in: As in `RequireAuth`.
+    """
+
+    def __init__(self, *, sign_in: str | None = None) -> None:
+        self.model = APIKey.model_validate({"in": "cookie", "name": SCHEME})
+        self.scheme_name = SCHEME
+        self._sign_in = sign_in
+
+    async def __call__(self, connection: HTTPConnection) -> SignIn:
+        """
+        Return the sign-in.
+
+        Raises:
+            ConfigurationError: The request has no session: `setup` was not called.
+        """
+        signed_in = Context(connection.scope).get(Session).signed_in
+        if signed_in is None:
+            raise _refusal(connection, "Not authenticated", SessionScheme.challenge, self._sign_in)
+        return signed_in
+
+
+CurrentUser = Annotated[SignIn, Depends(SignedIn())]
+"""The sign-in of the session, as a parameter: `user.user`, `user.handle`, `user.actor`."""
+
+
+class RequireFresh(SignedIn):
+    """
+    A dependency for users who signed in or confirmed a short time ago; it returns their `SignIn`.
+
+    All others get 401, or are sent to the page that asks for the password again.
+
+    Args:
+        seconds: How long a sign-in or `session.confirm()` counts, in seconds or as a timedelta.
+        confirm: The path of the page that asks again; None: answer 401.
+        sign_in: As in `RequireAuth`.
+
+    Raises:
+        ConfigurationError: *seconds* is not above 0.
+    """
+
+    def __init__(
+        self, seconds: Duration, *, confirm: str | None = None, sign_in: str | None = None
+    ) -> None:
+        super().__init__(sign_in=sign_in)
+        self._seconds = check_seconds("seconds", seconds)
+        self._confirm = confirm
+
+    async def __call__(self, connection: HTTPConnection) -> SignIn:
+        """
+        Return the sign-in.
+
+        Raises:
+            ConfigurationError: The request has no session: `setup` was not called.
+        """
+        signed_in = await super().__call__(connection)
+        if not signed_in.is_fresh(self._seconds):
+            challenge = fresh_challenge(self._seconds)
+            raise _refusal(connection, "Confirm who you are", challenge, self._confirm)
+        return signed_in
+
+
+def _refusal(
+    connection: HTTPConnection, detail: str, challenge: str, page: str | None
+) -> HTTPException | WebSocketException:
+    """Return what to raise: a redirect to a page, if there is one."""
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(_POLICY_VIOLATION)
+    if page is None:
+        return HTTPException(401, detail, {"WWW-Authenticate": challenge})
+    return HTTPException(303, detail, {"Location": _with_next(connection, page)})
+
+
+def _with_next(connection: HTTPConnection, page: str) -> str:
+    if connection.scope["method"] != "GET":  # what was sent cannot be sent again by a redirect
+        return page
+    target = quote(connection.scope["path"], errors="replace")
+    if query := connection.scope["query_string"].decode("latin-1"):
+        target = f"{target}?{query}"
+    return f"{page}?next={quote(target, safe='/')}"
 
 
 def _naming(openapi: Callable[[], dict[str, Any]], cookie: Cookie) -> Callable[[], dict[str, Any]]:

@@ -11,29 +11,94 @@ reads the session again, once the one before was saved or left. An event has no 
 that needs a cookie raises `ResponseStarted`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Unpack, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from typing import Any, TypeVar, Unpack, cast
 from weakref import WeakSet
 
 import flask
 from flask.sessions import SessionInterface as FlaskInterface
 from flask.sessions import SessionMixin
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 from werkzeug.wsgi import FileWrapper
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.cycle import FAILED, Cycle
-from coatcheck._request.options import Options
+from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING
+from coatcheck._session.sign_in import SignIn
 from coatcheck.frameworks.flask_session import FlaskSession
 from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["FlaskSession", "SessionInterface", "cookie_from", "session"]
+__all__ = [
+    "FlaskSession",
+    "SessionInterface",
+    "cookie_from",
+    "require_auth",
+    "require_fresh",
+    "session",
+]
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 session = cast("FlaskSession[Any]", flask.session)
 """`flask.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
+
+
+def require_auth(on_failure: Callable[[], Any] | None = None) -> Callable[[View], View]:
+    """
+    Return a decorator for views of users who signed in by `session.sign_in`.
+
+        @app.get("/account")
+        @require_auth(lambda: redirect(url_for("sign_in")))
+        def account(): ...
+
+    Args:
+        on_failure: Returns the response to all others; None: 401.
+    """
+    return _only_if(bool, on_failure, "Session")
+
+
+def require_fresh(
+    seconds: Duration, *, on_stale: Callable[[], Any] | None = None
+) -> Callable[[View], View]:
+    """
+    Return a decorator for views of users who signed in or confirmed a short time ago.
+
+    Args:
+        seconds: How long a sign-in or `session.confirm()` counts, in seconds or as a timedelta.
+        on_stale: Returns the response to all others, such as a redirect to the page that asks for
+            the password again; None: 401.
+
+    Raises:
+        ConfigurationError: *seconds* is not above 0.
+    """
+    most = check_seconds("seconds", seconds)
+    return _only_if(lambda signed_in: signed_in.is_fresh(most), on_stale, fresh_challenge(most))
+
+
+def _only_if(
+    passes: Callable[[SignIn], bool], refuse: Callable[[], Any] | None, challenge: str
+) -> Callable[[View], View]:
+    """Return a decorator for views that users may see whose sign-in *passes*."""
+
+    def decorated(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            signed_in = session.signed_in
+            if signed_in is not None and passes(signed_in):
+                return flask.current_app.ensure_sync(view)(*args, **kwargs)
+            if refuse is not None:
+                return refuse()
+            raise Unauthorized(www_authenticate=WWWAuthenticate.from_header(challenge))
+
+        return cast("View", guarded)
+
+    return decorated
 
 
 class SessionInterface(FlaskInterface):

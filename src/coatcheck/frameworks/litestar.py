@@ -6,8 +6,11 @@ Sessions in Litestar: a plugin, the session as a dependency, and guards.
     @get("/cart")
     async def cart(session: SessionDep) -> list[str]: ...
 
-    @get("/account", guards=[requires_session("user")])
+    @get("/account", guards=[requires_sign_in])
     async def account(session: SessionDep) -> str: ...
+
+    @post("/password", guards=[requires_fresh(300)])
+    async def change(session: SessionDep) -> str: ...
 
 `request.session` and `socket.session` are the same session. Litestar's own words work, too:
 `set_session`, `clear_session`, a handler that returns the session, and the FlashPlugin, if it comes
@@ -30,7 +33,7 @@ from litestar.types import Guard, Scope
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import Cycle
-from coatcheck._request.options import Options
+from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._session.session import Data, Session
 from coatcheck.asgi import Scope as ASGIScope
 from coatcheck.context import Context
@@ -123,5 +126,38 @@ def requires_session(key: str) -> Guard:
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         if key not in get_session(connection.scope):
             raise NotAuthorizedException
+
+    return guard
+
+
+def requires_sign_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """
+    Let through who signed in by `session.sign_in`, and answer 401 to all others: a guard.
+
+    Raises:
+        NotAuthorizedException: No user is signed in.
+    """
+    if get_session(connection.scope).signed_in is None:
+        raise NotAuthorizedException
+
+
+def requires_fresh(seconds: Duration) -> Guard:
+    """
+    Return a guard that lets through who signed in or confirmed a short time ago; others get 401.
+
+    Args:
+        seconds: How long a sign-in or `session.confirm()` counts, in seconds or as a timedelta.
+
+    Raises:
+        ConfigurationError: *seconds* is not above 0.
+    """
+    most = check_seconds("seconds", seconds)
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        signed_in = get_session(connection.scope).signed_in
+        if signed_in is None or not signed_in.is_fresh(most):
+            raise NotAuthorizedException(
+                "Confirm who you are", headers={"WWW-Authenticate": fresh_challenge(most)}
+            )
 
     return guard

@@ -2,7 +2,8 @@
 Sessions in the tests of an application.
 
     kit = SessionKit(cookie, storage)
-    kit.put(client, user="ada")                  sign a client in
+    kit.sign_in(client, "ada")                   sign a client in
+    kit.put(client, cart=["coat"])               change its session
     assert kit.read(client)["visits"] == 3       read its session
     kit.clear(client)                            sign it out
 
@@ -19,16 +20,17 @@ in an asynchronous test `async with kit.session(client) as session`.
 
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._model.schema import Schema
 from coatcheck._request.coroutines import run_now
 from coatcheck._request.cycle import Cycle, is_async
-from coatcheck._request.options import Duration
+from coatcheck._request.options import Options
 from coatcheck._request.visit import Visit
 from coatcheck._session.session import Session, Value
+from coatcheck._session.sign_in import User
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.testing import faults
@@ -47,11 +49,9 @@ class SessionKit:
     Args:
         cookie: The cookie of the application.
         storage: The storage of the application.
-        idle: As the application gives it to `coatcheck.session`.
-        lifetime: As the application gives it to `coatcheck.session`.
-        data: As the application gives it to `coatcheck.session`.
         url: The URL to which clients without a `base_url` send their requests; None:
             http://localhost.
+        options: As the application gives them to `coatcheck.session`.
 
     Raises:
         ConfigurationError: The cookie is not sealed, or an option is out of its range. The methods
@@ -64,12 +64,10 @@ class SessionKit:
         cookie: Cookie,
         storage: SessionStorage,
         *,
-        idle: Duration | None = None,
-        lifetime: Duration | None = None,
-        data: type[Any] | Schema[Any] | None = None,
         url: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        self._cycle = Cycle(cookie, storage, idle=idle, lifetime=lifetime, data=data)
+        self._cycle = Cycle(cookie, storage, **options)
         self._url = url
 
     def session(self, client: object) -> "ClientSession":
@@ -80,6 +78,31 @@ class SessionKit:
         the cookie that a response would have set.
         """
         return ClientSession(self._cycle, client, self._url)
+
+    def sign_in(
+        self,
+        client: object,
+        user: User,
+        /,
+        *,
+        remember: bool | float | timedelta | None = None,
+        pin: str | None = None,
+        label: str | None = None,
+    ) -> None:
+        """
+        Sign a user in at a client: `session.sign_in`.
+
+        In an application with a `user_key`, the session gets the user under that key, too.
+
+        Args:
+            remember: As in `Session.sign_in`.
+            pin: As in `Session.sign_in`.
+            label: As in `Session.sign_in`.
+        """
+        with self.session(client) as session:
+            session.sign_in(user, remember=remember, pin=pin, label=label)
+            if self._cycle.terms.user_key is not None:
+                session[self._cycle.terms.user_key] = user if isinstance(user, int) else str(user)
 
     def put(self, client: object, /, **values: Value) -> None:
         """Set *values* in the client's session. A client without a session gets one."""
