@@ -17,7 +17,7 @@ from collections.abc import Awaitable
 from typing import Any, Unpack
 
 from coatcheck._cookie.cookie import Cookie
-from coatcheck._cookie.headers import amended, joined_cookies
+from coatcheck._cookie.headers import amended, joined_cookies, varying
 from coatcheck._request.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import FAILED, Cycle, Due, middleware_of
@@ -229,7 +229,7 @@ class Connection(Visit):
         if due:
             return self._start_due(message, due)
         if self.session._accessed:
-            return self._send({**message, "headers": amended(headers, ())})
+            return self._send({**message, "headers": varying(headers)})
         return self._begin(message)
 
     async def _start_due(self, message: Message, due: Due) -> None:
@@ -336,7 +336,7 @@ def _shell_of(session: Session) -> AsyncShell:
 
 def _amended(headers: Any, changes: Changes) -> list[tuple[bytes, bytes]]:
     if changes is VARY:
-        return amended(headers, ())
+        return varying(headers)
     cookies = tuple(line.encode("ascii") for line in changes.set_cookies)
     changed = amended(headers, cookies, private=changes.private)
     changed += [(name.encode("ascii"), value.encode("latin-1")) for name, value in changes.headers]

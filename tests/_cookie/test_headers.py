@@ -19,6 +19,7 @@ from coatcheck._cookie.headers import (
     amended,
     joined_cookies,
     kept_private,
+    varying,
     with_vary_cookie,
 )
 
@@ -260,3 +261,11 @@ def test_a_prefix_promises_attributes(name: str, broken: list[str]) -> None:
 def bare(value: str) -> str:
     """Return a value without one pair of quotes: DQUOTE *cookie-octet DQUOTE (RFC 6265, 4.1.1)."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+def test_a_response_that_depends_on_the_session_says_so() -> None:
+    """`varying` adds what `amended` adds; the list that was given stays as it is."""
+    for fields in ([], [(b"x", b"1")], [(b"Vary", b"Accept"), (b"x", b"1")], [(b"vary", b"*")]):
+        before = list(fields)
+        assert varying(fields) == amended(fields, ())
+        assert fields == before

@@ -83,6 +83,11 @@ def test_a_write_carries_the_tag_of_its_key() -> None:
     assert SPACE.write(there(), record(expires=NOW - 50), NOW).ttl == GRACE
 
 
+def test_a_rewrite_takes_the_tag_that_was_read() -> None:
+    """The read has compared it with the key, so it need not be made again."""
+    assert SPACE.rewrite(there(), record(), NOW) == SPACE.write(there(), record(), NOW)
+
+
 SECRET = Keyspace(lambda: NOW, "shop:", "the server", cipher=BodyCipher())
 MOVING = Keyspace(lambda: NOW, "shop:", "the server", cipher=BodyCipher(), accepts_clear=True)
 

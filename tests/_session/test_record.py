@@ -19,6 +19,8 @@ from coatcheck._session.record import (
     Unreadable,
     Who,
     WrongKey,
+    contents_of,
+    first_key,
     is_encrypted,
     owner_of,
     pack,
@@ -294,3 +296,24 @@ def test_an_encrypted_record_has_a_limit() -> None:
     """The same as one in clear."""
     with pytest.raises(RecordTooLarge):
         pack_encrypted(record_of(contents(filler="x" * LIMIT)), CIPHER, ID)
+
+
+def test_the_first_key_is_read_alone() -> None:
+    """The record of a middleware, with one value or with many; without values it has none."""
+    full = Record(TAG, owner_of("session"), 1.0, 2.0, 3.0, Contents())
+    assert first_key(pack(full)) == b""
+    for many in (1, 15, 16, 300):
+        full.body.values = {f"key{number}": encode("n", number) for number in range(many)}
+        assert first_key(pack(full)) == b"key0"
+    full.body.values = {"a key of more than 31 characters is not read": encode("n", 1)}
+    assert first_key(pack(full)) == b""
+
+
+@given(bodies)
+def test_the_first_key_is_that_of_the_contents(body: Contents) -> None:
+    """Whatever a session holds; and other bytes, or another form, have none."""
+    data = pack(Record(TAG, owner_of("session"), 1.0, 2.0, 3.0, body))
+    read = contents_of(data)
+    assert read is not None
+    assert first_key(data) in (b"", next(iter(read.values), "").encode())
+    assert first_key(b"\x04" + data[1:]) == b""

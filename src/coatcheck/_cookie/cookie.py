@@ -163,12 +163,11 @@ class Cookie:
 
     def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
-        known = self._known
-        found = [
-            opened
-            for value in self._finder.values(header)
-            if (opened := known.get(value) or self._opened(value))
-        ]
+        found = []
+        for value in self._finder.values(header):
+            opened = self._known.get(value) or self._opened(value)
+            if opened:
+                found.append(opened)
         if not found:
             self._joined.check(header)
         return found

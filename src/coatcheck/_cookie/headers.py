@@ -21,6 +21,8 @@ Header = tuple[bytes, bytes]
 
 VARY = (b"vary", b"Cookie")
 
+_VARY_LENGTH = len(VARY[0])
+
 MAX_COOKIES, MAX_FIELDS = 64 * 1024, 100
 """Bytes and fields of Cookie headers that are read of one request."""
 
@@ -80,7 +82,7 @@ class CookieFinder:
 def _bare(value: str) -> str:
     """Return a value without white space around it, and without one pair of quotes."""
     value = value.strip(_AROUND)
-    if value[:1] == '"' and value[-1:] == '"' and len(value) > 1:
+    if '"' in value and value[0] == value[-1] == '"' and len(value) > 1:
         return value[1:-1]
     return value
 
@@ -236,6 +238,16 @@ def amended(
     for line in set_cookies:
         kept.append((b"set-cookie", line))  # noqa: PERF401 - most often there is none
     return kept
+
+
+def varying(given: Iterable[Header]) -> list[Header]:
+    """Return a response's headers, which say that it depends on the session."""
+    headers = list(given)
+    for name, _ in headers:
+        if len(name) == _VARY_LENGTH and name.lower() == b"vary":
+            return amended(headers, ())
+    headers.append(VARY)
+    return headers
 
 
 def joined_cookies(headers: Iterable[Header]) -> str:

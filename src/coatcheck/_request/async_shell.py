@@ -187,7 +187,10 @@ class AsyncShell:
         """Save the session; if that ended it, end those of further cookies of our name, too."""
         session, value = visit.session, None
         try:
-            value = await done(self._calls.save(session))
+            saved = self._calls.save(session)
+            if not (saved is None or type(saved) is str):  # awaited only
+                saved = await done(saved)  # awaited only
+            value = saved
         except BackendError as error:
             self.cycle.outages.unsaved(session, error)
         if visit.others and (value == "" or session._draft.fate == "ends"):

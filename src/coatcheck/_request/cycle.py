@@ -60,6 +60,9 @@ CANDIDATES = 4
 Due = Literal["", "cookie", "save"]
 """The step that a response needs before its headers leave: none, its cookie again, or a save."""
 
+_HAVE_RECORD = (Found, Carried, Given, Unread)
+"""Origins of sessions that may be stored: an outage breaks no request."""
+
 _logger = logging.getLogger("coatcheck")
 
 
@@ -308,7 +311,7 @@ class Cycle:
             # a later save, or be loud.
             draft.reach = self._late_reach
             return True
-        has_record = isinstance(draft.origin, Found | Given | Unread)  # an outage breaks no request
+        has_record = type(draft.origin) in _HAVE_RECORD
         draft.reach = self._late_reach if has_record else "nothing"
         return False
 

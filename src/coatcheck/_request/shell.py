@@ -187,7 +187,8 @@ class Shell:
         """Save the session; if that ended it, end those of further cookies of our name, too."""
         session, value = visit.session, None
         try:
-            value = done(self._calls.save(session))
+            saved = self._calls.save(session)
+            value = saved
         except BackendError as error:
             self.cycle.outages.unsaved(session, error)
         if visit.others and (value == "" or session._draft.fate == "ends"):

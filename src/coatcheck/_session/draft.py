@@ -127,6 +127,8 @@ Reach = Literal["client", "record", "nothing"]
 
 NEW = New()
 
+_ISSUED = (Found, Carried, Given)  # made once: `Found | Given` is a new object each time
+
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})  # what cannot change in place
 
 
@@ -166,13 +168,13 @@ class Draft(Hidden, msgspec.Struct):
     def found(self) -> Found | None:
         """The stored session, or None."""
         origin = self.origin
-        return origin if isinstance(origin, Found) else None
+        return origin if type(origin) is Found or type(origin) is Carried else None
 
     @property
     def issued(self) -> str | None:
         """The id that the client holds; None: it holds none that leads to this session."""
         origin = self.origin
-        return origin.id if isinstance(origin, Found | Given) else None
+        return origin.id if isinstance(origin, _ISSUED) else None
 
     @property
     def changed(self) -> bool:
@@ -202,9 +204,10 @@ class Draft(Hidden, msgspec.Struct):
         Raises:
             SessionDestroyed, ResponseStarted: See `check`.
         """
-        self.check(change.name)
-        origin = self.origin
-        if isinstance(origin, Found) and self.contents is origin.record.body:
+        if self.reach == "nothing" or self.fate == "ends":
+            self.check(change.name)
+        origin = self.found
+        if origin is not None and self.contents is origin.record.body:
             self.contents = self.contents.copy()
         change.replay(self.contents)
         self.log.append(change)

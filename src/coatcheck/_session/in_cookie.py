@@ -66,7 +66,7 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         return None
     elif is_emptied(draft, draft.contents):
         return ended(draft, steps)
-    elif isinstance(draft.fate, Moves):
+    elif type(draft.fate) is Moves:
         newer = moved_record(draft, draft.fate, origin.record, now)
     else:
         newer = next_record(draft, origin.record, draft.contents, now)
@@ -75,7 +75,7 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
     if newer.expires <= now:
         discard(draft, "it reached the end of its lifetime")
         return None
-    stays = origin is not None and not isinstance(draft.fate, Moves)
+    stays = origin is not None and type(draft.fate) is not Moves
     id = origin.id if origin and stays else draft.id or new_id()
     settle(draft, newer, id, now, steps, carried=True)
     return id, newer

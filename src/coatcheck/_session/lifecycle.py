@@ -9,6 +9,7 @@ Pure: no clock, no storage; *now* is an argument, and so is the clock.
 """
 
 from coatcheck._session.draft import (
+    Carried,
     Draft,
     Found,
     Lapsed,
@@ -29,6 +30,8 @@ from coatcheck._session.record import (
     Terms,
 )
 from coatcheck._session.session import Session
+
+_LED_NOWHERE = (Moved, Lapsed)
 
 FOLLOWED = 3
 """Rotations of an id that a request follows: with at least 300 seconds between two, 15 minutes."""
@@ -64,7 +67,7 @@ def restore(there: There, now: float, *, handed: bool = False) -> Session:
     kept = there.kept
     if isinstance(kept, Record):
         if now < kept.expires:
-            return found(Found(kept, there.id, there.version, now, handed=handed))
+            return found(Found(kept, there.id, there.version, now, there.key[-64:], handed))
         return Session._of(Draft(origin=Lapsed(there.id, there.version)))
     if isinstance(kept, Marker) and now < kept.expires:
         return Session._of(Draft(origin=Moved(kept, there.id, now)))
@@ -96,7 +99,7 @@ def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
 def keeps(session: Session, terms: Terms) -> bool:
     """Tell whether a session that was found keeps to the middleware's terms."""
     origin = session._draft.origin
-    if not isinstance(origin, Found):
+    if not (type(origin) is Found or type(origin) is Carried):
         return True
     record = origin.record
     return record.owner in (terms.owner, ANY_OWNER) and (
@@ -123,7 +126,7 @@ def is_changed(session: Session) -> bool:
     draft = session._draft
     draft.note_changes_in_place()
     if draft.fate == "ends":
-        return draft.issued is not None or isinstance(draft.origin, Moved | Lapsed)
+        return draft.issued is not None or isinstance(draft.origin, _LED_NOWHERE)
     return draft.changed and type(draft.origin) is not Unread
 
 
@@ -133,7 +136,7 @@ def is_pending(session: Session) -> bool:
     if draft.touched and is_changed(session):
         return True
     origin = draft.origin
-    if not isinstance(origin, Found):
+    if not (type(origin) is Found or type(origin) is Carried):
         return False
     return (
         origin.handed

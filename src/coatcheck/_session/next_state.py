@@ -27,6 +27,8 @@ from coatcheck._session.record import (
 )
 from coatcheck._session.sign_in import dated
 
+_READ = (Found, Moved)
+
 _logger = logging.getLogger("coatcheck")
 
 
@@ -47,7 +49,8 @@ def next_record(draft: Draft, base: Record, contents: Contents, now: float) -> R
         return None
     expires = terms.deadline(base, now) if renews else base.expires
     # A time in the future comes from a clock that was ahead.
-    created, issued = min(base.created, now), min(base.issued, now)
+    created = min(now, base.created)
+    issued = min(now, base.issued)
     return Record(base.tag, terms.owner or base.owner, created, issued, expires, contents)
 
 
@@ -111,7 +114,7 @@ def logged(draft: Draft, contents: Contents) -> Contents:
 def usable(draft: Draft, there: There, now: float) -> Record | None:
     """Return the record that a write may build on: a request that read it in time may renew it."""
     record = there.kept
-    if not isinstance(record, Record):
+    if type(record) is not Record:
         return None
     if _expired_before(draft, record):
         return None
@@ -127,7 +130,7 @@ def acted_too_long(draft: Draft, now: float) -> bool:
     A sign-in, and taking the user away, go on: they mean another person than the actor.
     """
     origin, fate = draft.origin, draft.fate
-    if not isinstance(origin, Found):
+    if not (type(origin) is Found or type(origin) is Carried):
         return False
     who = origin.record.body.who
     if who is None or who.acts_until is None or now < who.acts_until:
@@ -146,7 +149,7 @@ def discard(draft: Draft, why: str) -> None:
 def _expired_before(draft: Draft, record: Record) -> bool:
     """Tell whether a record had expired before the request read it."""
     origin = draft.origin
-    return isinstance(origin, Found | Moved) and record.expires <= origin.read_at
+    return isinstance(origin, _READ) and record.expires <= origin.read_at
 
 
 ACTED = "it belongs to acting as another user, and that is over"

@@ -117,8 +117,8 @@ class Keyspace(msgspec.Struct, frozen=True):
 
     def names(self, id: str) -> tuple[str, bytes]:
         """Return the digest of an id, which ends its key, and the tag of its records."""
-        digest = sha256(id.encode())
-        return digest.hexdigest(), digest.digest()[:TAG_BYTES]
+        digest = sha256(id.encode()).digest()
+        return digest.hex(), digest[:TAG_BYTES]
 
     def there(self, stored: Stored | None, key: str, id: str = "") -> There:
         """
@@ -160,7 +160,11 @@ class Keyspace(msgspec.Struct, frozen=True):
     def write(self, there: There, record: Record, now: float) -> Swap:
         """Return the call that keeps a session: its backend may drop it after the grace."""
         record.tag = tag_of(there.key)
-        ttl = max(record.expires - now, 0.0) + GRACE
+        return self.rewrite(there, record, now)
+
+    def rewrite(self, there: There, record: Record, now: float) -> Swap:
+        """Return what `write` returns, for a record whose tag is that of the key already."""
+        ttl = (record.expires - now if record.expires > now else 0.0) + GRACE
         if self.cipher is None:
             return Swap(there.key, there.version, pack(record), ttl)
         data = pack_encrypted(record, self.cipher, there.id)

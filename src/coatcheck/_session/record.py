@@ -15,6 +15,7 @@ Pure: no clock; *now* is an argument.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -287,14 +288,12 @@ def pack(kept: Kept) -> bytes:
     Raises:
         RecordTooLarge: They are more than `LIMIT`.
     """
-    if isinstance(kept, Tombstone):
-        return _TOMBSTONE + _encoder.encode(kept)
-    if isinstance(kept, Marker):
-        return _MARKER + _encoder.encode(kept)
-    data = _SESSION + _encoder.encode(kept)
-    if len(data) > LIMIT:
-        raise RecordTooLarge(len(data), LIMIT)
-    return data
+    if type(kept) is Record:
+        data = _SESSION + _encoder.encode(kept)
+        if len(data) > LIMIT:
+            raise RecordTooLarge(len(data), LIMIT)
+        return data
+    return (_TOMBSTONE if type(kept) is Tombstone else _MARKER) + _encoder.encode(kept)
 
 
 def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
@@ -327,6 +326,20 @@ def unpack(data: bytes, tag: bytes, start: int = 0) -> Kept:
     if kept.tag != tag:
         raise WrongKey("a record carries the tag of another key")
     return kept
+
+
+def first_key(data: bytes) -> bytes:
+    """
+    Return the key of the first value of a session, without decoding the rest.
+
+    b"": there is no value, the key is longer than 31 bytes, or the record is of another form than
+    a middleware's: `contents_of` tells more.
+    """
+    found = _match_first_key(data)
+    if found is None:
+        return b""
+    at = found.end()
+    return data[at : at + data[at - 1] - _TEXT]
 
 
 def contents_of(data: bytes) -> Contents | None:
@@ -409,6 +422,15 @@ class _Sealed(Hidden, msgspec.Struct, array_like=True, gc=False):
     expires: Time
     body: bytes
 
+
+_TEXT = 0xA0
+"""MessagePack's first byte of a text, less its length, which is up to 31."""
+
+_match_first_key = re.compile(
+    rb"\x03\x96\xc4\x08.{8}\xc4\x08.{8}\xcb.{8}\xcb.{8}\xcb.{8}\x95"  # all before the body
+    rb"(?:[\x81-\x8f]|\xde..)[\xa1-\xbf]",  # how many values, and how long the first key is
+    re.DOTALL,
+).match
 
 _encoder = msgspec.msgpack.Encoder()
 _sealed_decoder = msgspec.msgpack.Decoder(_Sealed)

@@ -12,6 +12,9 @@ session it read did not hold, so nothing of an ended session returns.
 Pure: no clock, no storage; the clock is an argument.
 """
 
+import msgspec
+
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.draft import (
     Carried,
     Draft,
@@ -43,7 +46,7 @@ from coatcheck._session.next_state import (
     settle,
     usable,
 )
-from coatcheck._session.plan import Delete, Keyspace, Plan, There, look
+from coatcheck._session.plan import Delete, Keyspace, Plan, Swap, There, look
 from coatcheck._session.record import (
     Contents,
     Marker,
@@ -53,8 +56,14 @@ from coatcheck._session.record import (
 from coatcheck._session.session import Session
 from coatcheck.errors import SessionConflict
 
+_STAYS = ("stays", "renews")
+
 ATTEMPTS = 200
 """Races that one save may lose before it gives up: in every round, another request wins."""
+
+
+Result = str | None | Lost
+"""The value for the cookie, or the reason why nothing was kept."""
 
 
 def save(session: Session, space: Keyspace) -> Plan[str | None]:
@@ -68,19 +77,88 @@ def save(session: Session, space: Keyspace) -> Plan[str | None]:
         SessionConflict: Other requests kept winning the race.
         UnstorableValue, RecordTooLarge: Nothing was written.
     """
+    write = first_write(session, space)
+    if write is None:
+        return (yield from save_in_steps(session, space))
+    refused: Refused | None = yield write.call
+    if refused is None:
+        return written(session, write)
+    return (yield from write_again(session, write, refused, space))
+
+
+class FirstWrite(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """
+    The swap that keeps a session, if no other request was faster.
+
+    Args:
+        record: What it writes.
+        now: When it was made.
+        steps: How many changes of the log it carries.
+    """
+
+    call: Swap
+    record: Record
+    now: float
+    steps: int
+
+
+def first_write(session: Session, space: Keyspace) -> FirstWrite | None:
+    """
+    Return the one write that most saves need: the record that was read, with the changes.
+
+    None: the save takes other steps, or none: see `save_in_steps`. A storage that looks here first
+    need not drive a plan.
+    """
     draft = session._draft
     if draft.touched:
         draft.note_changes_in_place()
-    plan = _plan_of(draft, space)
-    result = plan if isinstance(plan, Lost) else (yield from plan)
-    if isinstance(result, Lost):
-        discard(draft, result.why)
+    origin = draft.origin
+    if type(origin) is not Found or not origin.digest or origin.version is None or origin.handed:
         return None
-    return result
+    who = origin.record.body.who
+    if draft.fate not in _STAYS or draft.contents.empty or (who and who.acts_until is not None):
+        return None
+    now = space.clock()
+    record = next_record(draft, origin.record, draft.contents, now)
+    if record is None or record.expires <= now:
+        return None
+    place = There(origin.id, space.prefix + origin.digest, origin.record, origin.version)
+    return FirstWrite(space.rewrite(place, record, now), record, now, len(draft.log))
 
 
-Result = str | None | Lost
-"""The value for the cookie, or the reason why nothing was kept."""
+def written(session: Session, write: FirstWrite) -> str | None:
+    """Note that the first write was done, and return what the cookie is to carry."""
+    draft = session._draft
+    origin = draft.found
+    assert origin is not None  # noqa: S101 - `first_write` has looked
+    due = draft.fate == "renews" or write.record.expires != origin.record.expires
+    settle(draft, write.record, origin.id, write.now, write.steps)
+    return origin.id if due else None
+
+
+def write_again(
+    session: Session, write: FirstWrite, refused: Refused, space: Keyspace
+) -> Plan[str | None]:
+    """Keep what a request did, after another one was faster."""
+    draft = session._draft
+    assert draft.found is not None  # noqa: S101 - `first_write` has looked
+    there = space.there(refused.stored, write.call.key, draft.found.id)
+    return kept(draft, (yield from _write(draft, there, space, first=False)))
+
+
+def save_in_steps(session: Session, space: Keyspace) -> Plan[str | None]:
+    """Keep what a request did, for all that `first_write` does not do."""
+    draft = session._draft
+    plan = _plan_of(draft, space)
+    return kept(draft, plan if isinstance(plan, Lost) else (yield from plan))
+
+
+def kept(draft: Draft, result: Result) -> str | None:
+    """Return what the cookie is to carry; if nothing was kept, drop the changes."""
+    if not isinstance(result, Lost):
+        return result
+    discard(draft, result.why)
+    return None
 
 
 def _plan_of(draft: Draft, space: Keyspace) -> Plan[Result] | Lost:

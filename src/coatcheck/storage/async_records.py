@@ -14,6 +14,7 @@ from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
 from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
 from coatcheck._session.record import Record, Refused, Stored
+from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AsyncBackend, AsyncSweeps
@@ -78,10 +79,25 @@ class AsyncRecords:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
-        value = await self._carry_out(saving.save(session, self.space))
+        write = saving.first_write(session, self.space)
+        if write is None:
+            value = await self._carry_out(saving.save_in_steps(session, self.space))
+        else:
+            value = await self._write(session, write)
         if value and self._sweep_every:
             await self._sweep_now_and_then(self._sweep_every)
         return value
+
+    async def _write(self, session: Session, write: FirstWrite) -> str | None:
+        call = write.call
+        try:
+            refused = await self.backend.swap(call.key, call.version, call.record, call.ttl)
+            if refused is None:
+                return saving.written(session, write)
+        except BaseException as error:
+            forget_frames(error)
+            raise
+        return await self._carry_out(saving.write_again(session, write, refused, self.space))
 
     async def sweep(self, limit: int = 1000) -> int:
         """

@@ -16,6 +16,7 @@ from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
 from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
 from coatcheck._session.record import Record, Refused, Stored
+from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Backend, Sweeps
@@ -80,10 +81,25 @@ class Records:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
-        value = self._carry_out(saving.save(session, self.space))
+        write = saving.first_write(session, self.space)
+        if write is None:
+            value = self._carry_out(saving.save_in_steps(session, self.space))
+        else:
+            value = self._write(session, write)
         if value and self._sweep_every:
             self._sweep_now_and_then(self._sweep_every)
         return value
+
+    def _write(self, session: Session, write: FirstWrite) -> str | None:
+        call = write.call
+        try:
+            refused = self.backend.swap(call.key, call.version, call.record, call.ttl)
+            if refused is None:
+                return saving.written(session, write)
+        except BaseException as error:
+            forget_frames(error)
+            raise
+        return self._carry_out(saving.write_again(session, write, refused, self.space))
 
     def sweep(self, limit: int = 1000) -> int:
         """

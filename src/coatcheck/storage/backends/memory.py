@@ -14,7 +14,7 @@ from threading import Lock
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
-from coatcheck._session.record import contents_of
+from coatcheck._session.record import contents_of, first_key
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import KeyedStorage
@@ -27,6 +27,8 @@ PASSING = frozenset({"_csrf", "csrf_token", "_csrftoken", "_messages"})
 Keys of values that make no session worth keeping: the CSRF marks of `coatcheck.csrf`, Flask-WTF and
 Django, and the messages of Django.
 """
+
+_PASSING_BYTES = frozenset(key.encode() for key in PASSING)
 
 
 class _Held(Hidden, msgspec.Struct, frozen=True, gc=False):
@@ -55,35 +57,35 @@ class MemoryBackend:
             return self._living(key, self._clock())
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        passes = is_passing(record)
         with self._lock:
             now = self._clock()
             stored = self._living(key, now)
             if (stored.version if stored else None) != version:
                 return Refused(stored)
-            records, others = self._kept, self._passing
-            if is_passing(record):
-                records, others = others, records
-            others.pop(key, None)
+            records = self._passing if passes else self._kept
             if key not in records:
+                (self._kept if passes else self._passing).pop(key, None)
                 self._make_room(records, now)
             records[key] = _Held(Stored(record, version=record), now + ttl)
             return None
 
     def delete(self, key: str) -> None:
         with self._lock:
-            self._records_with(key).pop(key, None)
+            self._kept.pop(key, None)
+            self._passing.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._passing)
 
-    def _records_with(self, key: str) -> "OrderedDict[str, _Held]":
-        return self._passing if key in self._passing else self._kept
-
     def _living(self, key: str, now: float) -> Stored | None:
-        records = self._records_with(key)
+        records = self._kept
         held = records.get(key)
         if held is None:
-            return None
+            records = self._passing
+            held = records.get(key)
+            if held is None:
+                return None
         if held.until <= now:
             del records[key]
             return None
@@ -103,6 +105,9 @@ class MemoryBackend:
 
 def is_passing(record: bytes) -> bool:
     """Tell whether a session holds no user, and no values but flashes and CSRF marks."""
+    key = first_key(record)
+    if key and key not in _PASSING_BYTES:
+        return False
     contents = contents_of(record)
     if contents is None or (contents.who and contents.who.user):
         return False
