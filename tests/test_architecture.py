@@ -92,8 +92,11 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
     allowed = {
         "storage.backends.redis": {"redis", "valkey"},
         "storage.urls.redis": {"redis"},
-        "storage.urls.postgresql": {"psycopg"},
-        "storage.urls.sql": {"sqlalchemy", "pymysql", "asyncmy"},
+        "storage.urls.sql": {"sqlalchemy", "psycopg", "pymysql", "asyncmy"},
+        "storage.backends.async_postgresql_connection": {"psycopg"},
+        "storage.backends.async_postgresql_pool": {"psycopg"},
+        "storage.backends.postgresql_errors": {"psycopg"},
+        "storage.backends.postgresql_pool": {"psycopg"},
         "storage.backends.sql": {"sqlalchemy"},
         "storage.backends.async_sql_backend": {"sqlalchemy"},
         "storage.backends.sql_backend": {"sqlalchemy"},

@@ -17,7 +17,8 @@ from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import SqlStorage, sessions_table
 from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
 from coatcheck.storage.backends.sql_backend import SqlBackend
-from coatcheck.storage.backends.sql_errors import Deadlock, telling
+from coatcheck.storage.backends.sql_codes import Deadlock
+from coatcheck.storage.backends.sql_errors import telling
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import HOUR, Make, new_key

@@ -16,7 +16,8 @@ from coatcheck import BackendError
 from coatcheck.storage import SqlStorage, sessions_table
 from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
 from coatcheck.storage.backends.sql_backend import SqlBackend
-from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Taken, telling
+from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Taken
+from coatcheck.storage.backends.sql_errors import telling
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing.backend_contract import new_key
 from tests.engines import async_engine, plain_engine

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, event
 from coatcheck import BackendError
 from coatcheck.storage import SqlStorage
 from coatcheck.storage.backends.sql_backend import SqlBackend
-from coatcheck.storage.backends.sql_errors import Lost
-from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round
+from coatcheck.storage.backends.sql_codes import Lost
+from coatcheck.storage.backends.sql_rounds import COUNTED, LATEST, Round
 from coatcheck.testing import Clock
 from coatcheck.testing.backend_contract import HOUR, new_key
 from tests.engines import plain_engine

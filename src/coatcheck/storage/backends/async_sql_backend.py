@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale, Taken, telling
+from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Stale, Taken
+from coatcheck.storage.backends.sql_errors import telling
 from coatcheck.storage.backends.sql_pool import OURS, watch
-from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
+from coatcheck.storage.backends.sql_rounds import COUNTED, Round, deadline
+from coatcheck.storage.backends.sql_table import Statements
 from coatcheck.storage.backends.uncancelled import async_uncancelled
 from coatcheck.storage.clock import TimeSource
 
@@ -63,8 +65,11 @@ class AsyncSqlBackend:
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
-        expires = min(now + ttl, LATEST)
-        row = {"record": record, "version": randbits(VERSION_BITS), "expires": expires}
+        row = {
+            "record": record,
+            "version": randbits(VERSION_BITS),
+            "expires": deadline(now, ttl),
+        }
         try:
             done = await self._put(key, version, row, now)
         except Lost as lost:

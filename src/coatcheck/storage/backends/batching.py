@@ -15,6 +15,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
+from coatcheck._cookie.hidden import Hidden
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import (
     AskAlone,
@@ -59,11 +62,11 @@ class Limits(NamedTuple):
 TWO_LANES = Limits()
 
 
-class Waiting(NamedTuple, Generic[Call, Answer]):
+class Waiting(Hidden, msgspec.Struct, Generic[Call, Answer]):
     """A call that waits for its batch, the future that gets its answer, and since when it waits."""
 
     call: Call
-    answer: "asyncio.Future[Answer]"
+    answer: Any  # asyncio.Future[Answer]
     since: float
 
 
@@ -105,31 +108,33 @@ class Batches(Generic[Call, Answer]):
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
-    async def ask(self, call: Call) -> Answer:
-        """Make a call, alone or in a batch; errors are the backend's own."""
+    def begin_alone(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop if the next call is made at once; then `end_one` is to follow it."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._start(loop)
-        if not (self._under_way or self._had_company):
-            self._under_way = 1
-            try:
-                return await self._alone(call)
-            finally:
-                self._end_one(loop)
+        if self._under_way or self._had_company:
+            return None
+        self._under_way = 1
+        return loop
+
+    def join(self, call: Call) -> "asyncio.Future[Answer]":
+        """Return the future of a call that is made in a batch; errors are the backend's own."""
+        loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append(Waiting(call, answer, loop.time()))
         if self._under_way < self._limits.lanes:
             self._send_soon(loop)
         else:
             self._watch(loop)
-        return await answer
+        return answer
 
     def _send_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_due:
             self._is_due = True
             loop.call_soon(self._send, loop)
 
-    def _end_one(self, loop: asyncio.AbstractEventLoop) -> None:
+    def end_one(self, loop: asyncio.AbstractEventLoop) -> None:
         """Note that a lane is free again."""
         if loop is not self._loop:
             return
@@ -175,16 +180,20 @@ class Batches(Generic[Call, Answer]):
         try:
             answers = await self._answers([each.call for each in batch])
             for each, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, AskAlone) and len(batch) > 1:
+                if each.answer.done():  # its request was cancelled
+                    continue
+                if not isinstance(answer, Exception):
+                    each.answer.set_result(answer)
+                elif isinstance(answer, AskAlone) and len(batch) > 1:
                     self._begin(self._again(each))
                 else:
-                    _give(each.answer, answer)
+                    each.answer.set_exception(answer)
         except asyncio.CancelledError:  # the loop ends
             for each in batch:
                 each.answer.cancel()
             raise
         finally:
-            self._end_one(loop)
+            self.end_one(loop)
 
     async def _again(self, waiting: Waiting[Call, Answer]) -> None:
         """Make a call alone that failed because of its batch."""
@@ -255,10 +264,22 @@ class BatchingBackend:
         self._writes = Batches(server, self._swap, backend.swap_many, writes, _fit(writes.size))
 
     async def get(self, key: str) -> Stored | None:
-        return await self._reads.ask(key)
+        loop = self._reads.begin_alone()
+        if loop is None:
+            return await self._reads.join(key)
+        try:
+            return await self._backend.get(key)
+        finally:
+            self._reads.end_one(loop)
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        return await self._writes.ask(Swap(key, version, record, ttl))
+        loop = self._writes.begin_alone()
+        if loop is None:
+            return await self._writes.join(Swap(key, version, record, ttl))
+        try:
+            return await self._backend.swap(key, version, record, ttl)
+        finally:
+            self._writes.end_one(loop)
 
     async def delete(self, key: str) -> None:
         await self._backend.delete(key)

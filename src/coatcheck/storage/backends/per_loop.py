@@ -45,6 +45,11 @@ class PerLoop(Generic[T]):
         self._open = open
         self._release = release
         self._held: dict[asyncio.AbstractEventLoop, _Held[T]] = {}
+        self._ready: dict[asyncio.AbstractEventLoop, T] = {}
+
+    def peek(self) -> T | None:
+        """Return the value of the running loop; None: it is not there yet."""
+        return self._ready.get(asyncio.get_running_loop())
 
     async def get(self) -> T:
         """Return the value of the running loop; errors are those of *open*."""
@@ -55,11 +60,16 @@ class PerLoop(Generic[T]):
         if not held.opening.done():
             # Unlike shield(), this logs nothing if all requests are cancelled and *open* fails.
             await asyncio.wait((held.opening,))
-        return held.opening.result()
+        value = held.opening.result()
+        if self._held.get(loop) is held:
+            self._ready[loop] = value
+        return value
 
     async def close(self) -> None:
         """Release the value of the running loop, if there is one."""
-        held = self._held.pop(asyncio.get_running_loop(), None)
+        loop = asyncio.get_running_loop()
+        self._ready.pop(loop, None)
+        held = self._held.pop(loop, None)
         if held:
             await held.ending.aclose()
 
@@ -86,6 +96,7 @@ class PerLoop(Generic[T]):
             held = self._held.get(loop)
             if held and held.opening is opening:
                 del self._held[loop]
+                self._ready.pop(loop, None)
             opening.cancel()
             if not opening.done():
                 await asyncio.wait((opening,))
@@ -99,6 +110,7 @@ class PerLoop(Generic[T]):
             left = not (loop.is_running() or held.thread.is_alive())
             if loop.is_closed() or left:
                 self._held.pop(loop, None)
+                self._ready.pop(loop, None)
 
 
 def _retrieve(opening: "asyncio.Task[Any]") -> None:

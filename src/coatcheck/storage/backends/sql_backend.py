@@ -15,9 +15,11 @@ from sqlalchemy import Connection, Engine, Executable, Row, Table
 
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
-from coatcheck.storage.backends.sql_errors import Deadlock, Demoted, Lost, Stale, Taken, telling
+from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Stale, Taken
+from coatcheck.storage.backends.sql_errors import telling
 from coatcheck.storage.backends.sql_pool import OURS, watch
-from coatcheck.storage.backends.sql_table import COUNTED, LATEST, Round, Statements
+from coatcheck.storage.backends.sql_rounds import COUNTED, Round, deadline
+from coatcheck.storage.backends.sql_table import Statements
 from coatcheck.storage.backends.uncancelled import uncancelled
 from coatcheck.storage.clock import TimeSource
 
@@ -66,8 +68,11 @@ class SqlBackend:
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
-        expires = min(now + ttl, LATEST)
-        row = {"record": record, "version": randbits(VERSION_BITS), "expires": expires}
+        row = {
+            "record": record,
+            "version": randbits(VERSION_BITS),
+            "expires": deadline(now, ttl),
+        }
         try:
             done = self._put(key, version, row, now)
         except Lost as lost:

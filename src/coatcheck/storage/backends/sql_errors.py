@@ -1,11 +1,5 @@
 """
-Errors of a database, by what can be done about them, and without the values of the statement.
-
-    Taken       there is a row with this key
-    Deadlock    another statement was let through, and this one changed nothing: try it again
-    Demoted     the server takes no writes any more: try it on a new connection
-    Stale       the connection of the pool was broken already: the same
-    Lost        the connection broke before the answer came: it may have been done or not
+Errors of a database over SQLAlchemy, by what can be done about them, and without values.
 
 SQLAlchemy shows the parameters of a statement in its error, and servers quote them in their
 messages: "Key (key)=(…) already exists". The option hide_parameters of an engine is the
@@ -21,55 +15,25 @@ from typing import Any
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from coatcheck.errors import BackendError
-
-DEMOTED = frozenset({"25006", 1290, 1836})
-"""PostgreSQL: a standby. MariaDB and MySQL: read_only is on."""
-
-_DEADLOCKS = frozenset({"40P01", "40001", 1213, 1020, 3101})
-"""The codes of PostgreSQL, MariaDB and MySQL for a deadlock or a lost serialization."""
-
-_MIXED_UP = frozenset({"26000", "42P05"})
-"""PostgreSQL: a prepared statement is not there, or is there already."""
-
-_QUOTING = frozenset({"22", "23", "44", "45", "P0"})
-"""Classes of SQLSTATE whose messages quote values: wrong data, broken constraints, triggers."""
+from coatcheck.storage.backends.sql_codes import (
+    DEADLOCKS,
+    DEMOTED,
+    MIXED_UP,
+    NO_PREPARE,
+    QUOTING,
+    WITHHELD,
+    Deadlock,
+    Demoted,
+    Lost,
+    Stale,
+    Taken,
+)
 
 _CODES = ("sqlstate", "pgcode", "errno", "sqlite_errorcode", "sqlite_errorname")
 """Attributes in which drivers keep the code of an error."""
 
 _SYNTAX = 1064
 """MariaDB and MySQL quote a part of the statement, with the values in it."""
-
-WITHHELD = "the server's message may quote a value and is not shown"
-
-NO_PREPARE = (
-    "a pooler seems to give each transaction another connection: add prepare=no to the URL, or "
-    "connect_args={'prepare_threshold': None} to the engine"
-)
-
-
-class Taken(BackendError):
-    """There is a row with this key."""
-
-
-class Undone(BackendError):
-    """The statement changed nothing, and may be tried again."""
-
-
-class Deadlock(Undone):
-    """Another statement was let through."""
-
-
-class Demoted(Undone):
-    """The server takes no writes; connections to it were dropped."""
-
-
-class Stale(Undone):
-    """The connection broke while nothing was asked."""
-
-
-class Lost(BackendError):
-    """The connection broke before the answer came: the statement may have been done or not."""
 
 
 @contextmanager
@@ -78,7 +42,7 @@ def telling(engine: Any, doing: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        kind, why = _kind_of(error), NO_PREPARE if _codes(error) & _MIXED_UP else ""
+        kind, why = _kind_of(error), NO_PREPARE if _codes(error) & MIXED_UP else ""
         raise kind(_server(engine), doing, why) from without_values(error)
     except engine.dialect.loaded_dbapi.Error as error:
         # SQLAlchemy does not wrap what fails before the statement: when it sets the isolation.
@@ -109,7 +73,7 @@ def _kind_of(error: Exception) -> type[BackendError]:
     if isinstance(error, IntegrityError):
         return Taken
     codes = _codes(error)
-    if codes & _DEADLOCKS:
+    if codes & DEADLOCKS:
         return Deadlock
     if codes & DEMOTED:
         return Demoted
@@ -169,7 +133,7 @@ def _may_quote(error: StatementError) -> bool:
         return True
     codes = _codes(error)
     states = {code[:2] for code in codes if isinstance(code, str)}
-    return _SYNTAX in codes or bool(states & _QUOTING)
+    return _SYNTAX in codes or bool(states & QUOTING)
 
 
 def _name(error: BaseException | None) -> str:

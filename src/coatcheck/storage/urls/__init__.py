@@ -31,9 +31,18 @@ from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.urls.lazy import AsyncLazyBackend, LazyBackend
 from coatcheck.storage.urls.parsing import ENCODE, hosts_of, options_of, parts_of
 from coatcheck.storage.urls.redis import clients_of, open_async_client, open_client
-from coatcheck.storage.urls.sql import SSL_MODES, Database, check, open_async_engine, open_engine
+from coatcheck.storage.urls.sql import (
+    SSL_MODES,
+    Database,
+    check,
+    open_async_database,
+    open_database,
+)
 
 MEMCACHED_PORT = 11211
+
+DURABILITIES = ("full", "relaxed")
+"""Whether a commit waits until the server's disk has it."""
 
 DAY = 86_400
 """Seconds; no timeout is longer."""
@@ -137,6 +146,12 @@ def _ssl_mode(text: str) -> str:
     return text
 
 
+def _durability(text: str) -> str:
+    if text not in DURABILITIES:
+        raise ValueError
+    return text
+
+
 def _file_read(text: str) -> str:
     """Return the path of a file that can be read."""
     with Path(text).open("rb"):
@@ -215,8 +230,8 @@ def _sql(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStora
     options = {"timeout": 5.0, "prefix": "", "table": TABLE, "pool_size": 5, **options}
     database = Database(url, options, clock)
     check(database)
-    waiting = AsyncLazyBackend(lambda: open_async_engine(database))
-    return _both(LazyBackend(lambda: open_engine(database)), waiting, options, clock)
+    waiting = AsyncLazyBackend(lambda: open_async_database(database))
+    return _both(LazyBackend(lambda: open_database(database)), waiting, options, clock)
 
 
 def _both(
@@ -243,6 +258,7 @@ MUST: dict[Callable[[str], Any], str] = {
     _index: "an integer from 0 up",
     _truth: "yes or no",
     _ssl_mode: f"one of {', '.join(SSL_MODES)}",
+    _durability: f"one of {', '.join(DURABILITIES)}",
     _file_read: "the path of a file that this process can read",
     _certificates: "the path of a file with certificates, in PEM, that this process can read",
     _certificates_or_system: "system, or the path of a file with certificates, in PEM, that this "
@@ -287,6 +303,7 @@ SCHEMES: dict[str, UrlForm] = {
         {
             **_SQL,
             "prepare": _truth,
+            "durability": _durability,
             "sslmode": _ssl_mode,
             "sslrootcert": _certificates_or_system,
             "sslcert": _file_read,

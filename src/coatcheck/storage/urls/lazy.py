@@ -82,11 +82,18 @@ class AsyncLazyBackend:
         self._opened = PerLoop(open, lambda opened: opened.close())
         self._swept = 0.0
 
-    async def get(self, key: str) -> Stored | None:
-        return await (await self._backend()).get(key)
+    # A coroutine of its own would be one more to step through for each answer.
+    def get(self, key: str) -> Coroutine[Any, Any, Stored | None]:
+        opened = self._opened.peek()
+        return opened.backend.get(key) if opened else self._open_and_get(key)
 
-    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        return await (await self._backend()).swap(key, version, record, ttl)
+    def swap(
+        self, key: str, version: object, record: bytes, ttl: float
+    ) -> Coroutine[Any, Any, Refused | None]:
+        opened = self._opened.peek()
+        if opened:
+            return opened.backend.swap(key, version, record, ttl)
+        return self._open_and_swap(key, version, record, ttl)
 
     async def delete(self, key: str) -> None:
         await (await self._backend()).delete(key)
@@ -107,6 +114,14 @@ class AsyncLazyBackend:
     async def close(self) -> None:
         """Close the connections of the running event loop."""
         await self._opened.close()
+
+    async def _open_and_get(self, key: str) -> Stored | None:
+        return await (await self._backend()).get(key)
+
+    async def _open_and_swap(
+        self, key: str, version: object, record: bytes, ttl: float
+    ) -> Refused | None:
+        return await (await self._backend()).swap(key, version, record, ttl)
 
     async def _backend(self) -> AsyncBackend:
         return (await self._opened.get()).backend

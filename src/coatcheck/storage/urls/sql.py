@@ -55,6 +55,25 @@ class Database:
     clock: TimeSource
 
 
+def open_database(database: Database) -> Connected:
+    """Open the plain backend, and make its table if the option create_table is yes."""
+    if database.url.scheme != "postgresql":
+        return open_engine(database)
+    from coatcheck.storage.urls.postgresql import open_backend
+
+    return open_backend(database.url, database.options, _address(database.url), database.clock)
+
+
+async def open_async_database(database: Database) -> AsyncConnected:
+    """Open the awaited backend, and make its table if the option create_table is yes."""
+    if database.url.scheme != "postgresql":
+        return await open_async_engine(database)
+    from coatcheck.storage.urls.postgresql import open_async_backend
+
+    address = _address(database.url)
+    return await open_async_backend(database.url, database.options, address, database.clock)
+
+
 def open_engine(database: Database) -> Connected:
     """Open a plain engine, and make its table if the option create_table is yes."""
     from sqlalchemy import create_engine, event
@@ -119,9 +138,12 @@ def check(database: Database) -> None:
             stacklevel=5,
         )
     try:
-        import sqlalchemy  # noqa: F401
+        if database.url.scheme == "postgresql":
+            import psycopg  # noqa: F401
+        else:
+            import sqlalchemy  # noqa: F401
 
-        _drivers(database)
+            _drivers(database)
     except ImportError as missing:
         extra = EXTRAS[database.url.scheme]
         raise ConfigurationError(
@@ -132,20 +154,7 @@ def check(database: Database) -> None:
 
 def _drivers(database: Database) -> Drivers:
     tls = {name: value for name, value in database.options.items() if name.startswith("ssl")}
-    if database.url.scheme != "postgresql":
-        return _mysql(database.options["timeout"], tls)
-    prepares = {} if database.options.get("prepare", True) else {"prepare_threshold": None}
-    return _psycopg(database.options["timeout"], {**tls, **prepares})
-
-
-def _psycopg(timeout: float, more: dict[str, Any]) -> Drivers:
-    from coatcheck.storage.urls.postgresql import async_patient, patient
-
-    if "sslrootcert" in more:
-        more = {"sslmode": "verify-full", **more}
-    name, limits = "postgresql+psycopg", {"connect_timeout": math.ceil(timeout), **more}
-    waiting = {**limits, "async_creator_fn": async_patient(timeout).connect}
-    return Drivers(name, name, limits, waiting, connect=patient(timeout).connect)
+    return _mysql(database.options["timeout"], tls)
 
 
 def _mysql(timeout: float, tls: dict[str, Any]) -> Drivers:
