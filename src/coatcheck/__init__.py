@@ -11,6 +11,7 @@ HTTP sessions: a sealed cookie in the browser, the data where you choose, no cha
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
+from coatcheck._request.device_label import device_label
 from coatcheck._session.session import Session
 from coatcheck._session.sign_in import SignIn
 from coatcheck.context import Context
@@ -49,6 +50,7 @@ __all__ = [
     "Sessions",
     "SignIn",
     "UnstorableValue",
+    "device_label",
     "session",
 ]
 
