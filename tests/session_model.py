@@ -311,8 +311,8 @@ class Model:
         return self._keep(NEW, deepcopy(held), now + IDLE, now)
 
     def _end(self, request: Request, now: float) -> str | None:
-        """End the session, wherever markers lead."""
-        if request.found is None and request.marker is None:
+        """End the session, wherever markers lead; one that expired, too: it could be renewed."""
+        if not (request.found or request.marker or request.expired):
             return None
         id = request.id or ""
         there = request.marker or self.there(id, now)
