@@ -11,6 +11,7 @@ from typing import Any
 from coatcheck import asgi, wsgi
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
+from coatcheck._request.adoption import Reader
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Duration
 from coatcheck._request.outages import OnOutage
@@ -31,6 +32,7 @@ def session(
     skip: Sequence[str] = (),
     data: type[Any] | Schema[Any] | None = None,
     user_key: str | None = None,
+    adopts: Sequence[Reader] = (),
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -62,6 +64,9 @@ def session(
             `session.sign_in` of that user, with a new id; a removed, `None` or empty one takes the
             user away, with a new id, and keeps what the handler left. None: the application calls
             `session.sign_in`.
+        adopts: Readers of the sessions of other packages, from `coatcheck.adopt`. A request without
+            a session of ours gets the one that its old cookie leads to; it is kept once a handler
+            looks at it, and the old cookie is removed.
 
     Returns:
         `session(cookie, storage)(app)` wraps an ASGI application,
@@ -83,6 +88,7 @@ def session(
             skip=skip,
             data=data,
             user_key=user_key,
+            adopts=adopts,
         )
     )
 

@@ -153,7 +153,7 @@ def record_at(end: End, id: str) -> Record | None:
         kept = unpack(data, tag_of(key_of(id))) if data else None
         if isinstance(kept, Record):
             return kept
-        next_id = rotated_id(kept, id) if isinstance(kept, Marker) else None
+        next_id = rotated_id(kept, id, 0.0) if isinstance(kept, Marker) else None
         if next_id is None:
             return None
         id = next_id

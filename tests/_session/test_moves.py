@@ -155,7 +155,7 @@ def test_any_request_follows_a_rotation() -> None:
     """It goes on under the new id."""
     left = marker(ROTATES, ADA)
     assert left.kind == "rotation"
-    assert rotated_id(left, OLD) == NEW
+    assert rotated_id(left, OLD, NOW) == NEW
     assert joined_id(left, OLD, Moves("sign_in", ADA)) is None
 
 
@@ -172,8 +172,8 @@ def test_any_request_follows_a_rotation() -> None:
 )
 def test_no_request_follows_another_change_of_id(move: Moves, before: Who | None) -> None:
     """The id was changed because somebody else may know the old one."""
-    assert rotated_id(marker(move, before), OLD) is None
-    assert rotated_id(closed(key_of(OLD), NOW), OLD) is None
+    assert rotated_id(marker(move, before), OLD, NOW) is None
+    assert rotated_id(closed(key_of(OLD), NOW), OLD, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_session_that_a_cookie_carries_away_leaves_a_marker(who: Who | None, k
     """It names its own key: the id goes on, in the cookie alone, and no request follows."""
     left = carried_away(key_of(OLD, "shop:"), body(who), NOW)
     assert (left.tag, left.next_key, left.kind) == (tag_of(key_of(OLD)), key_of(OLD), kind)
-    assert rotated_id(left, OLD) is None
+    assert rotated_id(left, OLD, NOW) is None
     assert joined_id(left, OLD, Moves("sign_in", ADA)) is None
 
 

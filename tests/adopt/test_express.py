@@ -65,7 +65,7 @@ def test_a_cookie_session_needs_its_signature() -> None:
     other = adopt.CookieSession(secrets=SIGNED["secrets"], name="other")
     assert reason(other, {"other": value, "other.sig": mac}, 0.0) == "seal"
     assert reader.names(["session.sig", "x", "session"]) == ["session.sig", "session"]
-    assert reader.endless
+    assert reader.is_endless
 
 
 def test_what_is_signed_but_is_no_object_is_refused() -> None:

@@ -66,4 +66,4 @@ def test_a_short_tag_is_refused() -> None:
 
 def test_a_cookie_of_a_session_has_no_end() -> None:
     """So a session middleware wants `until`."""
-    assert READER.endless
+    assert READER.is_endless

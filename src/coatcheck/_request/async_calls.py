@@ -5,12 +5,14 @@ A save that has begun runs to its end, also if its request is cancelled.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, cast
 
+from coatcheck._request.adoption import Reader
 from coatcheck._request.coroutines import begin
 from coatcheck._request.cycle import is_async
 from coatcheck._request.shield import Shield
+from coatcheck._request.visit import Theirs
 from coatcheck._session.session import Session
 from coatcheck.storage.protocol import (
     AsyncCloses,
@@ -55,6 +57,22 @@ class AsyncCalls:
         if value is None or isinstance(value, str):
             return value
         return self._shield.wait(value)
+
+    def check_readers(self, readers: Iterable[Reader]) -> None:
+        """Accept readers of both kinds."""
+
+    def look(self, theirs: Theirs, now: float, keeping: Collection[str]) -> Any:
+        """Return what a reader finds, or what is to be awaited for it."""
+        reader = theirs.reader
+        if reader.waits:
+            return asyncio.to_thread(reader.look, theirs.cookies, now, keeping)
+        return reader.look(theirs.cookies, now, keeping)
+
+    def forget(self, theirs: Theirs) -> Any:
+        """Let a reader delete what its cookies lead to, or return what is to be awaited for it."""
+        if theirs.reader.waits:
+            return self._shield.wait(asyncio.to_thread(theirs.reader.forget, theirs.cookies))
+        return theirs.reader.forget(theirs.cookies)
 
     async def close(self) -> None:
         """Release what both forms of the storage opened."""

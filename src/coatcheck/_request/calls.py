@@ -1,8 +1,11 @@
 """Calls of a storage from a threaded application: in place."""
 
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
+from coatcheck._request.adoption import Reader
 from coatcheck._request.cycle import is_async
+from coatcheck._request.visit import Theirs
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import Closes, SessionStorage
@@ -32,6 +35,27 @@ class Calls:
     def save(self, session: Session) -> str | None:
         """Save, and return the value for the cookie."""
         return cast("str | None", self.storage.save(session))
+
+    def check_readers(self, readers: Iterable[Reader]) -> None:
+        """
+        Check that every reader has a plain client.
+
+        Raises:
+            ConfigurationError: One is awaited.
+        """
+        for reader in readers:
+            if reader.is_awaited:
+                raise ConfigurationError(
+                    f"{reader!r} must have a plain client under WSGI, got an awaited one"
+                )
+
+    def look(self, theirs: Theirs, now: float, keeping: Collection[str]) -> Any:
+        """Return what a reader finds."""
+        return theirs.reader.look(theirs.cookies, now, keeping)
+
+    def forget(self, theirs: Theirs) -> Any:
+        """Let a reader delete what its cookies lead to."""
+        return theirs.reader.forget(theirs.cookies)
 
     def close(self) -> None:
         """Release what the storage opened."""

@@ -20,6 +20,7 @@ from coatcheck._cookie.rejections import Rejections, Seen
 from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
+from coatcheck._request.adoption import Adoption, Reader
 from coatcheck._request.options import (
     Duration,
     check,
@@ -87,6 +88,7 @@ class Cycle:
         skip: Sequence[str] = (),
         data: type[Any] | Schema[Any] | None = None,
         user_key: str | None = None,
+        adopts: Sequence[Reader] = (),
     ) -> None:
         check_kinds(cookie, storage)
         check_user_key(user_key)
@@ -120,6 +122,9 @@ class Cycle:
         self.visitor = Visitor(terms=self.terms, make=make)
         self.late_visitor = Visitor(terms=self.terms, make=make, reach="nothing")
         self.starts_empty = powers.starts_empty
+        self.adoption = (
+            Adoption(adopts, cookie, self.terms, leaves_markers=powers.rotates) if adopts else None
+        )
         self._twins_noted = False
         self._late_reach: Reach = "record" if powers.saves_late else "nothing"
 

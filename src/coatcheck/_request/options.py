@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
+from coatcheck._request.adoption import Reader
 from coatcheck._request.outages import OnOutage
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
@@ -34,6 +35,8 @@ class Options(TypedDict, total=False):
             a `Schema` of one.
         user_key: The key under which the application keeps the signed-in user by itself; None: it
             calls `session.sign_in`.
+        adopts: Readers of `coatcheck.adopt`: a request without a session of ours gets the one that
+            its cookie of another package leads to.
     """
 
     idle: Duration | None
@@ -44,6 +47,7 @@ class Options(TypedDict, total=False):
     skip: Sequence[str]
     data: type[Any] | Schema[Any] | None
     user_key: str | None
+    adopts: Sequence[Reader]
 
 
 class Durations(NamedTuple):

@@ -11,17 +11,21 @@ The path of a request through its session: the four things that every host asks 
 `shell` is the same text without `async` and `await`, written by `scripts/twins`.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from coatcheck._cookie.sealing import Opened
 from coatcheck._cookie.tracebacks import forget_our_frames
+from coatcheck._request.adoption import Adoption
 from coatcheck._request.calls import Calls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due
-from coatcheck._request.visit import Answer, Changes, Visit
+from coatcheck._request.visit import Answer, Changes, Theirs, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
+
+_logger = logging.getLogger("coatcheck")
 
 
 class Shell:
@@ -35,6 +39,8 @@ class Shell:
     def __init__(self, cycle: Cycle) -> None:
         self.cycle = cycle
         self._calls = Calls(cycle.storage)
+        if cycle.adoption is not None:
+            self._calls.check_readers(cycle.adoption.readers)
 
     def read(self, visit: Visit) -> Answer | None:
         """
@@ -49,9 +55,11 @@ class Shell:
             return None
         candidates = cycle.cookie.candidates(visit.cookies) if visit.cookies else ()
         if not candidates and cycle.starts_empty:
-            cycle.begin(visit)
-            return None
-        if len(candidates) > 1:
+            if cycle.adoption is None or not visit.cookies:
+                cycle.begin(visit)
+                return None
+            found: object = Session()
+        elif len(candidates) > 1:
             found = self._first_living(visit, candidates[:CANDIDATES])
         else:
             visit.opened = opened = candidates[0] if candidates else None
@@ -59,6 +67,8 @@ class Shell:
                 found = self._calls.read(opened.text if opened else None)
             except BackendError as error:
                 found = cycle.outages.unread(error)
+        if cycle.adoption is not None and type(found) is not Answer:
+            found = self._adopt(visit, cycle.adoption, found)
         if type(found) is Answer:
             return found
         cycle.admit(visit, found)
@@ -98,6 +108,8 @@ class Shell:
             raise
         cycle.saved(session)
         changes = cycle.changes(visit, set_cookie)
+        if visit.theirs is not None and cycle.adoption is not None:
+            changes = self._settle(visit, visit.theirs, cycle.adoption, changes, value)
         return changes if value is not None else self.recheck(visit, changes)
 
     def recheck(self, visit: Visit, changes: Changes) -> Changes:
@@ -182,6 +194,60 @@ class Shell:
             return done(self._calls.read(opened.text))
         except BackendError as error:
             return self.cycle.outages.unread(error)
+
+    def _adopt(self, visit: Visit, adoption: Adoption, found: object) -> object:
+        """Return the session of another package, if the request has none of ours."""
+        theirs = adoption.theirs(visit)
+        if not theirs:
+            return found
+        if not adoption.is_due(found):
+            visit.theirs = theirs[0]._replace(beside=True)
+            adoption.note_beside(theirs[0])
+            return found
+        now = adoption.now
+        for each in theirs:
+            session = self._adopted(visit, adoption, each, now)
+            if session is not None:
+                visit.theirs = each._replace(first=adoption.is_first(session))
+                return session
+        return found
+
+    def _adopted(
+        self, visit: Visit, adoption: Adoption, theirs: Theirs, now: float
+    ) -> object | None:
+        """Return the session that the cookies of one package lead to, or None."""
+        try:
+            answer = self._calls.look(theirs, now, visit.kept_keys)
+            judged = adoption.judged(theirs.reader, done(answer))
+        except BackendError as error:
+            return self.cycle.outages.unread(error)
+        if judged is None:
+            return None
+        known: object = Session()
+        if adoption.leaves_markers:
+            known = self._read(Opened(judged.id, stale=False))
+        if type(known) is Answer:
+            return known
+        return adoption.session_of(judged, known, theirs.reader)
+
+    def _settle(
+        self, visit: Visit, theirs: Theirs, adoption: Adoption, changes: Changes, value: str | None
+    ) -> Changes:
+        """Return the changes and the removal of another package's cookies; take its record."""
+        session = visit.session
+        if theirs.first and session._draft.issued is not None:
+            adoption.note_adopted(theirs.reader)
+            if theirs.reader.take:
+                self._take(theirs)
+        ended = value == "" or session._draft.fate == "ends"
+        return adoption.with_removals(visit, changes, ended=ended)
+
+    def _take(self, theirs: Theirs) -> None:
+        """Delete the record of another package, whose session is one of ours now."""
+        try:
+            done(self._calls.forget(theirs))
+        except BackendError as error:
+            _logger.warning("the record of an adopted session stays where it was: %s", error)
 
     def _save(self, visit: Visit) -> str | None:
         """Save the session; if that ended it, end those of further cookies of our name, too."""

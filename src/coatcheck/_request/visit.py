@@ -5,11 +5,30 @@ A host (ASGI, WSGI, Flask …) subclasses `Visit` with the facts of its requests
 from the scope or environ only when a decision asks for it.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from coatcheck._cookie.sealing import Opened
 from coatcheck._session.session import Session
+
+
+class Theirs(NamedTuple):
+    """
+    Cookies of another package in a request.
+
+    Attributes:
+        reader: Of that package.
+        cookies: All of the request, by name.
+        names: Of those that are the package's.
+        beside: They arrive beside a living session of ours.
+        first: This request is to make their session one of ours.
+    """
+
+    reader: Any
+    cookies: Mapping[str, str]
+    names: tuple[str, ...]
+    beside: bool = False
+    first: bool = False
 
 
 class Visit:
@@ -21,12 +40,17 @@ class Visit:
         session: Its session, from `read` on.
         opened: What its cookie held, or None.
         others: The values of further cookies of the same name.
+        theirs: Cookies of another package whose session this is, or that arrive beside ours.
+        kept_keys: Keys of another package that its framework reads itself.
     """
+
+    kept_keys: ClassVar[frozenset[str]] = frozenset()
 
     cookies: str | None = None
     session: Session
     opened: Opened | None = None
     others: tuple[str, ...] = ()
+    theirs: Theirs | None = None
 
     @property
     def method(self) -> str:

@@ -60,6 +60,13 @@ class Refusal(Hidden, msgspec.Struct, frozen=True):
     digest: bytes = b""
 
 
-def old_id(digest: bytes) -> str:
-    """Return the id of ours that stands for an old cookie: a marker alone is ever under it."""
-    return pack_base64url(hashlib.sha256(b"coatcheck adopted " + digest).digest()[:ID_BYTES])
+def old_id(digest: bytes, name: str) -> str:
+    """
+    Return the id of ours that stands for an old cookie: a marker alone is ever under it.
+
+    Args:
+        digest: Of what was verified.
+        name: Of our own cookie: two applications may adopt one session, each for itself.
+    """
+    text = b"coatcheck adopted " + name.encode() + b"\0" + digest
+    return pack_base64url(hashlib.sha256(text).digest()[:ID_BYTES])

@@ -1,7 +1,7 @@
 """
 The state of a session while a request works on it.
 
-    origin    where it came from: New, Found, Carried, Given, Lapsed, Moved, Lost, Unread
+    origin    where it came from: New, Found, Carried, Given, Lapsed, Moved, Foreign, Lost, Unread
     fate      what becomes of it: it stays, stays and its cookie is sent again, ends, or Moves
     reach     what a change can still reach: the client, the record, nothing
     log       the changes, in order
@@ -105,6 +105,23 @@ class Moved(Hidden, msgspec.Struct, frozen=True, gc=False):
     read_at: float
 
 
+class Foreign(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """
+    The session came from another package, and is kept as one of ours once a handler looks at it.
+
+    Args:
+        body: The contents, as the package kept them.
+        id: The id of ours that stands for the package's cookie: a marker is left under it.
+        created: When the package made or signed it; None: it tells no time.
+        lives_until: How long the package's cookie could lead to it.
+    """
+
+    body: Contents
+    id: str
+    created: float | None
+    lives_until: float
+
+
 class Lost(Hidden, msgspec.Struct, frozen=True, gc=False):
     """A save found that another request ended or moved the session: nothing more is kept."""
 
@@ -117,7 +134,7 @@ class Unread(Hidden, msgspec.Struct, frozen=True):
     error: BackendError
 
 
-Origin = New | Found | Carried | Given | Lapsed | Moved | Lost | Unread
+Origin = New | Found | Carried | Given | Lapsed | Moved | Foreign | Lost | Unread
 
 Fate = Literal["stays", "renews", "ends"] | Moves
 """The fate of the session; "renews": it stays, and its cookie is sent again."""
@@ -281,6 +298,8 @@ class Draft(Hidden, msgspec.Struct):
     @property
     def base(self) -> Contents:
         """The values that were stored when the request read them."""
+        if type(self.origin) is Foreign:
+            return self.origin.body
         return self.origin.record.body if isinstance(self.origin, Found) else Contents()
 
     def replayed(self, contents: Contents) -> Contents:

@@ -11,6 +11,7 @@ Pure: no clock, no storage; *now* is an argument, and so is the clock.
 from coatcheck._session.draft import (
     Carried,
     Draft,
+    Foreign,
     Found,
     Lapsed,
     Lost,
@@ -19,6 +20,7 @@ from coatcheck._session.draft import (
     Visitor,
 )
 from coatcheck._session.moves import (
+    is_adopted,
     rotated_id,
 )
 from coatcheck._session.plan import Keyspace, Plan, There, look
@@ -31,7 +33,7 @@ from coatcheck._session.record import (
 )
 from coatcheck._session.session import Session
 
-_LED_NOWHERE = (Moved, Lapsed)
+_LED_NOWHERE = (Moved, Lapsed, Foreign)
 
 FOLLOWED = 3
 """Rotations of an id that a request follows: with at least 300 seconds between two, 15 minutes."""
@@ -50,16 +52,19 @@ def read(id: str, space: Keyspace) -> Plan[Session]:
 
 def follow(there: There, space: Keyspace) -> Plan[Session]:
     """Return the session that is *there*, or where rotations of its id lead; else a new one."""
-    handed = False
+    first, handed = there, False
     for _ in range(FOLLOWED):
-        marker = there.kept
-        if not isinstance(marker, Marker) or marker.expires <= space.clock():
+        marker, now = there.kept, space.clock()
+        if not isinstance(marker, Marker) or marker.expires <= now:
             break
-        next_id = rotated_id(marker, there.id)
+        next_id = rotated_id(marker, there.id, now)
         if next_id is None:
             break
         there, handed = (yield from look(space, space.key(next_id), next_id)), True
-    return restore(there, space.clock(), handed=handed)
+    session = restore(there, space.clock(), handed=handed)
+    if handed and session._draft.found is None and is_adopted(first.kept):
+        return restore(first, space.clock())  # that cookie is never anew another package's session
+    return session
 
 
 def restore(there: There, now: float, *, handed: bool = False) -> Session:
@@ -137,7 +142,7 @@ def is_pending(session: Session) -> bool:
         return True
     origin = draft.origin
     if not (type(origin) is Found or type(origin) is Carried):
-        return False
+        return type(origin) is Foreign and session._accessed
     return (
         origin.handed
         or draft.fate == "renews"

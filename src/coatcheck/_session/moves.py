@@ -22,12 +22,13 @@ To join means to go on under the new id, with the changes of this request.
 Pure: values in, values out; *now* is an argument.
 """
 
+import struct
 from typing import Literal
 
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
-from coatcheck._session.ids import open_id, seal_id, tag_of
+from coatcheck._session.ids import ID_BYTES, open_id, seal_id, tag_of
 from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who
 
 By = Literal["rotate", "regenerate", "confirm", "sign_in", "act_as", "stop_acting", "leave"]
@@ -77,6 +78,8 @@ _NAMES: dict[By, str] = {
     "regenerate": "regenerate_id()",
     "leave": "taking the user away",
 }
+
+_TIME = struct.Struct(">d")
 
 ROTATES = Moves("rotate")
 
@@ -147,23 +150,57 @@ def carried_away(key: str, body: Contents, now: float) -> Marker:
     return Marker(tag_of(key), now + GRACE, kind, next_key=key[-64:])
 
 
-def rotated_id(marker: Marker, id: str) -> str | None:
+def adopted(
+    key: str, *, old: str, new: str, new_key: str, now: float, lives_until: float
+) -> Marker:
+    """
+    Return the marker for the cookie of another package whose session was adopted.
+
+    It stays as long as that cookie could live, and hands the new id over for the grace alone. So it
+    carries the time of the adoption behind the sealed id.
+
+    Args:
+        key: Of the id that stands for that cookie, without a prefix.
+        new, new_key: The new id, and its key without a prefix; "": the session ended at once.
+    """
+    sealed = seal_id(new, under=old, purpose=ROTATES.purpose) if new else bytes(ID_BYTES)
+    expires = max(lives_until, now + GRACE)
+    kind: Kind = "rotation" if new else "other"
+    return Marker(tag_of(key), expires, kind, new_key, sealed + _TIME.pack(now))
+
+
+def is_adopted(kept: object) -> bool:
+    """Tell whether it is the marker of another package's cookie."""
+    return isinstance(kept, Marker) and len(kept.sealed_id) > ID_BYTES
+
+
+def _changed_at(marker: Marker) -> float:
+    """Return when the id was changed."""
+    if not is_adopted(marker):
+        return marker.expires - GRACE
+    (at,) = _TIME.unpack(marker.sealed_id[ID_BYTES:])
+    return float(at)
+
+
+def rotated_id(marker: Marker, id: str, now: float) -> str | None:
     """Return the id under which any request with the old *id* goes on, or None."""
     if marker.kind != "rotation" or not marker.sealed_id:
         return None
-    return open_id(marker.sealed_id, under=id, purpose=ROTATES.purpose)
+    if is_adopted(marker) and now >= _changed_at(marker) + GRACE:
+        return None
+    return open_id(marker.sealed_id[:ID_BYTES], under=id, purpose=ROTATES.purpose)
 
 
 def joined_id(marker: Marker, id: str, move: Moves) -> str | None:
     """Return the id under which a request goes on that makes the same move, or None."""
     if marker.kind != "other" or not marker.sealed_id or not move.purpose:
         return None
-    return open_id(marker.sealed_id, under=id, purpose=move.purpose)
+    return open_id(marker.sealed_id[:ID_BYTES], under=id, purpose=move.purpose)
 
 
 def is_hushed(marker: Marker, now: float) -> bool:
     """Tell whether the browser is about to get the cookie of the new id."""
-    return now < marker.expires - GRACE + HUSH
+    return now < _changed_at(marker) + HUSH
 
 
 def _is_same_person(move: Moves, before: Who | None) -> bool:

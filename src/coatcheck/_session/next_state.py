@@ -10,6 +10,7 @@ from coatcheck._session.changes import Consume
 from coatcheck._session.draft import (
     Carried,
     Draft,
+    Foreign,
     Found,
     Lost,
     Moved,
@@ -37,6 +38,8 @@ def new_record(draft: Draft, contents: Contents, now: float) -> Record:
     contents.csrf = contents.csrf or new_csrf()
     contents.who = dated(contents.who, now)
     record = Record(b"", draft.terms.owner, now, now, now, contents)
+    if type(draft.origin) is Foreign and draft.origin.created is not None:
+        record.created = min(draft.origin.created, now)
     record.expires = draft.terms.deadline(record, now)
     return record
 

@@ -18,6 +18,7 @@ from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.draft import (
     Carried,
     Draft,
+    Foreign,
     Found,
     Lapsed,
     Lost,
@@ -27,6 +28,7 @@ from coatcheck._session.draft import (
 from coatcheck._session.ids import new_id, tag_of
 from coatcheck._session.moves import (
     Moves,
+    adopted,
     closed,
     is_hushed,
     joined_id,
@@ -173,6 +175,8 @@ def _plan_of(draft: Draft, space: Keyspace) -> Plan[Result] | Lost:
         return _kept(draft, there, space, first=there.version is not None)
     if type(origin) is Moved:
         return _after_move(draft, origin, space)
+    if type(origin) is Foreign:
+        return _adopt(draft, origin, space)
     if type(origin) is Lost:
         return origin
     if type(origin) is Unread:
@@ -329,6 +333,59 @@ def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -
     return reason_of(draft, there)
 
 
+def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
+    """
+    Keep a session of another package as a new one, then leave a marker for its cookie.
+
+    Of several first requests one wins; the others withdraw, and go on under its id.
+    """
+    steps, now = len(draft.log), space.clock()
+    if draft.contents.empty and not draft.terms.keeps_empty:  # the handler took everything out
+        yield from _shut_adopted(draft, origin, space)
+        return ended(draft, steps)
+    record = new_record(draft, draft.contents, now)
+    if record.expires <= now:
+        return Lost("it reached the end of its lifetime")
+    id = yield from _claim(draft, record, space)
+    there = There(origin.id, space.key(origin.id), None, None)
+    refused: Refused | None = yield space.mark(
+        there, _marker_of_adopted(origin, there, id, space), now, draft.terms.idle
+    )
+    if refused is None:
+        settle(draft, record, id, now, steps)
+        return id
+    yield Delete(space.key(id))
+    draft.id = None  # an id that was withdrawn is never claimed again
+    there = space.there(refused.stored, there.key, there.id)
+    there, followed = yield from where_rotated(there, space)
+    if not followed or not isinstance(there.kept, Record):
+        return Lost("another request ended it")
+    if draft.fate == "stays":
+        draft.fate = "renews"  # the client is to get the cookie of the new id
+    return (yield from _kept(draft, there, space, first=False))
+
+
+def _shut_adopted(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[bool]:
+    """Let the cookie of another package lead nowhere; True: another user goes on with it."""
+    there, now = There(origin.id, space.key(origin.id), None, None), space.clock()
+    marker = _marker_of_adopted(origin, there, "", space)
+    refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
+    if refused is None:
+        return False
+    return (yield from end_at(space.there(refused.stored, there.key), draft, space))
+
+
+def _marker_of_adopted(origin: Foreign, there: There, id: str, space: Keyspace) -> Marker:
+    return adopted(
+        there.key.removeprefix(space.prefix),
+        old=origin.id,
+        new=id,
+        new_key=space.key(id).removeprefix(space.prefix) if id else "",
+        now=space.clock(),
+        lives_until=origin.lives_until,
+    )
+
+
 def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
     """End the session, also if its id was changed meanwhile."""
     origin = draft.origin
@@ -336,6 +393,10 @@ def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
         there = at(origin, space) or (yield from look_at(origin, space))
     elif type(origin) is Moved:
         there = There(origin.id, space.key(origin.id), origin.marker, None)
+    elif type(origin) is Foreign:
+        anothers = yield from _shut_adopted(draft, origin, space)
+        draft.origin = Lost("it was destroyed")
+        return None if anothers else ""
     elif type(origin) is Lapsed:  # a request that read it in time could still renew it
         there = yield from look(space, space.key(origin.id), origin.id)
     else:
@@ -411,6 +472,8 @@ def look_at(origin: Found, space: Keyspace) -> Plan[There]:
 def where_rotated(there: There, space: Keyspace) -> Plan[tuple[There, bool]]:
     """Return what is under the id that rotations led to, and whether there were any."""
     followed = False
-    while isinstance(there.kept, Marker) and (id := rotated_id(there.kept, there.id)):
+    while isinstance(there.kept, Marker) and (
+        id := rotated_id(there.kept, there.id, space.clock())
+    ):
         there, followed = (yield from look(space, space.key(id), id)), True
     return there, followed

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coatcheck._session.changes import Apply, Clear, Set, SetDefault, Unset
-from coatcheck._session.draft import Draft, Found, Given
+from coatcheck._session.draft import Draft, Foreign, Found, Given
 from coatcheck._session.ids import new_handle
 from coatcheck._session.moves import By, Moves
 from coatcheck._session.record import Who
@@ -57,12 +57,14 @@ def enter(draft: Draft, key: str) -> None:
     The sign-in counts as old as the session, so that a sign-out everywhere reaches it.
     """
     origin, who = draft.origin, draft.contents.who
-    if not isinstance(origin, Found) or (who is not None and who.user is not None):
+    if not isinstance(origin, Found | Foreign) or (who is not None and who.user is not None):
         return
     value = draft.contents.values.get(key)
     user = _known(value)
     if user is not None:
-        draft.write(Enter(Who(user, new_handle(), min(origin.record.created, draft.now))))
+        created = origin.record.created if isinstance(origin, Found) else origin.created
+        since = draft.now if created is None else min(created, draft.now)
+        draft.write(Enter(Who(user, new_handle(), since)))
 
 
 def _sign_in(draft: Draft, key: str, user: str) -> None:

@@ -57,6 +57,8 @@ class AiohttpSession(Reader):
         path: `path`, so that the cookie can be removed.
         domain: `domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -76,6 +78,7 @@ class AiohttpSession(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -85,6 +88,7 @@ class AiohttpSession(Reader):
             max_age=max_age,
             store=None if client is None else store_of(client),
             take=take,
+            keep_cookie=keep_cookie,
         )
         self._prefix = f"{name}_" if prefix is None else prefix
         self._keys = list(map(_key, checked_secrets(secrets, needed=client is None)))

@@ -35,12 +35,15 @@ class AuthJs(Reader):
         path: Of the cookie, so that it can be removed.
         domain: The same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
     """
 
     label = b"auth.js"
+    keeps_end = True
     own_keys = frozenset({"iat", "exp", "jti"})
 
     def __init__(
@@ -51,8 +54,9 @@ class AuthJs(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until)
+        super().__init__(name=name, path=path, domain=domain, until=until, keep_cookie=keep_cookie)
         self._keys = [_key(secret, name.encode()) for secret in checked_secrets(secrets)]
         ciphers.check_installed()
 

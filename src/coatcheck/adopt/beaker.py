@@ -46,6 +46,8 @@ class Beaker(Reader):
         path: `cookie_path`, so that the cookie can be removed.
         domain: `cookie_domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -66,6 +68,7 @@ class Beaker(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -75,6 +78,7 @@ class Beaker(Reader):
             max_age=max_age,
             store=None if client is None else store_of(client),
             take=take,
+            keep_cookie=keep_cookie,
         )
         self._prefix = prefix
         self._keys = checked_secrets(secrets, needed=client is None)

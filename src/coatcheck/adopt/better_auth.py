@@ -39,12 +39,15 @@ class BetterAuth(Reader):
         path: Of the cookies, so that they can be removed.
         domain: The same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
     """
 
     label = b"better-auth"
+    keeps_end = True
 
     def __init__(
         self,
@@ -54,8 +57,9 @@ class BetterAuth(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until)
+        super().__init__(name=name, path=path, domain=domain, until=until, keep_cookie=keep_cookie)
         self._token, self._data = f"{name}.session_token", f"{name}.session_data"
         self._keys = checked_secrets(secrets)
 

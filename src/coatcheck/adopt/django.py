@@ -37,6 +37,7 @@ class _DjangoReader(Reader):
     """What the readers of all engines have in common."""
 
     label = b"django"
+    messages_key = MESSAGES
 
     def flashes_of(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return the messages of Django's messages framework by their level's name."""
@@ -60,6 +61,8 @@ class Django(_DjangoReader):
         path: `SESSION_COOKIE_PATH`, so that the cookie can be removed.
         domain: `SESSION_COOKIE_DOMAIN`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -74,8 +77,16 @@ class Django(_DjangoReader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until, max_age=max_age)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            max_age=max_age,
+            keep_cookie=keep_cookie,
+        )
         salt = b"django.contrib.sessions.backends.signed_cookies"
         self._keys = django_keys(checked_secrets(secrets), salt)
 
@@ -102,6 +113,8 @@ class DjangoTable(_DjangoReader):
         path: `SESSION_COOKIE_PATH`, so that the cookie can be removed.
         domain: `SESSION_COOKIE_DOMAIN`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -118,10 +131,19 @@ class DjangoTable(_DjangoReader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         columns = Columns("session_key", "session_data", "expire_date")
         store = store_of(engine, table=table, columns=columns)
-        super().__init__(name=name, path=path, domain=domain, until=until, store=store, take=take)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            store=store,
+            take=take,
+            keep_cookie=keep_cookie,
+        )
         salt = b"django.contrib.sessions.SessionStore"
         self._keys = django_keys(checked_secrets(secrets), salt)
 
@@ -152,6 +174,8 @@ class DjangoCache(_DjangoReader):
         path: `SESSION_COOKIE_PATH`, so that the cookie can be removed.
         domain: `SESSION_COOKIE_DOMAIN`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -167,9 +191,18 @@ class DjangoCache(_DjangoReader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         store = store_of(client)
-        super().__init__(name=name, path=path, domain=domain, until=until, store=store, take=take)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            store=store,
+            take=take,
+            keep_cookie=keep_cookie,
+        )
         self._prefix = prefix
 
     def search(self, cookies: Mapping[str, str], now: float) -> Search:

@@ -47,6 +47,8 @@ class Express(Reader):
         path: `cookie.path`, so that the cookie can be removed.
         domain: `cookie.domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -66,9 +68,18 @@ class Express(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         store = store_of(client)
-        super().__init__(name=name, path=path, domain=domain, until=until, store=store, take=take)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            store=store,
+            take=take,
+            keep_cookie=keep_cookie,
+        )
         self._prefix = prefix
         self._keys = checked_secrets(secrets)
 
@@ -101,13 +112,14 @@ class CookieSession(Reader):
         domain: `domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime. A session
             middleware demands it, because these cookies have no end.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
     """
 
     label = b"cookie-session"
-    endless = True
 
     def __init__(
         self,
@@ -117,8 +129,9 @@ class CookieSession(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until)
+        super().__init__(name=name, path=path, domain=domain, until=until, keep_cookie=keep_cookie)
         self._keys = checked_secrets(secrets)
 
     def names(self, cookies: Iterable[str]) -> list[str]:

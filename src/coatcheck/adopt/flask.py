@@ -34,6 +34,8 @@ class Flask(Reader):
         path: `SESSION_COOKIE_PATH`, so that the cookie can be removed.
         domain: `SESSION_COOKIE_DOMAIN`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -41,6 +43,7 @@ class Flask(Reader):
 
     label = LABEL
     own_keys = frozenset({PERMANENT})
+    messages_key = FLASHES
 
     def __init__(
         self,
@@ -51,8 +54,16 @@ class Flask(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until, max_age=max_age)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            max_age=max_age,
+            keep_cookie=keep_cookie,
+        )
         self._keys = hmac_keys(checked_secrets(secrets), b"cookie-session")
 
     def search(self, cookies: Mapping[str, str], now: float) -> Search:  # noqa: ARG002

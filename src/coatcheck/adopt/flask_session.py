@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from coatcheck._session.values import CORRUPT
-from coatcheck.adopt.flask import PERMANENT, flask_messages
+from coatcheck.adopt.flask import FLASHES, PERMANENT, flask_messages
 from coatcheck.adopt.plain_pickle import read_pickle
 from coatcheck.adopt.reader import Found, Reader, Search, Secret, checked_secrets
 from coatcheck.adopt.refused import Refused
@@ -44,6 +44,8 @@ class FlaskSession(Reader):
         path: `SESSION_COOKIE_PATH`, so that the cookie can be removed.
         domain: `SESSION_COOKIE_DOMAIN`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -51,6 +53,7 @@ class FlaskSession(Reader):
 
     label = b"flask-session"
     own_keys = frozenset({PERMANENT})
+    messages_key = FLASHES
 
     def __init__(
         self,
@@ -64,9 +67,18 @@ class FlaskSession(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         store = store_of(client, table=table, columns=Columns("session_id", "data", "expiry"))
-        super().__init__(name=name, path=path, domain=domain, until=until, store=store, take=take)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            store=store,
+            take=take,
+            keep_cookie=keep_cookie,
+        )
         self._prefix = prefix
         self._keys = hmac_keys(checked_secrets(secrets, needed=False), b"flask-session")
 

@@ -35,12 +35,15 @@ class IronSession(Reader):
         domain: `cookieOptions.domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime. With
             `ttl: 0` a cookie has no end; then it is needed.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
     """
 
     label = b"iron-session"
+    keeps_end = True
 
     def __init__(
         self,
@@ -50,8 +53,9 @@ class IronSession(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until)
+        super().__init__(name=name, path=path, domain=domain, until=until, keep_cookie=keep_cookie)
         self._passwords = checked_secrets(secrets)
         ciphers.check_installed()
 

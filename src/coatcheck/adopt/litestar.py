@@ -43,12 +43,15 @@ class Litestar(Reader):
         path: `path`, so that the cookie can be removed.
         domain: `domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
     """
 
     label = b"litestar"
+    keeps_end = True
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Litestar(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -71,6 +75,7 @@ class Litestar(Reader):
             max_age=max_age,
             store=None if client is None else store_of(client),
             take=take,
+            keep_cookie=keep_cookie,
         )
         self._prefix = "" if isinstance(client, Path) else prefix
         self._keys = checked_secrets(secrets, needed=client is None)

@@ -36,6 +36,8 @@ class Rails(Reader):
         domain: The same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime. A session
             middleware demands it, because a session cookie of Rails has no end of its own.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -43,7 +45,6 @@ class Rails(Reader):
 
     label = b"rails"
     own_keys = frozenset({"session_id", "_csrf_token"})
-    endless = True
 
     def __init__(
         self,
@@ -53,8 +54,9 @@ class Rails(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until)
+        super().__init__(name=name, path=path, domain=domain, until=until, keep_cookie=keep_cookie)
         ciphers.check_installed()
         self._keys = [
             hashlib.pbkdf2_hmac(algorithm, secret, _SALT, _ROUNDS, _KEY)

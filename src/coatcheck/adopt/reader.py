@@ -74,6 +74,7 @@ class Reader:
         max_age: Seconds, or a timedelta, for which the package takes its cookie; None: no limit.
         store: Where the package keeps its records; None: in the cookie.
         take: Delete the package's record once its session is adopted.
+        keep_cookie: Leave the package's cookie in the browser until the session is signed out.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -85,8 +86,11 @@ class Reader:
     own_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys that the package uses itself, and that mean nothing to another."""
 
-    endless: ClassVar[bool] = False
-    """The package's cookie holds no time, and is valid for ever."""
+    keeps_end: ClassVar[bool] = False
+    """The package's cookie says itself when it ends."""
+
+    messages_key: ClassVar[str] = ""
+    """The key under which the package keeps messages for the next page; "": it has none."""
 
     def __init__(
         self,
@@ -98,8 +102,10 @@ class Reader:
         max_age: float | timedelta | None = None,
         store: Store | None = None,
         take: bool = False,
+        keep_cookie: bool = False,
     ) -> None:
         self.name = name
+        self.keep_cookie = keep_cookie
         self.until = _time_of(until)
         self.max_age = _seconds_of(max_age)
         self.store = store
@@ -119,6 +125,16 @@ class Reader:
     def waits(self) -> bool:
         """Whether `read` waits for a server in place."""
         return self.store is not None and not self.store.is_awaited
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the package keeps its records elsewhere than in the cookie."""
+        return self.store is not None
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether nothing ends the package's cookies."""
+        return not (self.is_on_server or self.keeps_end or self.max_age is not None)
 
     def is_over(self, now: float) -> bool:
         """Tell whether the time of this reader is over."""
@@ -249,7 +265,7 @@ class Reader:
         values = session_values(
             {key: value for key, value in found.values.items() if key not in dropped}
         )
-        flashes = {} if keeping else self.flashes_of(values)
+        flashes = {} if self.messages_key in keeping else self.flashes_of(values)
         created = found.created if found.created is None else min(found.created, now)
         return Adopted(values, flashes, created, found.expires, self.digest(found.verified))
 

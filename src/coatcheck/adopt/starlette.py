@@ -32,6 +32,8 @@ class Starlette(Reader):
         path: `path`, so that the cookie can be removed.
         domain: `domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
@@ -48,8 +50,16 @@ class Starlette(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
-        super().__init__(name=name, path=path, domain=domain, until=until, max_age=max_age)
+        super().__init__(
+            name=name,
+            path=path,
+            domain=domain,
+            until=until,
+            max_age=max_age,
+            keep_cookie=keep_cookie,
+        )
         self._keys = sha1_keys(checked_secrets(secrets), SALT)
 
     def search(self, cookies: Mapping[str, str], now: float) -> Search:  # noqa: ARG002

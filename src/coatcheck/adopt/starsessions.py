@@ -48,10 +48,15 @@ class Starsessions(Reader):
         path: `cookie_path`, so that the cookie can be removed.
         domain: `cookie_domain`, for the same.
         until: When this reader stops: a date (its midnight in UTC) or an aware datetime.
+        keep_cookie: Leave the cookie in the browser until the session is signed out, so that
+            the package could serve again.
 
     Raises:
         ConfigurationError: An argument is of another kind.
     """
+
+    own_keys = frozenset({METADATA})
+    keeps_end = True
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class Starsessions(Reader):
         path: str | None = "/",
         domain: str | None = None,
         until: date | None = None,
+        keep_cookie: bool = False,
     ) -> None:
         super().__init__(
             name=name,
@@ -74,6 +80,7 @@ class Starsessions(Reader):
             max_age=max_age,
             store=None if client is None else store_of(client),
             take=take,
+            keep_cookie=keep_cookie,
         )
         self._prefix = prefix
         self._keys = sha1_keys(checked_secrets(secrets, needed=client is None), SALT)
@@ -108,8 +115,6 @@ class Starsessions(Reader):
         if self.max_age is not None:
             seconds = min(seconds, self.max_age)
         return Found(values, timed.signed, timed.signed_at, timed.signed_at + seconds)
-
-    own_keys = frozenset({METADATA})
 
 
 def _metadata(values: dict[str, Any]) -> dict[str, Any]:

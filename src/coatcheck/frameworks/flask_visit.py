@@ -18,7 +18,7 @@ from coatcheck._request.visit import NOTHING, Answer, Changes
 from coatcheck._session.draft import Draft
 from coatcheck._session.session import Session
 from coatcheck.asgi import ALIAS, PLACE
-from coatcheck.frameworks.flask_session import FlaskSession
+from coatcheck.frameworks.flask_session import FLASHES, PERMANENT, FlaskSession
 
 
 class WerkzeugVisit(RequestVisit):
@@ -40,6 +40,7 @@ class WerkzeugVisit(RequestVisit):
     """
 
     where: ClassVar[str]
+    kept_keys = frozenset({FLASHES, PERMANENT})
     changes: Changes | None = None
     streams = False
     body_begun = False
