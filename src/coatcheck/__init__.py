@@ -14,6 +14,7 @@ from coatcheck._model.schema import Schema
 from coatcheck._request.device_label import device_label
 from coatcheck._session.session import Session
 from coatcheck._session.sign_in import SignIn
+from coatcheck.bound import Bound, require_bound
 from coatcheck.context import Context
 from coatcheck.errors import (
     BackendError,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
+    "Bound",
     "CoatcheckWarning",
     "ConfigurationError",
     "Context",
@@ -51,6 +53,7 @@ __all__ = [
     "SignIn",
     "UnstorableValue",
     "device_label",
+    "require_bound",
     "session",
 ]
 

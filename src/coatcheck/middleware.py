@@ -12,6 +12,7 @@ from coatcheck import asgi, wsgi
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.adoption import Reader
+from coatcheck._request.bound import Bound
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Duration
 from coatcheck._request.outages import OnOutage
@@ -33,6 +34,7 @@ def session(
     data: type[Any] | Schema[Any] | None = None,
     user_key: str | None = None,
     adopts: Sequence[Reader] = (),
+    bound: Bound | None = None,
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -67,6 +69,9 @@ def session(
         adopts: Readers of the sessions of other packages, from `coatcheck.adopt`. A request without
             a session of ours gets the one that its old cookie leads to; it is kept once a handler
             looks at it, and the old cookie is removed.
+        bound: Binds a session to the device on which its user signs in, where the browser can:
+            a copy of its cookie is worth nothing then (extra `coatcheck[bound]`). None: no.
+            `CookieStorage` refuses it.
 
     Returns:
         `session(cookie, storage)(app)` wraps an ASGI application,
@@ -89,6 +94,7 @@ def session(
             data=data,
             user_key=user_key,
             adopts=adopts,
+            bound=bound,
         )
     )
 

@@ -34,6 +34,8 @@ __all__ = [
     "save",
 ]
 
+_BARE = ("CONTENT_LENGTH", "CONTENT_TYPE")  # PEP 3333: what an environ calls by another rule
+
 PLACE = "coatcheck.session"
 """The key of the session in an environ."""
 
@@ -113,7 +115,8 @@ class EnvironVisit(Visit):
         return str(self.environ.get("HTTP_HOST", ""))
 
     def header(self, name: str) -> str:
-        return str(self.environ.get(f"HTTP_{name.upper().replace('-', '_')}", ""))
+        key = name.upper().replace("-", "_")
+        return str(self.environ.get(key if key in _BARE else f"HTTP_{key}", ""))
 
     def attach(self) -> None:
         self.environ[PLACE] = self.session

@@ -163,7 +163,7 @@ def test_a_session_is_put_where_handlers_look() -> None:
         visit = served(cycle, header)
         assert visit.scope[PLACE] is visit.session
         assert Context(visit.scope).get(Session) is visit.session
-        assert cycle.is_living(visit.session) is (header is not None)
+        assert cycle.is_living(visit, visit.session) is (header is not None)
 
 
 def storage_of(cycle: Cycle) -> KeyedStorage:

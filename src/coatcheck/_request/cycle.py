@@ -21,6 +21,8 @@ from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._model.schema import Schema, schema_of
 from coatcheck._model.typed import TypedDraft
 from coatcheck._request.adoption import Adoption, Reader
+from coatcheck._request.bound import Bound, check_bound
+from coatcheck._request.device import Device
 from coatcheck._request.options import (
     Duration,
     check,
@@ -29,7 +31,7 @@ from coatcheck._request.options import (
     checked_skip,
 )
 from coatcheck._request.outages import OnOutage, Outages
-from coatcheck._request.visit import NOTHING, VARY, Changes, Visit, sets_cookie
+from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Visit, sets_cookie
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import (
     Carried,
@@ -89,6 +91,7 @@ class Cycle:
         data: type[Any] | Schema[Any] | None = None,
         user_key: str | None = None,
         adopts: Sequence[Reader] = (),
+        bound: Bound | None = None,
     ) -> None:
         check_kinds(cookie, storage)
         check_user_key(user_key)
@@ -99,6 +102,8 @@ class Cycle:
                 f"rotate={rotate!r} needs a storage on a server or in files, "
                 f"got {type(storage).__name__}, which keeps no id that could be looked up"
             )
+        if bound is not None:
+            check_bound(bound, type(storage).__name__, on_server=powers.rotates)
         self.outages = Outages(on_outage)
         self.skip = checked_skip(skip)
         self.rejections = Rejections(cookie)
@@ -115,13 +120,15 @@ class Cycle:
             pins=Pins(cookie.secrets),
             user_key=user_key,
             middleware=self,
+            bound="no" if bound is None else "required" if bound.required else "offered",
         )
         self._user_key = user_key
+        self.device = None if bound is None else self._device(bound)
         self.schema = schema_of(data)
         make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
         self.visitor = Visitor(terms=self.terms, make=make)
         self.late_visitor = Visitor(terms=self.terms, make=make, reach="nothing")
-        self.starts_empty = powers.starts_empty
+        self.starts_empty = powers.starts_empty and bound is None
         self.adoption = (
             Adoption(adopts, cookie, self.terms, leaves_markers=powers.rotates) if adopts else None
         )
@@ -135,26 +142,51 @@ class Cycle:
         visit.session = Session._of(self.visitor)
         visit.attach()
 
-    def admit(self, visit: Visit, session: object) -> None:
+    def admit(self, visit: Visit, session: object) -> Answer | None:
         """
-        Give a request what the storage read, under our terms.
+        Give a request what the storage read, under our terms, or return an answer to send at once.
 
         Raises:
             ConfigurationError: It is no session.
         """
+        if self.device is not None:
+            answer = self.device.admit(visit, self.checked(session))
+            if answer is not None:
+                return answer
         visit.session = self._admitted(session)
         visit.attach()
+        return None
 
     def _admitted(self, session: object) -> Session:
+        if type(session) is not Session:
+            session = self.checked(session)
+        admitted = lifecycle.admit(session, self.terms, visitor=self.visitor)
+        if self.schema is not None and not admitted._draft.shared:
+            admitted._draft = TypedDraft.under(admitted._draft, self.schema)
+        return admitted
+
+    def under_terms(self, session: object) -> Session:
+        """
+        Return what the storage read, under our terms.
+
+        Raises:
+            ConfigurationError: It is no session.
+        """
+        return lifecycle.admit(self.checked(session), self.terms, visitor=self.visitor)
+
+    def checked(self, session: object) -> Session:
+        """
+        Return what the storage read.
+
+        Raises:
+            ConfigurationError: It is no session.
+        """
         if not isinstance(session, Session):
             raise ConfigurationError(
                 f"{type(self.storage).__name__}.read must return a Session, "
                 f"got {type(session).__name__}"
             )
-        admitted = lifecycle.admit(session, self.terms, visitor=self.visitor)
-        if self.schema is not None and not admitted._draft.shared:
-            admitted._draft = TypedDraft.under(admitted._draft, self.schema)
-        return admitted
+        return session
 
     def passes_over(self, visit: Visit) -> bool:
         """Give a request no session if its path is to be skipped, and tell whether it is."""
@@ -179,9 +211,13 @@ class Cycle:
                 "session() runs twice; keep one"
             )
 
-    def is_living(self, session: Session) -> bool:
+    def is_living(self, visit: Visit, session: Session) -> bool:
         """Tell whether a cookie led to a session that `admit` accepts."""
-        return session._draft.issued is not None and lifecycle.keeps(session, self.terms)
+        return (
+            session._draft.issued is not None
+            and lifecycle.keeps(session, self.terms)
+            and (self.device is None or self.device.is_living(visit, session))
+        )
 
     def note_twins(self, count: int) -> None:
         """Log once that browsers hold several cookies of our name."""
@@ -232,6 +268,8 @@ class Cycle:
     def renew(self, session: Session, found: object) -> None:
         """Let a session be what the storage has by now; a cookie that is due stays due."""
         before = session._draft
+        if self.device is not None:
+            self.device.renew(before.device, self.checked(found))
         draft = self._admitted(found)._draft
         if before.reach != "client":
             if draft.issued is None:
@@ -345,7 +383,11 @@ class Cycle:
             return VARY if visit.session._accessed else NOTHING
         if visit.opened is None:
             self._warn_of_rejection(visit)
-        return Changes(vary=True, private=True, set_cookies=(set_cookie,))
+        changes = Changes(vary=True, private=True, set_cookies=(set_cookie,))
+        if self.device is None:
+            return changes
+        ended = set_cookie.startswith(f"{self.cookie.name}=;")
+        return self.device.amended(visit, changes, ended=ended)
 
     def gives_id(self, session: Session, changes: Changes) -> bool:
         """Tell whether *changes* give the client an id that a server can be asked for."""
@@ -435,6 +477,9 @@ class Cycle:
             session._draft = self.late_visitor
         else:
             draft.reach = "nothing"
+
+    def _device(self, bound: Bound) -> Device:
+        return Device(self.cookie, bound, lambda _session, _reason: None)
 
     def _warn_of_rejection(self, visit: Visit) -> None:
         """Look once at whether a browser keeps the first cookie that it gets."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypedDict
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.adoption import Reader
+from coatcheck._request.bound import Bound
 from coatcheck._request.outages import OnOutage
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
@@ -37,6 +38,7 @@ class Options(TypedDict, total=False):
             calls `session.sign_in`.
         adopts: Readers of `coatcheck.adopt`: a request without a session of ours gets the one that
             its cookie of another package leads to.
+        bound: Binds sessions to the device on which their user signs in; None: no.
     """
 
     idle: Duration | None
@@ -48,6 +50,7 @@ class Options(TypedDict, total=False):
     data: type[Any] | Schema[Any] | None
     user_key: str | None
     adopts: Sequence[Reader]
+    bound: Bound | None
 
 
 class Durations(NamedTuple):

@@ -20,6 +20,7 @@ from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._request.adoption import Adoption
 from coatcheck._request.calls import Calls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due
+from coatcheck._request.device import Device
 from coatcheck._request.visit import Answer, Changes, Theirs, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
@@ -51,6 +52,8 @@ class Shell:
             ConfigurationError: The storage returned no session.
         """
         cycle = self.cycle
+        if cycle.device is not None and cycle.device.serves(visit):
+            return self._serve(visit, cycle.device)
         if cycle.skip and cycle.passes_over(visit):
             return None
         candidates = cycle.cookie.candidates(visit.cookies) if visit.cookies else ()
@@ -71,8 +74,7 @@ class Shell:
             found = self._adopt(visit, cycle.adoption, found)
         if type(found) is Answer:
             return found
-        cycle.admit(visit, found)
-        return None
+        return cycle.admit(visit, found)
 
     def leave(
         self, visit: Visit, *, failed: bool = False, headers: Iterable[tuple[Any, Any]] = ()
@@ -189,6 +191,26 @@ class Shell:
         """Release what the storage opened; it is opened again when it is used again."""
         self._calls.close()
 
+    def _serve(self, visit: Visit, device: Device) -> Answer:
+        """Answer a request of the browser itself, which binds a session or proves its device."""
+        refusal = device.refusal(visit)
+        if refusal is not None:
+            return refusal
+        cycle = self.cycle
+        candidates = cycle.cookie.candidates(visit.cookies or "")
+        if len(candidates) > 1:
+            found = self._first_living(visit, candidates[:CANDIDATES])
+        else:
+            found = self._read(candidates[0]) if candidates else Session()
+        if type(found) is Answer:
+            return found
+        session = visit.session = cycle.under_terms(found)
+        step = device.begin(visit, session)
+        if isinstance(step, Answer):
+            return step
+        value = self._save(visit)
+        return device.finish(visit, step, cycle.answer(visit, value))
+
     def _read(self, opened: Opened) -> object:
         try:
             return done(self._calls.read(opened.text))
@@ -270,7 +292,7 @@ class Shell:
                 first = session
             if type(session) is Answer:
                 return session
-            if isinstance(session, Session) and self.cycle.is_living(session):
+            if isinstance(session, Session) and self.cycle.is_living(visit, session):
                 self.cycle.note_twins(len(candidates))
                 visit.opened, first = opened, session
                 break

@@ -31,7 +31,7 @@ from coatcheck._session.changes import (
     ShownOnce,
     change_in_place,
 )
-from coatcheck._session.moves import Moves, after, moved, outdoes
+from coatcheck._session.moves import MoveInPlace, Moves, after, moved, outdoes
 from coatcheck._session.record import (
     DEFAULT_TERMS,
     Contents,
@@ -142,6 +142,13 @@ Fate = Literal["stays", "renews", "ends"] | Moves
 Reach = Literal["client", "record", "nothing"]
 """The reach of a change: the client, by a cookie; the record, by its id; nothing."""
 
+OnDevice = Literal["free", "offered", "proved", "unproved"]
+"""
+Whether the request proved the device to which its session is bound. "free": it is bound to none.
+"offered": the request signs in, and its response offers to bind the session. "unproved": it was
+under way while the session became bound, and may not change the id.
+"""
+
 NEW = New()
 
 _ISSUED = (Found, Carried, Given)  # made once: `Found | Given` is a new object each time
@@ -159,6 +166,7 @@ class Draft(Hidden, msgspec.Struct):
         rewritten: Keys to which the request gave the value that they had.
         unsent: What a save during the request has for the client's cookie; None: nothing. It leaves
             with the headers.
+        device: Whether the request proved its device.
     """
 
     contents: Contents = msgspec.field(default_factory=Contents)
@@ -173,6 +181,7 @@ class Draft(Hidden, msgspec.Struct):
     touched: bool = False
     rewritten: frozenset[str] = frozenset()
     unsent: str | None = None
+    device: OnDevice = "free"
 
     shared: ClassVar[bool] = False
 
@@ -257,6 +266,7 @@ class Draft(Hidden, msgspec.Struct):
             raise self.origin.error
         self.check("destroy()")
         self.contents, self.fate, self.touched = Contents(), "ends", True
+        self.device = "free"
         self.live, self.shown, self.log = {}, {}, []
 
     def clear(self) -> None:
@@ -273,6 +283,9 @@ class Draft(Hidden, msgspec.Struct):
             SessionDestroyed, ResponseStarted: See `check`.
         """
         self.check(move.name, reaches="client")
+        if self.device == "unproved" and move.by != "sign_in":
+            self._move_in_place(move)
+            return
         if type(self.fate) is Moves:
             if outdoes(self.fate, move):
                 return
@@ -287,6 +300,18 @@ class Draft(Hidden, msgspec.Struct):
         self.live = {key: value for key, value in self.live.items() if key in goes.values}
         self.shown = {key: flash for key, flash in self.shown.items() if key in stay}
         self.id, self.fate, self.touched = None, move, True
+        if move.by == "sign_in":
+            self.device = "offered"
+
+    def _move_in_place(self, move: Moves) -> None:
+        """Do what a move does, but for the new id: a copy of the cookie must not get one."""
+        self.note_changes_in_place()
+        before = self.contents.flashes.keys()
+        self.write(MoveInPlace(move))
+        stays = self.contents
+        gone = before - stays.flashes.keys()
+        self.live = {key: value for key, value in self.live.items() if key in stays.values}
+        self.shown = {key: flash for key, flash in self.shown.items() if key not in gone}
 
     def _log_rewritten(self, goes: Contents) -> None:
         """Let what this request wrote stay, also where it wrote what a former user had left."""

@@ -162,4 +162,6 @@ def rotates(session: Session) -> bool:
     origin, every = draft.origin, draft.terms.rotate
     if every is None or type(origin) is not Found or draft.fate not in ("stays", "renews"):
         return False
+    if draft.device == "unproved":
+        return False
     return session._accessed and origin.read_at >= origin.record.issued + every

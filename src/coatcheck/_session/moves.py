@@ -29,7 +29,8 @@ import msgspec
 
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.ids import ID_BYTES, open_id, seal_id, tag_of
-from coatcheck._session.record import GRACE, Contents, Kind, Marker, Who
+from coatcheck._session.record import GRACE, UNBOUND, Contents, Kind, Marker, Who
+from coatcheck._session.values import Encoded
 
 By = Literal["rotate", "regenerate", "confirm", "sign_in", "act_as", "stop_acting", "leave"]
 """The calls that change an id; "leave" takes the user away and keeps the session."""
@@ -50,12 +51,14 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
         who: Who is signed in afterwards; None: as before.
         csrf: The new CSRF value; b"": it stays.
         keep: Keys of another user's session that stay; None: nothing stays, of any session.
+        bound: What a sign-in offers to bind the session to a device; UNBOUND: nothing.
     """
 
     by: By
     who: Who | None = None
     csrf: bytes = b""
     keep: frozenset[str] | None = frozenset()
+    bound: Encoded = UNBOUND
 
     @property
     def name(self) -> str:
@@ -106,12 +109,30 @@ def moved(move: Moves, body: Contents) -> Contents:
     if move.who is None:
         return goes
     goes.who = move.who
+    if move.by == "sign_in":
+        goes.bound = move.bound
     if move.keep is None:
         goes.values, goes.flashes = {}, {}
     elif not _is_same_person(move, body.who):
         goes.values = {key: value for key, value in body.values.items() if key in move.keep}
         goes.flashes = {key: value for key, value in body.flashes.items() if key in move.keep}
     return goes
+
+
+class MoveInPlace(Hidden, msgspec.Struct, frozen=True):
+    """The step of a log that does what a move does, but for the new id."""
+
+    move: Moves
+
+    @property
+    def name(self) -> str:
+        return self.move.name
+
+    def replay(self, contents: Contents) -> bool:
+        goes = moved(self.move, contents)
+        contents.values, contents.flashes = goes.values, goes.flashes
+        contents.who, contents.csrf = goes.who, goes.csrf
+        return True
 
 
 def marker_of(move: Moves, body: Contents, *, old: str, old_key: str, new: str, new_key: str,

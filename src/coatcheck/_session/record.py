@@ -234,6 +234,8 @@ class Terms(msgspec.Struct, frozen=True):
         keeps_empty: A session that holds nothing is kept too, instead of none.
         user_key: The key under which the application keeps the signed-in user; None: it signs in.
         middleware: By which a session of these terms is saved during a request; None: by none.
+        bound: Whether a sign-in offers to bind the session to a device; "required": only sessions
+            that are bound pass `require_bound`.
     """
 
     owner: bytes = ANY_OWNER
@@ -247,6 +249,7 @@ class Terms(msgspec.Struct, frozen=True):
     keeps_empty: bool = False
     user_key: str | None = None
     middleware: object = None
+    bound: Literal["no", "offered", "required"] = "no"
 
     def deadline(self, record: Record, now: float) -> float:
         """

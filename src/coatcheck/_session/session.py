@@ -242,6 +242,11 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """The signed-in user, and how they signed in; None: no user is signed in."""
         return shown(self._settled)
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether the session is bound to a device, and this request proved that device."""
+        return self._seen.device == "proved"
+
     def confirm(self, *, pin: str | None = None) -> None:
         """
         Note that the signed-in user proved their identity again: a new id, the same data.

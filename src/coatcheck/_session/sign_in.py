@@ -15,10 +15,11 @@ from uuid import UUID
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.binding import offered
 from coatcheck._session.draft import Draft
 from coatcheck._session.ids import new_csrf, new_handle
 from coatcheck._session.moves import Moves
-from coatcheck._session.record import LONGEST, Contents, Terms, Who
+from coatcheck._session.record import LONGEST, UNBOUND, Contents, Terms, Who
 from coatcheck.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def signing_in(
         max_age=max_age,
     )
     kept = None if keep is False else frozenset() if keep is True else frozenset(keep)
-    return Moves("sign_in", who, new_csrf(), kept)
+    bound = UNBOUND if terms.bound == "no" else offered(now)
+    return Moves("sign_in", who, new_csrf(), kept, bound)
 
 
 def confirming(who: Who, terms: Terms, now: float, pin: str | None) -> Moves:
