@@ -85,7 +85,7 @@ class Adoption:
     def __init__(
         self, readers: Sequence[Reader], cookie: Cookie, terms: Terms, *, leaves_markers: bool
     ) -> None:
-        self.readers = _checked(readers, leaves_markers=leaves_markers)
+        self.readers = checked_readers(readers, leaves_markers=leaves_markers)
         self.leaves_markers = leaves_markers
         self._cookie = cookie
         self._terms = terms
@@ -218,7 +218,13 @@ def _lives_until(found: Adopted, reader: Reader, now: float) -> float:
     return found.expires
 
 
-def _checked(readers: Sequence[Reader], *, leaves_markers: bool) -> tuple[Reader, ...]:
+def checked_readers(readers: Sequence[Reader], *, leaves_markers: bool) -> tuple[Reader, ...]:
+    """
+    Return the readers of one middleware.
+
+    Raises:
+        ConfigurationError: One is no reader, or needs `until`.
+    """
     if isinstance(readers, Reader) or not isinstance(readers, Iterable):
         raise ConfigurationError(
             f"adopts must be a list of readers, got {type(readers).__name__}: adopts=[adopt.Flask("

@@ -32,12 +32,14 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.utils.cache import patch_vary_headers
 
 from coatcheck._cookie.tracebacks import hides_arguments
+from coatcheck._request.adoption import Reader
 from coatcheck._request.coroutines import run_now
 from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
 from coatcheck._session.session import Session, Value, refusal_to_pickle
 from coatcheck._session.sign_in import SignIn, User
 from coatcheck.frameworks import django_checks  # noqa: F401 - Django finds the check by this
+from coatcheck.frameworks.django_adoption import adoption, answers, is_foreign, settle
 from coatcheck.frameworks.django_options import options
 from coatcheck.frameworks.django_session import (
     former_owners,
@@ -74,6 +76,10 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._rotates = False  # a response waits for this save, and can carry a new key
         self._flagged, self._noted = False, 0
         super().__init__(session_key)
+        self._former: str | None = None  # a cookie of another engine, which may be adopted
+        self._adopts: Reader | None = None  # its session is to be kept as one of ours
+        if session_key and self._session_key is None and options().adopts:
+            self._former = session_key
 
     def __copy__(self) -> dict[str, Value]:
         return dict(self.items())
@@ -157,7 +163,8 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         if settings.SESSION_SAVE_EVERY_REQUEST and self._session_key:
             self._get_session()  # as the middleware does next
         if not self._is_old:
-            return not self._session_key and not self._held
+            unread = self._former is not None and self._held is None
+            return not (self._session_key or self._held or unread)
         if settings.SESSION_SAVE_EVERY_REQUEST and not self.modified:
             raise AttributeError("the session of this request ended, or has another key")
         return False
@@ -252,7 +259,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self.accessed = True
         session = self._held
         if session is None:
-            absent = no_load or self._session_key is None
+            absent = no_load or (self._session_key is None and self._former is None)
             session = operations.start(terms()) if absent else await self._load(form)
             self._session_cache = session
         return session
@@ -261,13 +268,32 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         """Return what the storage has, and forget a key that leads nowhere."""
         self.accessed = True
         if self._session_key is None:
-            return operations.start(terms())
+            return await self._load_former(form)
         self._read_by = form
         session, self._is_old = await self._find(form, self._session_key)
         self._is_handed = is_handed(session)
         if session.issued_id is not None or not self._is_old:
             self._session_key = session.issued_id
         return session
+
+    async def _load_former(self, form: StorageForm) -> Session:
+        """Return the session that a cookie of another engine leads to, or a new one."""
+        adopting = adoption() if self._former is not None else None
+        if adopting is None or self._former is None:
+            return operations.start(terms())
+        self._read_by = form
+        in_place = form is self._forms.plain
+        async for reader, judged in answers(adopting, self._former, in_place=in_place):
+            known, is_old = await self._find(form, judged.id)
+            session = adopting.session_of(judged, known, reader)
+            if session is not None:
+                self._is_old, self._adopts = is_old, reader if is_foreign(session) else None
+                self._is_handed = is_foreign(session) or is_handed(session)
+                self._session_key = session.issued_id
+                session._draft.terms = terms()
+                return session
+        self._former = None
+        return operations.start(terms())
 
     async def _find(self, form: StorageForm, key: str) -> tuple[Session, bool]:
         plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
@@ -309,7 +335,11 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self.modified = True
 
     async def _flush(self, form: StorageForm) -> None:
+        if self._former is not None and is_foreign(session := await self._get(form)):
+            session.destroy()
+            await form.save(session)
         ended = await self._delete(form, self._session_key)
+        self._former = None
         self._session_key, self._is_old, self._is_handed = None, not ended, False
         self._session_cache = operations.start(terms())
         self._cleared_unread = False
@@ -355,6 +385,14 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             raise UpdateError(_GONE)
         self._session_key = session.issued_id
         self._is_old = self._is_handed = False
+        if self._former is not None:
+            await self._settle_former(form)
+
+    async def _settle_former(self, form: StorageForm) -> None:
+        """Note that the session of another engine is one of ours now; take its record."""
+        adopting, former, self._former = adoption(), self._former, None
+        if adopting is not None and former is not None:
+            await settle(adopting, self._adopts, former, in_place=form is self._forms.plain)
 
     async def _expire(self, form: StorageForm, session: Session) -> None:
         """End a session whose expiry is in the past: the middleware then removes the cookie."""

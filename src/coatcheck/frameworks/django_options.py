@@ -4,7 +4,7 @@ The setting `COATCHECK_OPTIONS`: options of the sessions beside Django's own set
     COATCHECK_OPTIONS = {"rotate": 3600, "lifetime": 30 * 24 * 3600}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from coatcheck._request.adoption import Reader, checked_readers
 from coatcheck._request.options import check_times, check_user_key
 from coatcheck.errors import ConfigurationError
 
@@ -41,11 +42,13 @@ class DjangoOptions(NamedTuple):
         rotate: Seconds after which the key of a session in use is renewed; None: never.
         user_key: Where the session has the signed-in user: "_auth_user_id", as Django's `login()`
             puts it there; None: sign-ins are not told apart.
+        adopts: Readers of `coatcheck.adopt` for the sessions that Django's own engines left.
     """
 
     lifetime: float | None = None
     rotate: float | None = None
     user_key: str | None = None
+    adopts: Sequence[Reader] = ()
 
 
 @lru_cache(maxsize=1)
@@ -73,9 +76,25 @@ def options() -> DjangoOptions:
     try:
         seconds = check_times(lifetime=chosen.lifetime, rotate=chosen.rotate)
         check_user_key(chosen.user_key)
+        check_readers(chosen.adopts)
     except ConfigurationError as error:
         raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
     return chosen._replace(lifetime=seconds.lifetime, rotate=seconds.rotate)
+
+
+def check_readers(readers: Sequence[Reader]) -> None:
+    """
+    Check the readers of former sessions.
+
+    Raises:
+        ConfigurationError: One is none, needs `until`, or has a client that is awaited.
+    """
+    for reader in checked_readers(readers, leaves_markers=True) if readers else ():
+        if reader.is_awaited:
+            raise ConfigurationError(
+                f"{reader!r} must have a plain client in Django, whose views may be plain, too; "
+                "got an awaited one"
+            )
 
 
 def _forget(*, setting: str, **_: object) -> None:

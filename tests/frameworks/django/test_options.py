@@ -8,7 +8,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, override_settings
 
+from coatcheck import adopt
 from coatcheck.testing import Clock
+from tests.adopt.formats import AsyncRecords
 from tests.frameworks.django.stores import DAY, held
 
 OURS = [
@@ -21,12 +23,17 @@ OURS = [
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"rotat": 3600}, "has the key 'rotat': it takes 'lifetime', 'rotate' and 'user_key'"),
+        (
+            {"rotat": 3600},
+            "has the key 'rotat': it takes 'lifetime', 'rotate', 'user_key' and 'adopts'",
+        ),
         ({"idle": 60}, "Django's own settings, SESSION_"),
         ({"rotate": 60}, "rotate must be at least 300 seconds, got 60"),
         ({"rotate": "hourly"}, "cannot be used"),
         ({"user_key": 7}, "user_key must be the key of a session"),
         ({"lifetime": -1}, "lifetime must be seconds above 0"),
+        ({"adopts": [5]}, "adopts must be readers of coatcheck.adopt"),
+        ({"adopts": [adopt.DjangoCache(AsyncRecords({}))]}, "must have a plain client in Django"),
         (3600, "is a int: set it to a dict"),
     ],
 )
