@@ -337,9 +337,9 @@ def _shell_of(session: Session) -> AsyncShell:
 def _amended(headers: Any, changes: Changes) -> list[tuple[bytes, bytes]]:
     if changes is VARY:
         return varying(headers)
-    cookies = tuple(line.encode("ascii") for line in changes.set_cookies)
-    changed = amended(headers, cookies, private=changes.private)
-    changed += [(name.encode("ascii"), value.encode("latin-1")) for name, value in changes.headers]
+    changed = amended(headers, changes.set_cookies, private=changes.private)
+    if changes.headers:
+        changed += [(name.encode(), value.encode("latin-1")) for name, value in changes.headers]
     return changed
 
 

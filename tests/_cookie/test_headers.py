@@ -158,7 +158,7 @@ def test_a_cookie_is_found_as_the_pattern_finds_it(header: str, name: str) -> No
 def test_headers_that_do_not_concern_us_stay() -> None:
     """Other cookies above all, in their order."""
     given = [(b"set-cookie", b"a=1"), (b"x", b"y"), (b"Set-Cookie", b"b=2")]
-    kept = amended(given, [b"name=value"], private=True)
+    kept = amended(given, ["name=value"], private=True)
     assert [pair for pair in kept if pair in given] == given
     assert kept[-1] == (b"set-cookie", b"name=value")
 
@@ -172,12 +172,12 @@ def test_a_response_that_only_read_is_not_made_private() -> None:
 def test_a_response_that_sets_the_cookie_is_private() -> None:
     """Also to the caches that read a Cache-Control of their own (RFC 9213)."""
     given = [(b"Cache-Control", b"public"), (b"CDN-Cache-Control", b"max-age=60")]
-    kept = dict(amended(given, [b"name=value"], private=True))
+    kept = dict(amended(given, ["name=value"], private=True))
     assert kept[b"Cache-Control"] == b"private"
     assert kept[b"CDN-Cache-Control"] == b"max-age=60, private"
-    alone = amended([(b"CDN-Cache-Control", b"max-age=60")], [b"name=value"], private=True)
+    alone = amended([(b"CDN-Cache-Control", b"max-age=60")], ["name=value"], private=True)
     assert dict(alone)[b"cache-control"] == b"private"
-    assert dict(amended([], [b"name=value"], private=True))[b"cache-control"] == b"private"
+    assert dict(amended([], ["name=value"], private=True))[b"cache-control"] == b"private"
 
 
 def test_several_vary_headers_become_one() -> None:

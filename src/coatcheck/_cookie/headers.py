@@ -23,6 +23,9 @@ VARY = (b"vary", b"Cookie")
 
 _VARY_LENGTH = len(VARY[0])
 
+_CACHED = b"cache-control"
+"""How the names of the fields for caches end: RFC 9213 has others than this one."""
+
 MAX_COOKIES, MAX_FIELDS = 64 * 1024, 100
 """Bytes and fields of Cookie headers that are read of one request."""
 
@@ -211,7 +214,7 @@ def _directive(part: str) -> str:
 
 
 def amended(
-    given: Iterable[Header], set_cookies: Iterable[bytes], *, private: bool = False
+    given: Iterable[Header], set_cookies: Iterable[str], *, private: bool = False
 ) -> list[Header]:
     """
     Return a response's headers with what the session adds to them.
@@ -222,21 +225,21 @@ def amended(
     kept: list[Header] = []
     vary, is_private = "", not private
     for header in given:
-        lower = header[0].lower()
-        if lower == b"vary":
+        name = header[0]
+        if len(name) == _VARY_LENGTH and name.lower() == b"vary":
             value = header[1].decode("latin-1")
             vary = f"{vary}, {value}" if vary else value
-        elif private and lower.endswith(b"cache-control"):  # RFC 9213 has others of that ending
+        elif private and name[-7:].lower() == b"control" and name.lower().endswith(_CACHED):
             cached = kept_private(header[1].decode("latin-1"))
-            kept.append((header[0], cached.encode("latin-1")))
-            is_private = is_private or lower == b"cache-control"
+            kept.append((name, cached.encode("latin-1")))
+            is_private = is_private or len(name) == len(_CACHED)
         else:
             kept.append(header)
     kept.append((b"vary", with_vary_cookie(vary).encode("latin-1")) if vary else VARY)
     if not is_private:
         kept.append((b"cache-control", b"private"))
     for line in set_cookies:
-        kept.append((b"set-cookie", line))  # noqa: PERF401 - most often there is none
+        kept.append((b"set-cookie", line.encode("ascii")))  # noqa: PERF401 - most often there is none
     return kept
 
 

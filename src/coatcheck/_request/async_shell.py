@@ -112,7 +112,9 @@ class AsyncShell:
         changes = cycle.changes(visit, set_cookie)
         if visit.theirs is not None and cycle.adoption is not None:
             changes = await self._settle(visit, visit.theirs, cycle.adoption, changes, value)
-        return changes if value is not None else await self.recheck(visit, changes)
+        if value is None and changes.set_cookies:
+            return await self.recheck(visit, changes)
+        return changes
 
     async def recheck(self, visit: Visit, changes: Changes) -> Changes:
         """

@@ -348,7 +348,7 @@ class Cycle:
         if pending:
             if self._user_key is not None:
                 enter(draft, self._user_key)
-            if tells and lifecycle.rotates(session):
+            if tells and draft.terms.rotate is not None and lifecycle.rotates(session):
                 draft.move(ROTATES)
             # What changes while the save waits comes too late for it, so from here on it must reach
             # a later save, or be loud.
@@ -383,7 +383,7 @@ class Cycle:
             return VARY if visit.session._accessed else NOTHING
         if visit.opened is None:
             self._warn_of_rejection(visit)
-        changes = Changes(vary=True, private=True, set_cookies=(set_cookie,))
+        changes = Changes(True, True, (set_cookie,))  # noqa: FBT003 - by position, which is faster
         if self.device is None:
             return changes
         ended = set_cookie.startswith(f"{self.cookie.name}=;")

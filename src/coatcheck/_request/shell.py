@@ -112,7 +112,9 @@ class Shell:
         changes = cycle.changes(visit, set_cookie)
         if visit.theirs is not None and cycle.adoption is not None:
             changes = self._settle(visit, visit.theirs, cycle.adoption, changes, value)
-        return changes if value is not None else self.recheck(visit, changes)
+        if value is None and changes.set_cookies:
+            return self.recheck(visit, changes)
+        return changes
 
     def recheck(self, visit: Visit, changes: Changes) -> Changes:
         """

@@ -19,8 +19,7 @@ def amended_text(headers: Iterable[tuple[str, str]], changes: Changes) -> list[t
     ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
     given = [(_bytes(name), _bytes(value)) for name, value in ours]
     kept = [pair for pair in headers if pair not in ours] if ours else headers
-    cookies = [line.encode("ascii") for line in changes.set_cookies]
-    changed = amended(given, cookies, private=changes.private)
+    changed = amended(given, changes.set_cookies, private=changes.private)
     added = [(_spelled(name), value.decode("latin-1")) for name, value in changed]
     return [*kept, *added, *changes.headers]
 
