@@ -12,6 +12,7 @@ HTTP sessions: a sealed cookie in the browser, the data where you choose, no cha
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.device_label import device_label
+from coatcheck._request.events import Event, user_digest
 from coatcheck._session.session import Session
 from coatcheck._session.sign_in import SignIn
 from coatcheck.bound import Bound, require_bound
@@ -41,6 +42,7 @@ __all__ = [
     "Context",
     "Cookie",
     "CookieTooLarge",
+    "Event",
     "RecordTooLarge",
     "ResponseStarted",
     "Schema",
@@ -55,6 +57,7 @@ __all__ = [
     "device_label",
     "require_bound",
     "session",
+    "user_digest",
 ]
 
 

@@ -14,6 +14,7 @@ from coatcheck._model.schema import Schema
 from coatcheck._request.adoption import Reader
 from coatcheck._request.bound import Bound
 from coatcheck._request.cycle import Cycle
+from coatcheck._request.events import OnEvent
 from coatcheck._request.options import Duration
 from coatcheck._request.outages import OnOutage
 from coatcheck.storage.protocol import SessionStorage
@@ -35,6 +36,7 @@ def session(
     user_key: str | None = None,
     adopts: Sequence[Reader] = (),
     bound: Bound | None = None,
+    on_event: OnEvent | None = None,
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -72,6 +74,9 @@ def session(
         bound: Binds a session to the device on which its user signs in, where the browser can:
             a copy of its cookie is worth nothing then (extra `coatcheck[bound]`). None: no.
             `CookieStorage` refuses it.
+        on_event: A function that is called with each `Event`: what happened to a session, when, and
+            why. It is called in the task or thread of the request, so it must not wait. What it
+            raises is logged. None: nothing is called.
 
     Returns:
         `session(cookie, storage)(app)` wraps an ASGI application,
@@ -95,6 +100,7 @@ def session(
             user_key=user_key,
             adopts=adopts,
             bound=bound,
+            on_event=on_event,
         )
     )
 

@@ -531,3 +531,13 @@ def test_an_event_loop_never_waits_for_their_server(kind: Any, runner: asyncio.R
 def test_without_the_option_nothing_is_asked() -> None:
     """The decisions know of none."""
     assert cycle_of(MemoryStorage()).adoption is None
+
+
+def test_an_adopted_session_is_an_event() -> None:
+    """Its reason is the kind of reader that found it."""
+    heard: list[Any] = []
+    site = Site(on_event=heard.append)
+    site.ask(site.old())
+    (event,) = [it for it in heard if it.kind == "adopted"]
+    assert event.reason == type(reader()).__name__
+    assert event.handle

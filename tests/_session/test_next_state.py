@@ -6,6 +6,7 @@ import pytest
 
 from coatcheck._session.changes import Append, Consume, Set, Unset
 from coatcheck._session.draft import Draft, Found, Lost, Moved
+from coatcheck._session.events import log_losses
 from coatcheck._session.moves import Moves
 from coatcheck._session.next_state import (
     discard,
@@ -82,6 +83,7 @@ def test_a_session_of_its_own_holds_only_what_the_request_wrote(
     draft.write(Set("b", encode("b", 3)))
     kept = only_written(draft, Moves("regenerate"))
     assert kept.values == {"b": encode("b", 3)}
+    log_losses(draft)
     assert [line.levelno for line in caplog.records] == [logging.WARNING]
 
 
@@ -92,6 +94,7 @@ def test_a_change_in_place_without_its_value_is_dropped_with_a_warning(
     draft = found(cart=[1])
     draft.log.append(Append("cart", encode("cart", [1]), [encode("cart", 2)]))
     assert logged(draft, Contents()).values == {}
+    log_losses(draft)
     assert "was dropped" in caplog.text
 
 
@@ -101,10 +104,15 @@ def test_what_is_discarded_is_a_warning_with_its_reason(caplog: pytest.LogCaptur
     draft.write(Set("a", encode("a", 2)))
     discard(draft, "another request ended it")
     assert (draft.log, draft.origin) == ([], Lost("another request ended it"))
+    assert [(it.kind, it.reason) for it in draft.events] == [
+        ("dropped", "another request ended it")
+    ]
+    log_losses(draft)
     assert "were dropped: another request ended it" in caplog.text
-    caplog.clear()
-    discard(found(a=1), "there was nothing to lose")
-    assert not caplog.records
+    assert draft.events == ()
+    unchanged = found(a=1)
+    discard(unchanged, "there was nothing to lose")
+    assert unchanged.events == ()
 
 
 def test_changes_that_came_during_a_save_stay_in_the_log() -> None:
@@ -175,6 +183,6 @@ def test_an_emptied_session_is_lost_and_its_cookie_goes() -> None:
     draft = found(a=1)
     draft.write(Unset("a"))
     draft.write(Set("b", encode("b", 3)))
-    assert ended(draft, steps=1) == ""
+    assert ended(draft, steps=1, now=NOW) == ""
     assert draft.log == [Set("b", encode("b", 3))]
     assert draft.origin == Lost("it was emptied")

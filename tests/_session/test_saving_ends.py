@@ -8,6 +8,7 @@ import pytest
 from coatcheck import Session
 from coatcheck._session import next_state
 from coatcheck._session.draft import Draft, Lost
+from coatcheck._session.events import log_losses
 from coatcheck._session.moves import carried_away
 from coatcheck._session.plan import Get, Swap, There
 from coatcheck._session.record import GRACE, Marker, Tombstone
@@ -186,6 +187,7 @@ def test_what_is_dropped_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     session["user"] = 2
     next_state.discard(session._draft, "a reason")
     next_state.discard(session._draft, "another reason")
+    log_losses(session._draft)
     (record,) = caplog.records
     assert (record.levelno, session.modified) == (logging.WARNING, False)
     assert record.getMessage().endswith(": a reason")

@@ -172,6 +172,10 @@ class Cookie:
             self._joined.check(header)
         return found
 
+    def is_in(self, header: str) -> bool:
+        """Tell whether a Cookie header has a cookie of this name, to be trusted or not."""
+        return any(True for _ in self._finder.values(header))
+
     def serialize(self, value: str, **overrides: Unpack[Attributes]) -> str:
         """
         Return the Set-Cookie header value that hands *value* to the browser.

@@ -23,6 +23,7 @@ from coatcheck._model.typed import TypedDraft
 from coatcheck._request.adoption import Adoption, Reader
 from coatcheck._request.bound import Bound, check_bound
 from coatcheck._request.device import Device
+from coatcheck._request.events import OnEvent, Reporter
 from coatcheck._request.options import (
     Duration,
     check,
@@ -43,11 +44,14 @@ from coatcheck._session.draft import (
     Unread,
     Visitor,
 )
+from coatcheck._session.events import FAILED as FAILED_REQUEST
+from coatcheck._session.events import Happened, handle_of, log_losses
 from coatcheck._session.moves import ROTATES
+from coatcheck._session.next_state import note_of
 from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
 from coatcheck._session.user_key import enter, follow
-from coatcheck.errors import ConfigurationError, ResponseStarted
+from coatcheck.errors import ConfigurationError, CookieTooLarge, ResponseStarted
 from coatcheck.storage.clock import system_clock
 from coatcheck.storage.protocol import HasClock, SessionStorage, powers_of
 
@@ -92,6 +96,7 @@ class Cycle:
         user_key: str | None = None,
         adopts: Sequence[Reader] = (),
         bound: Bound | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         check_kinds(cookie, storage)
         check_user_key(user_key)
@@ -119,11 +124,17 @@ class Cycle:
             max_age=cookie.max_age,
             pins=Pins(cookie.secrets),
             user_key=user_key,
+            reports=on_event is not None,
             middleware=self,
             bound="no" if bound is None else "required" if bound.required else "offered",
         )
         self._user_key = user_key
         self.device = None if bound is None else self._device(bound)
+        self.reporter = None
+        if on_event is not None:
+            clock = self.terms.clock or system_clock
+            self.reporter = Reporter(cookie.secrets[0], on_event, clock)
+            self.outages.reporter = self.reporter
         self.schema = schema_of(data)
         make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
         self.visitor = Visitor(terms=self.terms, make=make)
@@ -141,6 +152,8 @@ class Cycle:
         """Give a request that brings no cookie a session that holds nothing: no server is asked."""
         visit.session = Session._of(self.visitor)
         visit.attach()
+        if self.reporter is not None and visit.cookies and self.cookie.is_in(visit.cookies):
+            self.reporter.tell(Happened("refused", "seal"))
 
     def admit(self, visit: Visit, session: object) -> Answer | None:
         """
@@ -375,7 +388,11 @@ class Cycle:
             value = opened.text  # a storage of one's own, which renews nothing by itself
         if value is None:
             return None
-        return self.cookie.serialize(value, **_attributes(draft))
+        try:
+            return self.cookie.serialize(value, **_attributes(draft))
+        except CookieTooLarge as error:
+            self.failed(error)
+            raise
 
     def changes(self, visit: Visit, set_cookie: str | None) -> Changes:
         """Return what the session adds to the headers of the response."""
@@ -413,7 +430,8 @@ class Cycle:
             session._draft = self.late_visitor
             return
         if draft.changed:
-            _logger.info("the changes of a request to a session were dropped: the request failed")
+            note_of(draft, "dropped", FAILED_REQUEST)
+            self.report(draft)
         draft.log.clear()
         draft.fate, draft.reach = "stays", "nothing"
         draft.forget()
@@ -438,6 +456,47 @@ class Cycle:
         moves = not isinstance(draft.fate, str)
         if not (self.saved(session) and not moves) and changed:
             raise ResponseStarted(change)
+
+    # ---- what happened
+
+    def report(self, draft: Draft) -> None:
+        """Tell of what decisions noted on a draft, or log what was lost."""
+        if self.reporter is None:
+            log_losses(draft)
+        else:
+            self.reporter.report(draft)
+
+    def was_read(self, session: Session, begun: float) -> None:
+        """Tell of a session that was read."""
+        draft = session._draft
+        if self.reporter is not None and type(draft.origin) is not Unread:
+            self.outages.works()
+            self.reporter.was_read(draft, begun)
+
+    def was_saved(self, session: Session, begun: float) -> None:
+        """Tell of a session that was saved."""
+        if self.reporter is not None:
+            self.outages.works()
+            self.reporter.was_saved(session._draft, begun)
+
+    def adopted(self, session: Session, reader: Reader) -> None:
+        """Tell that a session of another package is one of ours now."""
+        if self.reporter is not None:
+            note_of(session._draft, "adopted", type(reader).__name__)
+            self.reporter.report(session._draft)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell why nothing of a session was kept."""
+        if self.reporter is not None:
+            self.reporter.failed(error)
+
+    def drops(self, session: Session, error: BaseException) -> bool:
+        """Tell whether a change after the headers is dropped, and no error is raised."""
+        drops = self.outages.drops(error)
+        if drops:
+            note_of(session._draft, "dropped", "the server failed")
+            self.report(session._draft)
+        return drops
 
     # ---- after the headers left
 
@@ -479,7 +538,15 @@ class Cycle:
             draft.reach = "nothing"
 
     def _device(self, bound: Bound) -> Device:
-        return Device(self.cookie, bound, lambda _session, _reason: None)
+        return Device(self.cookie, bound, self._tell_of_refusal)
+
+    def _tell_of_refusal(self, session: Session, reason: str) -> None:
+        """Tell that a request did not come from the device of its session."""
+        if self.reporter is not None:
+            found = session._draft.found
+            who, id = (found.record.body.who, found.id) if found else (None, "")
+            user, handle = who.user if who else None, handle_of(who, id)
+            self.reporter.tell(Happened("refused", f"device: {reason}", handle, user))
 
     def _warn_of_rejection(self, visit: Visit) -> None:
         """Look once at whether a browser keeps the first cookie that it gets."""

@@ -9,6 +9,7 @@ from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
 from coatcheck._request.adoption import Reader
 from coatcheck._request.bound import Bound
+from coatcheck._request.events import OnEvent
 from coatcheck._request.outages import OnOutage
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
 
@@ -39,6 +40,7 @@ class Options(TypedDict, total=False):
         adopts: Readers of `coatcheck.adopt`: a request without a session of ours gets the one that
             its cookie of another package leads to.
         bound: Binds sessions to the device on which their user signs in; None: no.
+        on_event: Is called with each `Event`; None: nothing is.
     """
 
     idle: Duration | None
@@ -51,6 +53,7 @@ class Options(TypedDict, total=False):
     user_key: str | None
     adopts: Sequence[Reader]
     bound: Bound | None
+    on_event: OnEvent | None
 
 
 class Durations(NamedTuple):

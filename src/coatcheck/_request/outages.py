@@ -17,8 +17,10 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 from coatcheck._cookie.tracebacks import forget_our_frames
+from coatcheck._request.events import Reporter
 from coatcheck._request.visit import Answer, Changes
 from coatcheck._session.draft import Draft, Unread
+from coatcheck._session.events import Happened
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, ConfigurationError
 
@@ -66,6 +68,8 @@ class Outages:
         self._policy = policy
         self._clock = clock
         self._failed: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        self.reporter: Reporter | None = None
 
     def unread(self, error: BackendError) -> Session | Answer:
         """
@@ -106,10 +110,7 @@ class Outages:
 
     def drops(self, error: BaseException) -> bool:
         """Tell whether a change after the headers is dropped: no answer can tell of it any more."""
-        if self._policy != "unavailable" or not isinstance(error, BackendError):
-            return False
-        _logger.warning("the changes of a request to a session were dropped: the server failed")
-        return True
+        return self._policy == "unavailable" and isinstance(error, BackendError)
 
     def note(self, error: BackendError) -> None:
         """Log an outage once, not once a request; forget the frames, which may hold an id."""
@@ -118,3 +119,16 @@ class Outages:
         self._failed[error.server] = now
         if last is None or now - last >= QUIET:
             _logger.error("an outage: %s (%r)", error, error.__cause__)
+            self._began.setdefault(error.server, now)
+            if self.reporter is not None:
+                self.reporter.tell(Happened("outage", "begun"))
+
+    def works(self) -> None:
+        """Note that the storage answered: an outage is over after a minute without a failure."""
+        now = self._clock()
+        for server, began in list(self._began.items()):
+            if now - self._failed[server] >= QUIET:
+                del self._began[server]
+                duration = self._failed[server] - began
+                if self.reporter is not None:
+                    self.reporter.tell(Happened("outage", "over", duration=duration))

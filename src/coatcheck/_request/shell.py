@@ -24,7 +24,7 @@ from coatcheck._request.device import Device
 from coatcheck._request.visit import Answer, Changes, Theirs, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
-from coatcheck.errors import BackendError
+from coatcheck.errors import BackendError, SessionError
 
 _logger = logging.getLogger("coatcheck")
 
@@ -57,6 +57,8 @@ class Shell:
         if cycle.skip and cycle.passes_over(visit):
             return None
         candidates = cycle.cookie.candidates(visit.cookies) if visit.cookies else ()
+        reporter = cycle.reporter
+        begun = reporter.monotonic() if reporter is not None else 0.0
         if not candidates and cycle.starts_empty:
             if cycle.adoption is None or not visit.cookies:
                 cycle.begin(visit)
@@ -74,7 +76,10 @@ class Shell:
             found = self._adopt(visit, cycle.adoption, found)
         if type(found) is Answer:
             return found
-        return cycle.admit(visit, found)
+        answer = cycle.admit(visit, found)
+        if reporter is not None and answer is None:
+            cycle.was_read(visit.session, begun)
+        return answer
 
     def leave(
         self, visit: Visit, *, failed: bool = False, headers: Iterable[tuple[Any, Any]] = ()
@@ -150,7 +155,7 @@ class Shell:
                 self._save(visit)
         except BaseException as error:
             forget_our_frames(error)
-            if not cycle.outages.drops(error):
+            if not cycle.drops(session, error):
                 raise
         finally:
             cycle.end(session)
@@ -165,12 +170,7 @@ class Shell:
         """
         if not self.cycle.is_due(session):
             return
-        try:
-            value = done(self._calls.save(session))
-        except BackendError as error:
-            self.cycle.outages.unsaved(session, error)
-        else:
-            self.cycle.saved_early(session, value)
+        self.cycle.saved_early(session, self._keep(session))
 
     def reload(self, session: Session) -> None:
         """
@@ -261,6 +261,7 @@ class Shell:
         session = visit.session
         if theirs.first and session._draft.issued is not None:
             adoption.note_adopted(theirs.reader)
+            self.cycle.adopted(session, theirs.reader)
             if theirs.reader.take:
                 self._take(theirs)
         ended = value == "" or session._draft.fate == "ends"
@@ -275,14 +276,27 @@ class Shell:
 
     def _save(self, visit: Visit) -> str | None:
         """Save the session; if that ended it, end those of further cookies of our name, too."""
-        session, value = visit.session, None
-        try:
-            saved = self._calls.save(session)
-            value = saved
-        except BackendError as error:
-            self.cycle.outages.unsaved(session, error)
+        session = visit.session
+        value = self._keep(session)
         if visit.others and (value == "" or session._draft.fate == "ends"):
             self._end_others(visit)
+        return value
+
+    def _keep(self, session: Session) -> str | None:
+        """Save the session, and tell of it."""
+        cycle = self.cycle
+        begun = 0.0 if cycle.reporter is None else cycle.reporter.monotonic()
+        try:
+            saved = self._calls.save(session)
+            value: str | None = saved
+        except BackendError as error:
+            cycle.outages.unsaved(session, error)
+            return None
+        except SessionError as error:
+            cycle.failed(error)
+            raise
+        if cycle.reporter is not None:
+            cycle.was_saved(session, begun)
         return value
 
     def _first_living(self, visit: Visit, candidates: Sequence[Opened]) -> object:

@@ -31,6 +31,7 @@ from coatcheck._session.changes import (
     ShownOnce,
     change_in_place,
 )
+from coatcheck._session.events import Happened
 from coatcheck._session.moves import MoveInPlace, Moves, after, moved, outdoes
 from coatcheck._session.record import (
     DEFAULT_TERMS,
@@ -163,6 +164,7 @@ class Draft(Hidden, msgspec.Struct):
     Args:
         id: The id that the client will hold; None: that of the origin, or one is made when needed.
         touched: The request changed something, or holds what it may change in place.
+        events: What happened to the session, to be reported.
         rewritten: Keys to which the request gave the value that they had.
         unsent: What a save during the request has for the client's cookie; None: nothing. It leaves
             with the headers.
@@ -180,6 +182,7 @@ class Draft(Hidden, msgspec.Struct):
     log: list[Change] = []
     touched: bool = False
     rewritten: frozenset[str] = frozenset()
+    events: tuple[Happened, ...] = ()
     unsent: str | None = None
     device: OnDevice = "free"
 

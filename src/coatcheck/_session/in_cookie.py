@@ -26,6 +26,9 @@ from coatcheck._session.next_state import (
     moved_record,
     new_record,
     next_record,
+    note_end,
+    note_move,
+    note_of,
     settle,
     usable,
 )
@@ -55,6 +58,7 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         draft.note_changes_in_place()
     origin, steps = draft.found, len(draft.log)
     if draft.fate == "ends":
+        note_end(draft, now)
         draft.origin = Lost("it was destroyed")
         return None if origin is None else ""
     if origin is None:
@@ -65,7 +69,7 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         discard(draft, ACTED)
         return None
     elif is_emptied(draft, draft.contents):
-        return ended(draft, steps)
+        return ended(draft, steps, now)
     elif type(draft.fate) is Moves:
         newer = moved_record(draft, draft.fate, origin.record, now)
     else:
@@ -77,7 +81,12 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         return None
     stays = origin is not None and type(draft.fate) is not Moves
     id = origin.id if origin and stays else draft.id or new_id()
+    fate = draft.fate
     settle(draft, newer, id, now, steps, carried=True)
+    if origin is None:
+        note_of(draft, "started")
+    if isinstance(fate, Moves):
+        note_move(draft, fate)
     return id, newer
 
 
@@ -120,7 +129,10 @@ def leave_for_cookie(
             return (yield from save(session, space))
         refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
         if refused is None:
+            fate = draft.fate
             settle(draft, newer, id, now, steps, carried=True)
+            if isinstance(fate, Moves):
+                note_move(draft, fate)
             return id, newer
         there = space.there(refused.stored, there.key, there.id)
     raise SessionConflict(ATTEMPTS)

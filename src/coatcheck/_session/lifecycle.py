@@ -19,6 +19,7 @@ from coatcheck._session.draft import (
     Unread,
     Visitor,
 )
+from coatcheck._session.events import Happened, handle_of, note
 from coatcheck._session.moves import (
     is_adopted,
     rotated_id,
@@ -30,6 +31,7 @@ from coatcheck._session.record import (
     Marker,
     Record,
     Terms,
+    Tombstone,
 )
 from coatcheck._session.session import Session
 
@@ -73,10 +75,25 @@ def restore(there: There, now: float, *, handed: bool = False) -> Session:
     if isinstance(kept, Record):
         if now < kept.expires:
             return found(Found(kept, there.id, there.version, now, there.key[-64:], handed))
-        return Session._of(Draft(origin=Lapsed(there.id, there.version)))
+        session = expired_session(kept, there.id, now)
+        session._draft.origin = Lapsed(there.id, there.version)
+        return session
     if isinstance(kept, Marker) and now < kept.expires:
-        return Session._of(Draft(origin=Moved(kept, there.id, now)))
-    return Session()
+        refused = Happened("refused", "old id")
+        return Session._of(Draft(origin=Moved(kept, there.id, now), events=(refused,)))
+    return refused_session("tombstone" if isinstance(kept, Tombstone) else "unknown id")
+
+
+def expired_session(record: Record, id: str, now: float) -> Session:
+    """Return a new session in place of one whose deadline is over."""
+    who, age = record.body.who, max(now - record.created, 0.0)
+    user = who.user if who else None
+    return Session._of(Draft(events=(Happened("expired", "idle", handle_of(who, id), user, age),)))
+
+
+def refused_session(why: str) -> Session:
+    """Return a new session in place of one that a value does not lead to."""
+    return Session._of(Draft(events=(Happened("refused", why),)))
 
 
 def found(origin: Found) -> Session:
@@ -94,11 +111,27 @@ def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
         visitor: The draft of a session that holds nothing, under these terms.
     """
     draft = session._draft
-    if draft.shared or not keeps(session, terms):
+    if draft.shared:
         session._draft = visitor
+    elif not keeps(session, terms):
+        session._draft = _refused(draft, terms, visitor)
     else:
         draft.terms = terms
     return session
+
+
+def _refused(draft: Draft, terms: Terms, visitor: Visitor) -> Draft:
+    """Return the draft of a visitor whose session the terms do not allow."""
+    found = draft.found
+    if found is None or not terms.reports:
+        return visitor
+    record, refused = found.record, visitor.own()
+    if record.owner in (terms.owner, ANY_OWNER):
+        age = found.read_at - record.created
+        note(refused, "expired", "lifetime", who=record.body.who, id=found.id, duration=age)
+    else:
+        note(refused, "refused", "other cookie")
+    return refused
 
 
 def keeps(session: Session, terms: Terms) -> bool:

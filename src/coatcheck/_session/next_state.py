@@ -4,8 +4,6 @@ The record that a save keeps, and what the draft is afterwards.
 Pure: a draft and a record in, the next record out; *now* is an argument.
 """
 
-import logging
-
 from coatcheck._session.changes import Consume
 from coatcheck._session.draft import (
     Carried,
@@ -15,8 +13,10 @@ from coatcheck._session.draft import (
     Lost,
     Moved,
 )
+from coatcheck._session.events import INSIDE, OWN, Kind, note
 from coatcheck._session.ids import new_csrf
 from coatcheck._session.moves import (
+    By,
     Moves,
     moved,
 )
@@ -29,8 +29,6 @@ from coatcheck._session.record import (
 from coatcheck._session.sign_in import dated
 
 _READ = (Found, Moved)
-
-_logger = logging.getLogger("coatcheck")
 
 
 def new_record(draft: Draft, contents: Contents, now: float) -> Record:
@@ -77,10 +75,7 @@ def only_written(draft: Draft, move: Moves) -> Contents:
         contents.values.pop(key, None)
         contents.flashes.pop(key, None)
     if returning:
-        _logger.warning(
-            "some changes of a request to a session were dropped: it goes on with a session of "
-            "its own, and they belong to the one that another request moved or ended"
-        )
+        note(draft, "dropped", OWN, who=contents.who)
     return contents
 
 
@@ -107,10 +102,7 @@ def logged(draft: Draft, contents: Contents) -> Contents:
     """Return *contents* after the log; a change in place that finds no such value is dropped."""
     for change in draft.log:
         if not change.replay(contents):
-            _logger.warning(
-                "a change inside a value of a session was dropped: another request removed the "
-                "value, or left one of another type"
-            )
+            note(draft, "dropped", INSIDE, who=contents.who)
     return contents
 
 
@@ -144,7 +136,7 @@ def acted_too_long(draft: Draft, now: float) -> bool:
 def discard(draft: Draft, why: str) -> None:
     """Keep nothing of this request, nor of what it may still do."""
     if draft.log or (type(draft.fate) is Moves and draft.fate.by != "rotate"):
-        _logger.warning("the changes of a request to a session were dropped: %s", why)
+        note_of(draft, "dropped", why)
     draft.log.clear()
     draft.fate, draft.origin = "stays", Lost(why)
 
@@ -176,8 +168,51 @@ def is_emptied(draft: Draft, contents: Contents) -> bool:
     return any(type(change) is not Consume for change in draft.log)
 
 
-def ended(draft: Draft, steps: int) -> str:
+def note_of(draft: Draft, kind: Kind, reason: str = "", *, now: float | None = None) -> None:
+    """Note something of the stored session; with *now*, the time since it began."""
+    found = draft.found
+    if found is None:
+        note(draft, kind, reason, who=draft.contents.who)
+        return
+    record = found.record
+    age = None if now is None else max(now - record.created, 0.0)
+    note(draft, kind, reason, who=record.body.who, id=found.id, duration=age)
+
+
+def note_end(draft: Draft, now: float) -> None:
+    """Note that the request ended the session."""
+    who = draft.base.who
+    note_of(draft, "signed_out" if who and who.user else "ended", "destroyed", now=now)
+
+
+_MOVED: dict[By, tuple[Kind, str]] = {
+    "rotate": ("rotated", ""),
+    "regenerate": ("moved", "regenerate_id"),
+    "leave": ("moved", "the user was taken away"),
+    "confirm": ("confirmed", ""),
+    "sign_in": ("signed_in", ""),
+    "act_as": ("acting", "begun"),
+    "stop_acting": ("acting", "over"),
+}
+
+
+def note_move(draft: Draft, move: Moves, reason: str = "") -> None:
+    """Note that the session which was just saved has another id."""
+    kind, why = _MOVED[move.by]
+    note_of(draft, kind, reason or why)
+
+
+def note_save(draft: Draft, rounds: int, steps: int) -> None:
+    """Note that the session was saved, and with how many changes, in how many rounds."""
+    if rounds > 1 and steps:
+        found = draft.found
+        id, who = (found.id, found.record.body.who) if found else ("", draft.contents.who)
+        note(draft, "merged", who=who, id=id, changes=steps, requests=rounds)
+
+
+def ended(draft: Draft, steps: int, now: float) -> str:
     """Note that the session was removed because nothing was left in it."""
+    note_of(draft, "ended", "emptied", now=now)
     del draft.log[:steps]
     draft.fate, draft.origin = "stays", Lost("it was emptied")
     return ""

@@ -233,6 +233,7 @@ class Terms(msgspec.Struct, frozen=True):
         pins: Keeps and recognizes the pins of sign-ins; None: there are no secrets to do it.
         keeps_empty: A session that holds nothing is kept too, instead of none.
         user_key: The key under which the application keeps the signed-in user; None: it signs in.
+        reports: Somebody listens to what happens to sessions.
         middleware: By which a session of these terms is saved during a request; None: by none.
         bound: Whether a sign-in offers to bind the session to a device; "required": only sessions
             that are bound pass `require_bound`.
@@ -248,6 +249,7 @@ class Terms(msgspec.Struct, frozen=True):
     pins: Pins | None = None
     keeps_empty: bool = False
     user_key: str | None = None
+    reports: bool = False
     middleware: object = None
     bound: Literal["no", "offered", "required"] = "no"
 

@@ -25,6 +25,7 @@ from coatcheck._session.draft import (
     Moved,
     Unread,
 )
+from coatcheck._session.events import log_losses
 from coatcheck._session.ids import new_id, tag_of
 from coatcheck._session.moves import (
     Moves,
@@ -43,6 +44,10 @@ from coatcheck._session.next_state import (
     moved_record,
     new_record,
     next_record,
+    note_end,
+    note_move,
+    note_of,
+    note_save,
     only_written,
     reason_of,
     settle,
@@ -145,7 +150,7 @@ def write_again(
     draft = session._draft
     assert draft.found is not None  # noqa: S101 - `first_write` has looked
     there = space.there(refused.stored, write.call.key, draft.found.id)
-    return kept(draft, (yield from _write(draft, there, space, first=False)))
+    return kept(draft, (yield from _write(draft, there, space, first=False, lost=1)))
 
 
 def save_in_steps(session: Session, space: Keyspace) -> Plan[str | None]:
@@ -157,10 +162,12 @@ def save_in_steps(session: Session, space: Keyspace) -> Plan[str | None]:
 
 def kept(draft: Draft, result: Result) -> str | None:
     """Return what the cookie is to carry; if nothing was kept, drop the changes."""
-    if not isinstance(result, Lost):
-        return result
-    discard(draft, result.why)
-    return None
+    if isinstance(result, Lost):
+        discard(draft, result.why)
+        result = None
+    if draft.events and not draft.terms.reports:
+        log_losses(draft)
+    return result
 
 
 def _plan_of(draft: Draft, space: Keyspace) -> Plan[Result] | Lost:
@@ -206,19 +213,26 @@ def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[str | None
     id = yield from _claim(draft, record, space)
     if type(draft.origin) is Lapsed and type(draft.fate) is Moves:
         yield from _shut(draft.origin, draft, space)
+    fate = draft.fate
     settle(draft, record, id, space.clock(), steps)
+    note_of(draft, "started")
+    if type(fate) is Moves and fate.by in ("sign_in", "act_as"):
+        note_move(draft, fate)
     return id
 
 
-def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[Result]:
+def _write(
+    draft: Draft, there: There, space: Keyspace, *, first: bool, lost: int = 0
+) -> Plan[Result]:
     """
     Write the session under the id that it has.
 
     Args:
         first: Whether *there* is what the request read, so that nothing need be replayed.
+        lost: Rounds that the save has lost before.
     """
     steps, origin = len(draft.log), draft.origin
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         followed = type(there.kept) is Marker
         if followed:
             there, followed = yield from where_rotated(there, space)
@@ -241,11 +255,12 @@ def _write(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[
             space.bury(there, now, draft.terms.idle) if emptied else space.write(there, newer, now)
         )
         if refused is None and emptied:
-            return ended(draft, steps)
+            return ended(draft, steps, now)
         if refused is None:
             due = handed or newer.expires != base.expires or draft.fate == "renews"
             due = due or type(origin) is Carried
             settle(draft, newer, there.id, now, steps)
+            note_save(draft, attempt + 1 + lost, steps)
             return there.id if due else None
         there = space.there(refused.stored, there.key, there.id)
     raise SessionConflict(ATTEMPTS)
@@ -260,7 +275,7 @@ def _still_leads(draft: Draft, there: There, space: Keyspace) -> Plan[Result]:
 def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Result]:
     """Give the session another id: claim that, then leave a marker under the old one."""
     steps = len(draft.log)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         followed = type(there.kept) is Marker
         if followed:
             there, followed = yield from where_rotated(there, space)
@@ -281,6 +296,8 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
         if refused is None:
             settle(draft, newer, id, now, steps)
+            note_move(draft, move)
+            note_save(draft, attempt + 1, steps)
             return id
         yield Delete(space.key(id))
         draft.id = None  # an id that was withdrawn is never claimed again
@@ -323,6 +340,7 @@ def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -
             draft.fate = "renews"  # the client is to get the cookie of the new id
             result = yield from _write(draft, joined, space, first=False)
             if not isinstance(result, Lost):
+                note_move(draft, move, "joined")
                 return result
             draft.fate = move
     if marker and move.by in ("leave", "stop_acting"):
@@ -342,7 +360,7 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     steps, now = len(draft.log), space.clock()
     if draft.contents.empty and not draft.terms.keeps_empty:  # the handler took everything out
         yield from _shut_adopted(draft, origin, space)
-        return ended(draft, steps)
+        return ended(draft, steps, space.clock())
     record = new_record(draft, draft.contents, now)
     if record.expires <= now:
         return Lost("it reached the end of its lifetime")
@@ -402,6 +420,7 @@ def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
     else:
         return None
     anothers = yield from end_at(there, draft, space)
+    note_end(draft, space.clock())
     draft.origin = Lost("it was destroyed")
     return None if anothers else ""
 

@@ -12,6 +12,7 @@ from coatcheck._cookie.cache import Cache
 from coatcheck._cookie.tracebacks import forget_frames
 from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried
+from coatcheck._session.events import log_losses
 from coatcheck._session.ids import ID_BYTES, ID_LENGTH, is_id
 from coatcheck._session.record import Record, Unreadable, WrongKey, as_of, pack, unpack
 from coatcheck._session.session import Session
@@ -45,8 +46,10 @@ class CookieStorage:
         if not value:
             return Session()
         record = self._known.get(value) or self._record(value)
-        if record is None or record.expires <= (now := self.clock()):
-            return Session()
+        if record is None:
+            return lifecycle.refused_session("unknown id")
+        if record.expires <= (now := self.clock()):
+            return lifecycle.expired_session(record, value[:ID_LENGTH], now)
         record = as_of(record, now)
         # 30 bytes are 40 characters, so that the value begins with the id's own text.
         return lifecycle.found(Carried(record, value[:ID_LENGTH], None, now, value=value))
@@ -62,6 +65,8 @@ class CookieStorage:
         carried = None
         try:
             carried = in_cookie.carry(session, self.clock())
+            if session._draft.events and not session._draft.terms.reports:
+                log_losses(session._draft)
             return value_of(*carried) if isinstance(carried, tuple) else carried
         except SessionError as error:
             carried = None  # it holds the id, and error reporters print the locals of this frame

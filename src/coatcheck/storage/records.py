@@ -52,15 +52,17 @@ class Records:
         Raises:
             BackendError: The backend failed, or answered with the record of another key.
         """
-        if value is None or not is_id(value):
+        if value is None:
             return Session()
+        if not is_id(value):
+            return lifecycle.refused_session("unknown id")
         space = self.space
         digest, tag = space.names(value)
         key = space.prefix + digest
         try:
             stored = self.backend.get(key)
             if stored is None:
-                return Session()
+                return lifecycle.refused_session("unknown id")
             kept, now = space.unpacked(stored.record, tag, value), space.clock()
             if type(kept) is Record and now < kept.expires:
                 return lifecycle.found(Found(kept, value, stored.version, now, digest))

@@ -9,6 +9,7 @@ the marker, keep nothing and send no cookie. A session too large for a cookie st
 """
 
 from coatcheck._session import in_cookie, lifecycle
+from coatcheck._session.events import log_losses
 from coatcheck._session.ids import is_id
 from coatcheck._session.session import Session
 from coatcheck.storage.cookie import CookieStorage, fits, value_of
@@ -34,6 +35,9 @@ class AsyncIntoCookie(AsyncKeyedStorage):
         if not lifecycle.is_on_server(session):
             return self._new.save(session)
         kept = await self._carry_out(in_cookie.leave_for_cookie(session, self.space, fits))
+        draft = session._draft
+        if draft.events and not draft.terms.reports:
+            log_losses(draft)
         return value_of(*kept) if isinstance(kept, tuple) else kept
 
     async def sweep(self, limit: int = 1000) -> int:
