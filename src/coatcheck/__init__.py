@@ -31,6 +31,7 @@ from coatcheck.errors import (
 )
 from coatcheck.middleware import Sessions, session
 from coatcheck.storage.protocol import SessionStorage
+from coatcheck.users import Users, UserSession
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,8 @@ __all__ = [
     "Sessions",
     "SignIn",
     "UnstorableValue",
+    "UserSession",
+    "Users",
     "device_label",
     "require_bound",
     "session",

@@ -18,6 +18,7 @@ from coatcheck._request.events import OnEvent
 from coatcheck._request.options import Duration
 from coatcheck._request.outages import OnOutage
 from coatcheck.storage.protocol import SessionStorage
+from coatcheck.users import Users
 
 __all__ = ["Sessions", "session"]
 
@@ -37,6 +38,7 @@ def session(
     adopts: Sequence[Reader] = (),
     bound: Bound | None = None,
     on_event: OnEvent | None = None,
+    users: Users | None = None,
 ) -> "Sessions":
     """
     Return a middleware that gives an application sessions.
@@ -77,6 +79,8 @@ def session(
         on_event: A function that is called with each `Event`: what happened to a session, when, and
             why. It is called in the task or thread of the request, so it must not wait. What it
             raises is logged. None: nothing is called.
+        users: `Users(cookie, storage)`, of this cookie and this storage: `session.sign_in` enters
+            the session in the list of the user, and `users` shows and ends them. None: no lists.
 
     Returns:
         `session(cookie, storage)(app)` wraps an ASGI application,
@@ -101,6 +105,7 @@ def session(
             adopts=adopts,
             bound=bound,
             on_event=on_event,
+            users=users,
         )
     )
 

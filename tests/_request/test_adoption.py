@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, ConfigurationError, Cookie, Session, adopt
+from coatcheck import BackendError, ConfigurationError, Cookie, Session, Users, adopt
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING, VARY, Changes
@@ -161,6 +161,37 @@ def test_a_user_that_the_application_keeps_is_signed_in_since_then() -> None:
     session = kept(site.storage, ours(changes), COOKIE)  # type: ignore[arg-type]
     assert session.signed_in
     assert (session.signed_in.user, session.signed_in.signed_in_at.timestamp()) == ("42", at)
+
+
+def test_an_adopted_session_is_listed_from_when_it_was_signed() -> None:
+    """A sign-out everywhere after that refuses it; a sign-in by the handler counts as of now."""
+    clock = Clock()
+    storage = MemoryStorage(clock=clock)
+    users = Users(COOKIE, storage)
+    site = Site(storage, users=users, user_key="user")
+    first, second, third = (site.old(user=42, n=n) for n in range(3))
+    site.ask(first)
+    assert [each.label for each in users.sessions_of("42")] == [""]
+    clock.advance(DAY)
+    assert users.end_all("42") == 1
+    assert users.end_all("ada") == 0
+    assert not any(line.startswith("name=") for line in site.ask(second)[1].set_cookies)
+    site.ask(third, lambda session: session.set("user", "ada"))
+    assert len(users.sessions_of("ada")) == 1
+    assert users.sessions_of("42") == []
+
+
+def test_two_first_requests_make_one_entry() -> None:
+    """The one that loses the race withdraws its own."""
+    storage = MemoryStorage(clock=Clock())
+    users = Users(COOKIE, storage)
+    site = Site(storage, users=users, user_key="user")
+    old = site.old()
+    visits = [site.begin(old) for _ in range(2)]
+    for visit, session in visits:
+        dict(session)
+        site.shell.leave(visit)
+    assert len(users.sessions_of("42")) == 1
 
 
 def test_an_empty_session_of_theirs_is_none() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Visitor
 from coatcheck._session.moves import ROTATES, Moves
-from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap
+from coatcheck._session.plan import Answer, Beside, Call, Get, GetMany, Keyspace, Plan, Swap
 from coatcheck._session.record import Kept, Marker, Record, Refused, Stored, Terms, Who, unpack
 from coatcheck._session.session import Session
 from coatcheck.testing import Clock
@@ -44,9 +44,13 @@ class Scene:
 
     # ---- the backend
 
-    def ask(self, call: Call) -> Stored | Refused | None:
+    def ask(self, call: Call) -> Answer:
         """Carry out one call."""
         self.asked.append(call)
+        if isinstance(call, Beside):
+            call = call.call
+        if isinstance(call, GetMany):
+            return {key: self.records[key] for key in call.keys if key in self.records}
         there = self.records.get(call.key)
         if isinstance(call, Get):
             return there
@@ -150,7 +154,7 @@ class Running(Generic[T]):
             self.step()
         return self.result
 
-    def _go_on(self, answer: Stored | Refused | None) -> None:
+    def _go_on(self, answer: Answer) -> None:
         self.call: Call | None = None
         try:
             self.call = self._plan.send(answer)

@@ -7,8 +7,8 @@ import pytest
 from coatcheck import BackendError, Session, SessionConflict
 from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried, Draft, Lost, Moved, Unread
-from coatcheck._session.plan import Call, Swap
-from coatcheck._session.record import GRACE, Marker, Record, Refused, Stored, Tombstone
+from coatcheck._session.plan import Answer, Call, Swap
+from coatcheck._session.record import GRACE, Marker, Record, Refused, Tombstone
 from coatcheck._session.saving import ATTEMPTS
 from tests._session.scene import (
     Scene,
@@ -332,7 +332,7 @@ def test_a_move_that_never_wins_gives_up() -> None:
     """The session stays where it is."""
 
     class Contested(Scene):
-        def ask(self, call: Call) -> Stored | Refused | None:
+        def ask(self, call: Call) -> Answer:
             if isinstance(call, Swap) and call.version is not None:
                 self.put(call.key, self.records[call.key].record)
             return super().ask(call)

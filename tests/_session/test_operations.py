@@ -144,7 +144,8 @@ def test_another_request_may_be_faster_to_write_it_anew(
     """What that one left counts."""
     id = kept(storage, a=1)
     plan = operations.find(id, TODAY, storage.space, formerly=[TERMS.owner])
-    there = storage.backend.get(next(plan).key)
+    first: Any = next(plan)
+    there = storage.backend.get(first.key)
     swap: Any = plan.send(there)
     other(storage, id)
     again: Any = plan.send(storage.backend.swap(swap.key, swap.version, swap.record, swap.ttl))

@@ -8,8 +8,8 @@ import pytest
 from coatcheck import BackendError, Session, SessionConflict
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Draft, Lost, Unread
-from coatcheck._session.plan import Call, Swap, There
-from coatcheck._session.record import Refused, Stored, Tombstone
+from coatcheck._session.plan import Answer, Call, Swap, There
+from coatcheck._session.record import Refused, Tombstone
 from coatcheck._session.saving import ATTEMPTS
 from tests._session.scene import (
     Scene,
@@ -288,7 +288,7 @@ def test_an_empty_session_gets_no_new_id(scene: Scene) -> None:
 class Contested(Scene):
     """A backend in which another request is always faster."""
 
-    def ask(self, call: Call) -> Stored | Refused | None:
+    def ask(self, call: Call) -> Answer:
         if isinstance(call, Swap) and call.key in self.records:
             self.put(call.key, self.records[call.key].record)
         return super().ask(call)
@@ -310,7 +310,7 @@ def test_a_claim_that_is_always_refused_gives_up() -> None:
     """No generator makes so many ids that are taken: the backend is broken."""
 
     class Full(Scene):
-        def ask(self, call: Call) -> Stored | Refused | None:
+        def ask(self, call: Call) -> Answer:
             return Refused(None) if isinstance(call, Swap) else super().ask(call)
 
     with pytest.raises(SessionConflict):

@@ -13,8 +13,8 @@ from coatcheck import Session
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Lapsed, Moved
 from coatcheck._session.moves import HUSH
-from coatcheck._session.plan import Call, Delete, Get, Swap
-from coatcheck._session.record import GRACE, Marker, Record, Refused, Stored, Tombstone
+from coatcheck._session.plan import Answer, Call, Delete, Get, Swap
+from coatcheck._session.record import GRACE, Marker, Record, Tombstone
 from tests._session.scene import (
     Change,
     Scene,
@@ -424,7 +424,7 @@ def test_an_expired_id_that_is_always_renewed_meanwhile_is_given_up() -> None:
     """The sign-in itself is done: it does not fail for that."""
 
     class Contested(Scene):
-        def ask(self, call: Call) -> Stored | Refused | None:
+        def ask(self, call: Call) -> Answer:
             if isinstance(call, Swap) and call.key in self.records:
                 self.put(call.key, self.records[call.key].record)
             return super().ask(call)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,10 +10,11 @@ import pytest
 from coatcheck import BackendError, Session
 from coatcheck._session.ids import key_of, new_id
 from coatcheck._session.moves import ROTATES
-from coatcheck._session.plan import Keyspace
+from coatcheck._session.plan import Beside, Get, GetMany, Keyspace
 from coatcheck._session.record import Tombstone, unpack
 from coatcheck.storage import Refused, Stored
 from coatcheck.storage.async_records import AsyncRecords
+from coatcheck.storage.backend import AskAlone
 from coatcheck.storage.records import Records
 from coatcheck.testing import Clock
 
@@ -77,6 +78,25 @@ class AwaitedTable:
         self.table.delete(key)
 
 
+class Batch(Table):
+    """A backend that reads several keys in one round trip, unless it is told to ask alone."""
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
+        self.asked.append(("get_many", *keys))
+        if self.fails:
+            raise AskAlone("the server", "read")
+        return {key: self.records[key] for key in keys if key in self.records}
+
+
+class AwaitedBatch(AwaitedTable):
+    """A `Batch` whose methods are awaited."""
+
+    table: Batch
+
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
+        return self.table.get_many(keys)
+
+
 class AwaitedSwept(AwaitedTable):
     """A `Swept` whose methods are awaited."""
 
@@ -118,7 +138,8 @@ def records_of(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Make]:
     with asyncio.Runner() as runner:
 
         def awaited(table: Table, sweep_every: int | None = None) -> Any:
-            backend = AwaitedSwept(table) if isinstance(table, Swept) else AwaitedTable(table)
+            kinds = {Swept: AwaitedSwept, Batch: AwaitedBatch}
+            backend = kinds.get(type(table), AwaitedTable)(table)
             return Awaited(AsyncRecords(backend, space, sweep_every), runner)
 
         yield awaited
@@ -156,6 +177,31 @@ def test_a_session_comes_back(records: Any, table: Table) -> None:
     ]
     assert id not in str(table.records)
     assert table.asked[0][2] > IDLE
+
+
+@pytest.mark.parametrize("fails", [None, False, True])
+def test_several_keys_are_asked_together(records_of: Make, fails: bool | None) -> None:
+    """In one round trip where the backend can, else one after another."""
+    table = Table() if fails is None else Batch()
+    table.fails = bool(fails)
+    table.records = {"a": Stored(b"a", 1), "b": Stored(b"b", 2)}
+    found = records_of(table)._ask(GetMany(("a", "b", "c")))
+    assert found == table.records
+    together, alone = ("get_many", "a", "b", "c"), [("get", key) for key in "abc"]
+    assert table.asked == {None: alone, False: [together], True: [together, *alone]}[fails]
+
+
+def test_a_call_may_be_for_another_storage(records_of: Make) -> None:
+    """Lists of users are kept beside the sessions."""
+    here, beside = Table(), Table()
+    beside.records = {"a": Stored(b"a", 1)}
+
+    class Place:
+        records = Records(beside, Keyspace(lambda: 1.0), None)
+        async_records = AsyncRecords(AwaitedTable(beside), Keyspace(lambda: 1.0), None)
+
+    assert records_of(here)._ask(Beside(Get("a"), Place)) == Stored(b"a", 1)
+    assert (here.asked, beside.asked) == ([], [("get", "a")])
 
 
 @pytest.mark.parametrize("value", [None, "", "a", "../" * 13 + "a", "a" * 4000])

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, cast
 
+import msgspec
+
 from coatcheck._cookie.cookie import Attributes, Cookie
 from coatcheck._cookie.pins import Pins
 from coatcheck._cookie.rejections import Rejections, Seen
@@ -26,6 +28,7 @@ from coatcheck._request.device import Device
 from coatcheck._request.events import OnEvent, Reporter
 from coatcheck._request.options import (
     Duration,
+    ListsSessions,
     check,
     check_kinds,
     check_user_key,
@@ -97,6 +100,7 @@ class Cycle:
         adopts: Sequence[Reader] = (),
         bound: Bound | None = None,
         on_event: OnEvent | None = None,
+        users: ListsSessions | None = None,
     ) -> None:
         check_kinds(cookie, storage)
         check_user_key(user_key)
@@ -127,6 +131,7 @@ class Cycle:
             reports=on_event is not None,
             middleware=self,
             bound="no" if bound is None else "required" if bound.required else "offered",
+            rosters=users._rosters_of(cookie, storage, seconds.lifetime) if users else None,
         )
         self._user_key = user_key
         self.device = None if bound is None else self._device(bound)
@@ -139,10 +144,12 @@ class Cycle:
         make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
         self.visitor = Visitor(terms=self.terms, make=make)
         self.late_visitor = Visitor(terms=self.terms, make=make, reach="nothing")
-        self.starts_empty = powers.starts_empty and bound is None
         self.adoption = (
             Adoption(adopts, cookie, self.terms, leaves_markers=powers.rotates) if adopts else None
         )
+        # A sign-in began when its request was read, so with rosters a request without a cookie is
+        # admitted, too, with the time.
+        self.starts_empty = powers.starts_empty and bound is None and users is None
         self._twins_noted = False
         self._late_reach: Reach = "record" if powers.saves_late else "nothing"
 
@@ -173,7 +180,8 @@ class Cycle:
     def _admitted(self, session: object) -> Session:
         if type(session) is not Session:
             session = self.checked(session)
-        admitted = lifecycle.admit(session, self.terms, visitor=self.visitor)
+        visitor = self.visitor if self.terms.rosters is None else self._dated(session)
+        admitted = lifecycle.admit(session, self.terms, visitor=visitor)
         if self.schema is not None and not admitted._draft.shared:
             admitted._draft = TypedDraft.under(admitted._draft, self.schema)
         return admitted
@@ -185,7 +193,9 @@ class Cycle:
         Raises:
             ConfigurationError: It is no session.
         """
-        return lifecycle.admit(self.checked(session), self.terms, visitor=self.visitor)
+        session = self.checked(session)
+        visitor = self.visitor if self.terms.rosters is None else self._dated(session)
+        return lifecycle.admit(session, self.terms, visitor=visitor)
 
     def checked(self, session: object) -> Session:
         """
@@ -200,6 +210,13 @@ class Cycle:
                 f"got {type(session).__name__}"
             )
         return session
+
+    def _dated(self, session: Session) -> Visitor:
+        """Note when the request was read, for a sign-in; return the draft of a visitor."""
+        now = self.terms.clock() if self.terms.clock else 0.0
+        if not session._draft.shared:
+            session._draft.began = now
+        return msgspec.structs.replace(self.visitor, began=now)
 
     def passes_over(self, visit: Visit) -> bool:
         """Give a request no session if its path is to be skipped, and tell whether it is."""

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._model.schema import Schema
@@ -11,7 +11,9 @@ from coatcheck._request.adoption import Reader
 from coatcheck._request.bound import Bound
 from coatcheck._request.events import OnEvent
 from coatcheck._request.outages import OnOutage
+from coatcheck._session.roster_plans import Rosters
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
+from coatcheck.storage.protocol import SessionStorage
 
 SHORTEST_ROTATION = 300
 """Seconds: three rotations outlast the longest request."""
@@ -19,6 +21,20 @@ SHORTEST_ROTATION = 300
 
 Duration = float | timedelta
 """A duration: seconds, or a timedelta."""
+
+
+class ListsSessions(Protocol):
+    """A `Users`: the sessions of each user are listed."""
+
+    def _rosters_of(
+        self, cookie: Cookie, storage: SessionStorage, lifetime: float | None, /
+    ) -> Rosters:
+        """
+        Return where the sessions of a middleware are listed.
+
+        Raises:
+            ConfigurationError: It was made for another cookie or storage.
+        """
 
 
 class Options(TypedDict, total=False):
@@ -41,6 +57,7 @@ class Options(TypedDict, total=False):
             its cookie of another package leads to.
         bound: Binds sessions to the device on which their user signs in; None: no.
         on_event: Is called with each `Event`; None: nothing is.
+        users: The `Users` of the same cookie and storage: sign-ins are listed.
     """
 
     idle: Duration | None
@@ -54,6 +71,7 @@ class Options(TypedDict, total=False):
     adopts: Sequence[Reader]
     bound: Bound | None
     on_event: OnEvent | None
+    users: ListsSessions | None
 
 
 class Durations(NamedTuple):

@@ -169,6 +169,8 @@ class Draft(Hidden, msgspec.Struct):
         unsent: What a save during the request has for the client's cookie; None: nothing. It leaves
             with the headers.
         device: Whether the request proved its device.
+        began: When the request was read, if rosters are kept; `origin` may tell it, too.
+        cleared: A user whose sessions this request ended, and when: it may sign in again.
     """
 
     contents: Contents = msgspec.field(default_factory=Contents)
@@ -185,6 +187,8 @@ class Draft(Hidden, msgspec.Struct):
     events: tuple[Happened, ...] = ()
     unsent: str | None = None
     device: OnDevice = "free"
+    began: float = 0.0
+    cleared: tuple[str, float] | None = None
 
     shared: ClassVar[bool] = False
 
@@ -433,7 +437,7 @@ class Visitor(Draft, kw_only=True):
     shared: ClassVar[bool] = True
 
     def own(self) -> Draft:
-        draft: Draft = self.make(terms=self.terms, reach=self.reach)
+        draft: Draft = self.make(terms=self.terms, reach=self.reach, began=self.began)
         return draft
 
 

@@ -40,7 +40,7 @@ def start(terms: Terms, *, like: Session | None = None) -> Session:
     Args:
         like: A session whose values and flashes it holds from the beginning.
     """
-    draft = Draft(terms=terms)
+    draft = Draft(terms=terms, began=terms.clock() if terms.rosters and terms.clock else 0.0)
     if like is not None:
         model = like._draft
         model.note_changes_in_place()

@@ -8,12 +8,14 @@ the calls of several requests can be run in a test.
     Get(key)                            answered by what is there, or None
     Swap(key, version, record, ttl)     answered by None if it was done, else by what is there
     Delete(key)                         answered by None
+    GetMany(keys)                       answered by a mapping of what is there
+    Beside(call, place)                 one of these, for the backend of another storage
 
 Pure: no I/O. The clock is handed in.
 """
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +29,7 @@ from coatcheck._session.record import (
     Kept,
     Marker,
     Record,
+    Refused,
     Stored,
     Tombstone,
     Unreadable,
@@ -66,10 +69,30 @@ class Delete(Hidden, msgspec.Struct, frozen=True, gc=False):
     key: str
 
 
-Call = Get | Swap | Delete
+class GetMany(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """Ask what is there, under several keys, none of which comes twice."""
+
+    keys: tuple[str, ...]
+
+
+class Beside(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """
+    A call for the backend of another storage than that of the sessions.
+
+    Args:
+        place: That storage, as the one who carries out the plan knows it.
+    """
+
+    call: Get | Swap | Delete | GetMany
+    place: Any
+
+
+Call = Get | Swap | Delete | GetMany | Beside
+
+Answer = Stored | Refused | Mapping[str, Stored] | None
 
 Plan = Generator[Call, Any, T]
-"""Yields calls, is sent their answers (`Stored`, `Refused` or None), returns a result."""
+"""Yields calls, is sent their answers (`Stored`, `Refused`, None, a mapping), returns a result."""
 
 
 class There(Hidden, msgspec.Struct, frozen=True, gc=False):

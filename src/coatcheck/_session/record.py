@@ -4,6 +4,7 @@ Records: the bytes that are kept under a key, with a deadline inside.
     0x03 + [tag, owner, created, issued, expires, body]    a session
     0x04 + [tag, expires]                                  a tombstone: the session was ended
     0x05 + [tag, expires, kind, new key, sealed id]        a marker: the session has another id
+    0x06                                                   a roster: see `roster`
 
 Each is MessagePack behind one byte, which names the format and is below 64. A body is [values,
 flashes, who, bound, csrf], or bytes where it is encrypted (see `body_cipher`). Times are seconds
@@ -17,7 +18,7 @@ Pure: no clock; *now* is an argument.
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -27,6 +28,9 @@ from coatcheck._cookie.sha256 import sha256
 from coatcheck._session.body_cipher import OVERHEAD, BodyCipher
 from coatcheck._session.values import CORRUPT, Encoded
 from coatcheck.errors import RecordTooLarge
+
+if TYPE_CHECKING:
+    from coatcheck._session.roster_plans import Rosters
 
 LIMIT = 1_000_000
 """Bytes that a record may have: what every backend takes, and one request can bear to read."""
@@ -237,6 +241,7 @@ class Terms(msgspec.Struct, frozen=True):
         middleware: By which a session of these terms is saved during a request; None: by none.
         bound: Whether a sign-in offers to bind the session to a device; "required": only sessions
             that are bound pass `require_bound`.
+        rosters: Where the sessions of each user are listed; None: nowhere.
     """
 
     owner: bytes = ANY_OWNER
@@ -252,6 +257,7 @@ class Terms(msgspec.Struct, frozen=True):
     reports: bool = False
     middleware: object = None
     bound: Literal["no", "offered", "required"] = "no"
+    rosters: "Rosters | None" = None
 
     def deadline(self, record: Record, now: float) -> float:
         """

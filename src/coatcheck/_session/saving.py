@@ -27,6 +27,20 @@ from coatcheck._session.draft import (
 )
 from coatcheck._session.events import log_losses
 from coatcheck._session.ids import new_id, tag_of
+from coatcheck._session.listed import (
+    ENDED,
+    Entry,
+    enter_claim,
+    enter_move,
+    forget_claim,
+    is_due,
+    is_late,
+    moved_away,
+    refresh,
+    signed_in,
+    taken_off,
+    withdraw,
+)
 from coatcheck._session.moves import (
     Moves,
     adopted,
@@ -53,7 +67,7 @@ from coatcheck._session.next_state import (
     settle,
     usable,
 )
-from coatcheck._session.plan import Delete, Keyspace, Plan, Swap, There, look
+from coatcheck._session.plan import Keyspace, Plan, Swap, There, look
 from coatcheck._session.record import (
     Contents,
     Marker,
@@ -128,6 +142,8 @@ def first_write(session: Session, space: Keyspace) -> FirstWrite | None:
     now = space.clock()
     record = next_record(draft, origin.record, draft.contents, now)
     if record is None or record.expires <= now:
+        return None
+    if draft.terms.rosters is not None and is_due(draft, origin.record, record):
         return None
     place = There(origin.id, space.prefix + origin.digest, origin.record, origin.version)
     return FirstWrite(space.rewrite(place, record, now), record, now, len(draft.log))
@@ -204,13 +220,18 @@ def _kept_again(draft: Draft, origin: Found, space: Keyspace) -> Plan[Result]:
     return (yield from _kept(draft, there, space, first=False))
 
 
-def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[str | None]:
+def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[Result]:
     """Claim an id for a session that was not stored; if it holds nothing, no server is asked."""
     if contents.empty and not draft.terms.keeps_empty:
         return None
     record = new_record(draft, contents, space.clock())
     steps = len(draft.log)
-    id = yield from _claim(draft, record, space)
+    claim = yield from _claim_new(draft, record, space)
+    if isinstance(claim, Lost):
+        return claim
+    id, entry = claim
+    if entry is not None:
+        yield from signed_in(entry)
     if type(draft.origin) is Lapsed and type(draft.fate) is Moves:
         yield from _shut(draft.origin, draft, space)
     fate = draft.fate
@@ -251,10 +272,18 @@ def _write(
         emptied = is_emptied(draft, contents)
         if type(draft.fate) is Moves and not emptied:
             return (yield from _move(draft, draft.fate, there, space))
+        if draft.terms.rosters is not None and not emptied and is_due(draft, base, newer):
+            found = yield from refresh(draft, there, newer, space)
+            if found is None:
+                return ENDED
+            if found is not there:
+                there = found
+                continue
         refused: Refused | None = yield (
             space.bury(there, now, draft.terms.idle) if emptied else space.write(there, newer, now)
         )
         if refused is None and emptied:
+            yield from taken_off(draft, base, [there.key], space)
             return ended(draft, steps, now)
         if refused is None:
             due = handed or newer.expires != base.expires or draft.fate == "renews"
@@ -290,16 +319,31 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
         if newer.expires <= now:
             return Lost("it reached the end of its lifetime")
         if is_emptied(draft, newer.body):  # what was left, another request removed
-            return (yield from _write(draft, there, space, first=False))
-        id = yield from _claim(draft, newer, space)
+            buried: Refused | None = yield space.bury(there, now, draft.terms.idle)
+            if buried is None:
+                yield from taken_off(draft, base, [there.key], space)
+                return ended(draft, steps, now)
+            there = space.there(buried.stored, there.key, there.id)
+            continue
+        id = draft.id or new_id()
+        entry = yield from enter_move(draft, there, newer, id, space)
+        if isinstance(entry, Lost):
+            return entry
+        if isinstance(entry, There):
+            there = entry
+            continue
+        if not (yield from _claim(draft, newer, id, entry, space)):
+            there = yield from look(space, there.key, there.id)
+            continue
         marker = marker_for(move, base, there, id, space)
         refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
         if refused is None:
+            yield from moved_away(draft, there, base, entry, space)
             settle(draft, newer, id, now, steps)
             note_move(draft, move)
             note_save(draft, attempt + 1, steps)
             return id
-        yield Delete(space.key(id))
+        yield from withdraw(entry, space.key(id))
         draft.id = None  # an id that was withdrawn is never claimed again
         there = space.there(refused.stored, there.key, there.id)
     raise SessionConflict(ATTEMPTS)
@@ -364,15 +408,20 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     record = new_record(draft, draft.contents, now)
     if record.expires <= now:
         return Lost("it reached the end of its lifetime")
-    id = yield from _claim(draft, record, space)
+    claim = yield from _claim_new(draft, record, space)
+    if isinstance(claim, Lost):
+        return claim
+    id, entry = claim
     there = There(origin.id, space.key(origin.id), None, None)
     refused: Refused | None = yield space.mark(
         there, _marker_of_adopted(origin, there, id, space), now, draft.terms.idle
     )
     if refused is None:
+        if entry is not None:
+            yield from signed_in(entry)
         settle(draft, record, id, now, steps)
         return id
-    yield Delete(space.key(id))
+    yield from withdraw(entry, space.key(id))
     draft.id = None  # an id that was withdrawn is never claimed again
     there = space.there(refused.stored, there.key, there.id)
     there, followed = yield from where_rotated(there, space)
@@ -427,6 +476,7 @@ def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
 
 def end_at(there: There, draft: Draft, space: Keyspace) -> Plan[bool]:
     """End what is under a key, or under those that its markers name; True: it is another user's."""
+    keys = [there.key]
     for _ in range(ATTEMPTS):
         if isinstance(there.kept, Marker):
             if not there.kept.next_key:
@@ -434,17 +484,21 @@ def end_at(there: There, draft: Draft, space: Keyspace) -> Plan[bool]:
             key = space.prefix + there.kept.next_key
             if key == there.key:  # only the cookie has it
                 return False
+            keys.append(key)
             there = yield from look(space, key)
         elif isinstance(there.kept, Record) or (
             there.kept is None and there.version is None and type(draft.origin) is Carried
         ):
             refused: Refused | None = yield space.bury(there, space.clock(), draft.terms.idle)
             if refused is None:
-                return False
+                break
             there = space.there(refused.stored, there.key, there.id)
         else:
-            return False
-    raise SessionConflict(ATTEMPTS)
+            break
+    else:
+        raise SessionConflict(ATTEMPTS)
+    yield from taken_off(draft, there.kept, keys, space)
+    return False
 
 
 def _shut(origin: Lapsed, draft: Draft, space: Keyspace) -> Plan[None]:
@@ -461,18 +515,36 @@ def _shut(origin: Lapsed, draft: Draft, space: Keyspace) -> Plan[None]:
         version = refused.stored.version
 
 
-def _claim(draft: Draft, record: Record, space: Keyspace) -> Plan[str]:
-    """Put a record under an id that no session has, and return the id."""
+def _claim_new(
+    draft: Draft, record: Record, space: Keyspace
+) -> Plan[tuple[str, Entry | None] | Lost]:
+    """Put a record under an id that no session has; return the id, and its entry on a roster."""
     for _ in range(ATTEMPTS):
         id = draft.id or new_id()
-        key = space.key(id)
-        refused: Refused | None = yield space.write(
-            There(id, key, None, None), record, record.issued
-        )
-        if refused is None:
-            return id
-        draft.id = None
+        entry = (yield from enter_claim(draft, record, id, space)) if draft.terms.rosters else None
+        if isinstance(entry, Lost):
+            return entry
+        if (yield from _claim(draft, record, id, entry, space)):
+            return id, entry
     raise SessionConflict(ATTEMPTS)
+
+
+def _claim(
+    draft: Draft, record: Record, id: str, entry: Entry | None, space: Keyspace
+) -> Plan[bool]:
+    """
+    Put a record under an id that no session has; False: that id is lost, and another is to be made.
+
+    Args:
+        entry: On a roster; whoever ends the session may have left a tombstone for the claim.
+    """
+    key = space.key(id)
+    refused: Refused | None = yield space.write(There(id, key, None, None), record, record.issued)
+    if refused is None and not is_late(entry, space):
+        return True
+    draft.id = None
+    yield from (withdraw(entry, key) if refused is None else forget_claim(entry, key))
+    return False
 
 
 def at(origin: Found, space: Keyspace) -> There | None:

@@ -22,6 +22,7 @@ __all__ = [
     "AsyncSwapsMany",
     "AsyncSweeps",
     "Backend",
+    "GetsMany",
     "Refused",
     "Stored",
     "Swap",
@@ -78,6 +79,14 @@ class AsyncBackend(Protocol):
 
 class AskAlone(BackendError):
     """A batch, or one call of it, changed nothing: the same call alone may succeed."""
+
+
+@runtime_checkable
+class GetsMany(Protocol):
+    """An `AsyncGetsMany` whose method is plain."""
+
+    def get_many(self, keys: Sequence[str], /) -> Mapping[str, Stored]:
+        """Return the records that are there, by key; see `AsyncGetsMany`."""
 
 
 @runtime_checkable

@@ -8,18 +8,30 @@ and `await`, written by `scripts/twins`.
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from coatcheck._cookie.tracebacks import forget_frames
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
 from coatcheck._session.ids import is_id
-from coatcheck._session.plan import Call, Get, Keyspace, Plan, Swap, There
-from coatcheck._session.record import Record, Refused, Stored
+from coatcheck._session.plan import (
+    Answer,
+    Beside,
+    Call,
+    Delete,
+    Get,
+    GetMany,
+    Keyspace,
+    Plan,
+    Swap,
+    There,
+)
+from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import Backend, Sweeps
+from coatcheck.storage.backend import AskAlone, Backend, GetsMany, Sweeps
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 
@@ -123,7 +135,7 @@ class Records:
 
     def _carry_out(self, plan: Plan[T]) -> T:
         """Ask the backend what a plan yields, and return the result of the plan."""
-        answer: Stored | Refused | None = None
+        answer: Answer = None
         try:
             while True:
                 call = plan.send(answer)
@@ -135,13 +147,33 @@ class Records:
             forget_frames(error)
             raise
 
-    def _ask(self, call: Call) -> Stored | Refused | None:
+    def _ask(self, call: Call) -> Answer:
         if type(call) is Swap:
             return self.backend.swap(call.key, call.version, call.record, call.ttl)
         if type(call) is Get:
             return self.backend.get(call.key)
+        if type(call) is Beside:
+            records: Records = call.place.records
+            return records._ask(call.call)
+        if type(call) is GetMany:
+            return self._get_many(call.keys)
+        assert type(call) is Delete  # noqa: S101 - there is no other
         self.backend.delete(call.key)
         return None
+
+    def _get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
+        """Return what is there, by key: one question where the backend can."""
+        if isinstance(self.backend, GetsMany):
+            try:
+                return self.backend.get_many(keys)
+            except AskAlone:
+                pass
+        found = {}
+        for key in keys:
+            stored = self.backend.get(key)
+            if stored is not None:
+                found[key] = stored
+        return found
 
     def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

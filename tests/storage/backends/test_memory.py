@@ -3,6 +3,7 @@
 import pytest
 
 from coatcheck._session.record import DEFAULT_TERMS
+from coatcheck._session.roster import Roster, pack_roster
 from coatcheck.storage.backends.memory import MemoryBackend, MemoryStorage
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
@@ -57,3 +58,25 @@ def test_time_is_the_clock_of_the_test(clock: Clock) -> None:
     assert storage.read(value).get("user") == 1
     clock.advance(1)
     assert storage.read(value).is_new
+
+
+def roster(tag: bytes, expires: float) -> bytes:
+    return pack_roster(Roster(cutoff=1.0, expires=expires), tag, None)
+
+
+def test_the_list_of_a_users_sessions_is_never_evicted() -> None:
+    """It must outlive every session on it, so it is not counted; when it expires, it goes."""
+    clock = Clock()
+    backend = MemoryBackend(max_records=2, clock=clock)
+    for number in range(40):
+        backend.swap(f"roster{number}", None, roster(b"12345678", 9.0), 10 + number)
+    for number in range(9):
+        backend.swap(f"session{number}", None, b"record", 100)
+    assert sum(backend.get(f"roster{number}") is not None for number in range(40)) == 40
+    assert len(backend) == 42
+    backend.delete("roster39")
+    clock.advance(60)
+    for _ in range(4):
+        stored = backend.get("last")
+        backend.swap("last", stored and stored.version, roster(b"12345678", 9.0), 10)
+    assert len(backend) == 3

@@ -53,6 +53,9 @@ def MemcachedStorage(
         MemcachedBackend(*nodes, timeout=timeout, clock=clock),
         prefix=prefix,
         clock=clock,
-        aio=AsyncKeyedStorage(asynchronous, prefix=prefix, clock=clock, encrypt=encrypt),
+        aio=AsyncKeyedStorage(
+            asynchronous, prefix=prefix, clock=clock, may_evict=True, encrypt=encrypt
+        ),
+        may_evict=True,
         encrypt=encrypt,
     )

@@ -4,7 +4,8 @@ Sessions in the memory of one process: for tests, tools, and applications of one
 They are gone when the process ends. The number of records is bounded: when it is reached, expired
 ones among the least recently used go, or else the very least. Passing sessions, which hold
 only a flash or a CSRF value, are counted apart: so they push out each other, and no signed-in
-session.
+session. The list of a user's sessions is one record for each user who signs in. It is not
+counted, and stays until it expires.
 """
 
 from collections import OrderedDict
@@ -15,6 +16,7 @@ import msgspec
 
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.record import contents_of, first_key
+from coatcheck._session.roster import is_roster
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import KeyedStorage
@@ -38,7 +40,8 @@ class _Held(Hidden, msgspec.Struct, frozen=True, gc=False):
 
 class MemoryBackend:
     """
-    Records in two dicts, in order of use: passing ones, and the others. A version is the record.
+    Records in dicts, in order of use: passing ones, lists of sessions, and the others. A version is
+    the record.
 
     Args:
         max_records: How many records there may be of each kind; above 0.
@@ -48,6 +51,7 @@ class MemoryBackend:
     def __init__(self, *, max_records: int, clock: TimeSource) -> None:
         self._kept: OrderedDict[str, _Held] = OrderedDict()
         self._passing: OrderedDict[str, _Held] = OrderedDict()
+        self._rosters: OrderedDict[str, _Held] = OrderedDict()
         self._lock = Lock()
         self._max_records = max_records
         self._clock = clock
@@ -63,10 +67,14 @@ class MemoryBackend:
             stored = self._living(key, now)
             if (stored.version if stored else None) != version:
                 return Refused(stored)
-            records = self._passing if passes else self._kept
-            if key not in records:
-                (self._kept if passes else self._passing).pop(key, None)
-                self._make_room(records, now)
+            if is_roster(record):
+                records = self._rosters
+                self._forget_expired(records, now)
+            else:
+                records = self._passing if passes else self._kept
+                if key not in records:
+                    (self._kept if passes else self._passing).pop(key, None)
+                    self._make_room(records, now)
             records[key] = _Held(Stored(record, version=record), now + ttl)
             return None
 
@@ -74,9 +82,10 @@ class MemoryBackend:
         with self._lock:
             self._kept.pop(key, None)
             self._passing.pop(key, None)
+            self._rosters.pop(key, None)
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._passing)
+        return len(self._kept) + len(self._passing) + len(self._rosters)
 
     def _living(self, key: str, now: float) -> Stored | None:
         records = self._kept
@@ -85,7 +94,10 @@ class MemoryBackend:
             records = self._passing
             held = records.get(key)
             if held is None:
-                return None
+                records = self._rosters
+                held = records.get(key)
+                if held is None:
+                    return None
         if held.until <= now:
             del records[key]
             return None
@@ -95,12 +107,18 @@ class MemoryBackend:
     def _make_room(self, records: "OrderedDict[str, _Held]", now: float) -> None:
         if len(records) < self._max_records:
             return
-        oldest = list(islice(records.items(), LOOKED_AT))
-        for key, held in oldest:
+        for key, held in list(islice(records.items(), LOOKED_AT)):
             if held.until <= now:
                 del records[key]
         while len(records) >= self._max_records:
             records.popitem(last=False)
+
+    def _forget_expired(self, records: "OrderedDict[str, _Held]", now: float) -> None:
+        """Look at some records, and let the next call look at others."""
+        for key, held in list(islice(records.items(), LOOKED_AT)):
+            records.move_to_end(key)
+            if held.until <= now:
+                del records[key]
 
 
 def is_passing(record: bytes) -> bool:
@@ -123,7 +141,7 @@ def MemoryStorage(
     Args:
         max_records: How many sessions there may be; the least recently used goes when more come.
             Sessions that hold only flashes or a CSRF mark are counted apart, as many again, unless
-            they are encrypted.
+            they are encrypted. The lists of `Users` are not counted.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id (extra
             `coatcheck[encrypt]`): a dump of the memory shows what requests use at that moment.

@@ -57,7 +57,8 @@ class AsyncMigratingStorage(AsyncKeyedStorage):
 
     def __init__(self, old: AsyncKeyedStorage, new: AsyncKeyedStorage) -> None:
         backend = AsyncMigratingBackend(old.backend, new.backend, (old.prefix, new.prefix))
-        super().__init__(backend, clock=new.clock)
+        may_evict = old.powers.may_evict or new.powers.may_evict
+        super().__init__(backend, clock=new.clock, may_evict=may_evict)
         self.space = moving_space(self.space, old.space, new.space)
         self._both = old, new
 

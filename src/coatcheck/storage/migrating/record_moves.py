@@ -24,13 +24,13 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from coatcheck._session.plan import Call, Delete, Get, Keyspace, Swap
+from coatcheck._session.plan import Delete, Get, Keyspace, Swap
 from coatcheck._session.record import Refused, Stored
 from coatcheck.errors import ConfigurationError
 
 T = TypeVar("T")
 
-Steps = Generator[tuple[Literal["old", "new"], Call], Any, T]
+Steps = Generator[tuple[Literal["old", "new"], Get | Swap | Delete], Any, T]
 """Yields calls for one of two backends, is sent their answers, returns a result."""
 
 PENDING = b"\x70"

@@ -1,0 +1,243 @@
+"""
+The sessions of a user: to list them, and to end them.
+
+    users = Users(cookie, storage)
+    app = session(cookie, storage, users=users)(app)
+
+    users.sessions_of("42", current=session)    a page "Your devices"
+    users.end("42", handle)                     sign out one of them
+    users.end_others(session)                   after a change of the password
+    users.end_all("42")                         from a worker, too
+
+Each user has a roster: one record that lists the sessions. `session.sign_in` enters the session in
+it, and no backend needs an index. Names of this module are for applications; `roster_plans` has the
+rules.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.options import check_kinds
+from coatcheck._session import user_plans
+from coatcheck._session.plan import Keyspace, Plan
+from coatcheck._session.record import owner_of
+from coatcheck._session.roster_plans import Rosters
+from coatcheck._session.row_cipher import RowCipher
+from coatcheck._session.session import Session
+from coatcheck._session.sign_in import User
+from coatcheck._session.user_plans import UserSession
+from coatcheck.errors import ConfigurationError
+from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
+from coatcheck.storage.protocol import SessionStorage, powers_of
+from coatcheck.storage.two_forms import TwoForms
+
+__all__ = ["AsyncUsers", "UserSession", "Users"]
+
+MOST = 1000
+"""Sessions that a roster can list: so it fits into a record, whatever their labels are."""
+
+CUT_OFF = 400 * 24 * 3600.0
+"""Seconds for which a cut-off stays without `lifetime`: as long as a browser keeps a cookie."""
+
+T = TypeVar("T")
+
+
+class Users:
+    """
+    The users of one cookie and storage.
+
+    Args:
+        cookie: As in `session(cookie, storage)`.
+        storage: Likewise: where the sessions are.
+        rosters: Another storage for the lists, where the sessions' own cannot hold them: Memcached
+            may evict a list before its sessions. None: the sessions' own.
+        max_sessions: Sessions that a user may have, from 1 to 1000: the oldest end when a newer one
+            signs in.
+        check_every: Seconds after which a process asks again which sessions ended, where cookies
+            carry the sessions.
+
+    Raises:
+        ConfigurationError: An argument is of another kind or out of its range, or the storage
+            cannot keep lists.
+    """
+
+    def __init__(
+        self,
+        cookie: Cookie,
+        storage: SessionStorage,
+        *,
+        rosters: SessionStorage | None = None,
+        max_sessions: int = MOST,
+        check_every: float = 5.0,
+    ) -> None:
+        check_kinds(cookie, storage)
+        if isinstance(max_sessions, bool) or not isinstance(max_sessions, int):
+            raise ConfigurationError(f"max_sessions must be a number, got {max_sessions!r}")
+        if not 1 <= max_sessions <= MOST:
+            raise ConfigurationError(f"max_sessions must be from 1 to {MOST}, got {max_sessions}")
+        if not 0 < check_every < float("inf"):
+            raise ConfigurationError(f"check_every must be seconds above 0, got {check_every!r}")
+        sessions = TwoForms(_keyed(storage, "storage"))
+        keeper = storage if rosters is None else rosters
+        place = TwoForms(_keyed(keeper, "rosters"))
+        _check_eviction(keeper, given=rosters is not None)
+        if rosters is not None and not sessions.fits(place):
+            raise ConfigurationError(
+                f"rosters must have plain methods, as {type(storage).__name__} has them, got "
+                f"{type(rosters).__name__}, whose methods are awaited: use the plain form of its "
+                "client"
+            )
+        self._cookie = cookie
+        self._storage = storage
+        self._sessions = sessions
+        self._rosters = Rosters(
+            owners=(owner_of(cookie.name),),
+            limit=max_sessions,
+            lasts=CUT_OFF,
+            space=None if rosters is None else place.space,
+            place=None if rosters is None else place,
+            cipher=RowCipher(cookie.secrets) if place.space.cipher else None,
+        )
+
+    @property
+    def aio(self) -> "AsyncUsers":
+        """The same methods, awaited."""
+        return AsyncUsers(self)
+
+    def sessions_of(self, user: User, *, current: Session | None = None) -> list[UserSession]:
+        """
+        Return the sessions of a user that are alive now, newest use first.
+
+        Args:
+            current: The session of this request: one of those may be it.
+
+        Raises:
+            BackendError: The server failed.
+            ConfigurationError: The storage has only methods that are awaited: use `aio`.
+        """
+        return self._ask(partial(user_plans.sessions_of, user=user, current=current))
+
+    def end(self, user: User, handle: str) -> bool:
+        """
+        End one session of a user, and return True if it was there.
+
+        Args:
+            handle: From `sessions_of`; it may come from a client: only a session of this user ends.
+
+        Raises:
+            BackendError, ConfigurationError: See `sessions_of`.
+        """
+        return self._ask(partial(user_plans.end, user=user, handle=handle))
+
+    def end_others(self, session: Session) -> int:
+        """
+        End every session of the signed-in user but this one, and return how many.
+
+        Call it after a change of the password: `session.confirm(pin=new)`, then this.
+
+        Raises:
+            ConfigurationError: Nobody is signed in, or somebody acts as the user; see also
+                `sessions_of`.
+            BackendError: The server failed.
+        """
+        return self._ask(partial(user_plans.end_others, session=session))
+
+    def end_all(self, user: User, *, current: Session | None = None) -> int:
+        """
+        End every session of a user, and return how many. Sign-ins that began before are refused.
+
+        Args:
+            current: The session of this request, which may sign the user in afterwards.
+
+        Raises:
+            BackendError, ConfigurationError: See `sessions_of`.
+        """
+        return self._ask(partial(user_plans.end_all, user=user, current=current))
+
+    def _rosters_of(
+        self, cookie: Cookie, storage: SessionStorage, lifetime: float | None
+    ) -> Rosters:
+        """Return where the sessions of a middleware are listed: see `ListsSessions`."""
+        if storage is not self._storage:
+            raise ConfigurationError(
+                "users must be made with the storage that session() gets: "
+                "users = Users(cookie, storage); session(cookie, storage, users=users)"
+            )
+        own = self._cookie
+        if cookie is not own and (cookie.name, cookie.secrets) != (own.name, own.secrets):
+            raise ConfigurationError(
+                f"users must be made with the cookie that session() gets, {cookie.name!r}, got "
+                f"one for {own.name!r}, or with other secrets"
+            )
+        if lifetime is not None:
+            self._rosters = msgspec.structs.replace(self._rosters, lasts=lifetime)
+        return self._rosters
+
+    def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
+        if self._sessions.plain is None:
+            raise ConfigurationError(
+                f"{type(self._storage).__name__} has only methods that are awaited: use users.aio"
+            )
+        return self._sessions.records._carry_out(plan(self._rosters, self._sessions.space))
+
+    def __repr__(self) -> str:
+        return f"<Users of {self._cookie.name}>"
+
+
+class AsyncUsers:
+    """The methods of `Users`, awaited."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    async def sessions_of(self, user: User, *, current: Session | None = None) -> list[UserSession]:
+        """Do what `Users.sessions_of` does."""
+        return await self._ask(partial(user_plans.sessions_of, user=user, current=current))
+
+    async def end(self, user: User, handle: str) -> bool:
+        """Do what `Users.end` does."""
+        return await self._ask(partial(user_plans.end, user=user, handle=handle))
+
+    async def end_others(self, session: Session) -> int:
+        """Do what `Users.end_others` does."""
+        return await self._ask(partial(user_plans.end_others, session=session))
+
+    async def end_all(self, user: User, *, current: Session | None = None) -> int:
+        """Do what `Users.end_all` does."""
+        return await self._ask(partial(user_plans.end_all, user=user, current=current))
+
+    async def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
+        sessions = self._users._sessions
+        return await sessions.async_records._carry_out(plan(self._users._rosters, sessions.space))
+
+    def __repr__(self) -> str:
+        return f"<AsyncUsers of {self._users._cookie.name}>"
+
+
+def _keyed(storage: Any, name: str) -> KeyedStorage | AsyncKeyedStorage:
+    if isinstance(storage, KeyedStorage | AsyncKeyedStorage) and storage.powers.rotates:
+        return storage
+    raise ConfigurationError(
+        f"{name} must be a storage that keeps records, such as RedisStorage or SqlStorage, got "
+        f"{type(storage).__name__}"
+    )
+
+
+def _check_eviction(keeper: object, *, given: bool) -> None:
+    if not powers_of(keeper).may_evict:
+        return
+    name = type(keeper).__name__
+    if given:
+        raise ConfigurationError(
+            f"rosters must be a storage that keeps what it is given, got {name}, whose server may "
+            "evict a list before its sessions: use RedisStorage, SqlStorage or SqliteStorage"
+        )
+    raise ConfigurationError(
+        f"Users needs rosters= with {name}: its server may evict the list of a user's sessions, "
+        "and then 'sign out everywhere' would miss some. Keep the lists elsewhere, for example "
+        "Users(cookie, storage, rosters=SqlStorage(engine))"
+    )
