@@ -3,6 +3,7 @@ The command line.
 
     coatcheck demo --storage redis://127.0.0.1:6379 --port 8080
     coatcheck sweep postgresql://user:password@host/database
+    coatcheck adopt --check flask < cookie.txt
 
 Exit codes: 0 after Ctrl+C, 1 if something out there is in the way (a taken port, a server that does
 not answer, a missing package), 2 if the command line makes no sense.
@@ -26,6 +27,26 @@ from coatcheck.errors import BackendError, ConfigurationError
 
 LAST_PORT = 65535
 
+FORMATS = (
+    "aiohttp-session",
+    "auth-js",
+    "beaker",
+    "better-auth",
+    "cookie-session",
+    "django",
+    "django-cache",
+    "django-table",
+    "express",
+    "flask",
+    "flask-session",
+    "iron-session",
+    "litestar",
+    "rails",
+    "starlette",
+    "starsessions",
+)
+"""Formats of `adopt --check`, named here so that `--help` imports no reader."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
@@ -39,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "sweep":
             return sweep(options.url)
+        if options.command == "adopt":
+            return _adopt(options)
         return _demo(options)
     except ImportError as missing:
         package = str(missing.name).partition(".")[0]
@@ -49,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(trouble))
     except (OSError, BackendError) as trouble:
         return _complain(_told(trouble))
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    from coatcheck._commands.adopt_check import check
+
+    return check(options.check, name=options.name, server=options.server, as_json=options.json)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -129,6 +158,21 @@ def _parser() -> argparse.ArgumentParser:
         "sweep", allow_abbrev=False, help="remove the expired sessions of a storage"
     )
     sweeping.add_argument("url", metavar="URL", help="sqlite:PATH, file:DIR, postgresql://…")
+    adopting = commands.add_parser(
+        "adopt", allow_abbrev=False, help="try a reader on one cookie of another package"
+    )
+    adopting.add_argument(
+        "--check",
+        metavar="FORMAT",
+        required=True,
+        choices=FORMATS,
+        help="such as flask, django-table or express",
+    )
+    adopting.add_argument("--name", default="", help="of the cookie, if not the package's default")
+    adopting.add_argument(
+        "--server", default="", metavar="URL", help="where the package keeps its records"
+    )
+    adopting.add_argument("--json", action="store_true", help="write one JSON object")
     demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     demo.add_argument(
         "--port", type=_port, default=8000, help="default: %(default)s; 0: a free one"
