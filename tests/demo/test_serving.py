@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,15 @@ def test_the_printed_address_answers() -> None:
         assert httpx.get(address).status_code == 200
 
 
+@pytest.fixture
+def ctrl_c_ends() -> Iterator[None]:
+    """Processes that a test starts end by SIGINT, also where this one runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_ends")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_an_ended_demo_leaves_nothing_behind(ending: signal.Signals) -> None:
     """By default sessions lie in a database of the demo's own, and it goes with the demo."""
