@@ -93,6 +93,7 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
         "storage.backends.redis": {"redis", "valkey"},
         "storage.urls.redis": {"redis"},
         "storage.urls.sql": {"sqlalchemy", "psycopg", "pymysql", "asyncmy"},
+        "storage.backends.async_mariadb_pool": {"asyncmy"},
         "storage.backends.async_postgresql_connection": {"psycopg"},
         "storage.backends.async_postgresql_pool": {"psycopg"},
         "storage.backends.postgresql_errors": {"psycopg"},

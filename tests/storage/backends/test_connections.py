@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from coatcheck.errors import BackendError
+from coatcheck.storage.backends import async_connections
 from coatcheck.storage.backends.async_connections import AsyncConnections
 from coatcheck.storage.backends.database_place import Place
 
@@ -214,16 +215,24 @@ def test_a_connection_whose_answer_takes_too_long_is_ended() -> None:
     play(scene, timeout=0.02)
 
 
-def test_closing_ends_an_attempt_too() -> None:
-    """A call that waits for it raises in time, and nothing is left."""
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_closing_waits_a_little_for_an_attempt(
+    monkeypatch: pytest.MonkeyPatch, *, succeeds: bool
+) -> None:
+    """Then it is cancelled; a call that waits raises at once, and no connection is left."""
+    monkeypatch.setattr(async_connections, "LONGEST_CLOSE", 5 if succeeds else 0.01)
 
     async def scene(pool: Pool) -> None:
         pool.gate.clear()
         (call,) = asked(pool, 1)
         await turns()
-        await pool.close()
+        closing = asyncio.ensure_future(pool.close())
+        with pytest.raises(BackendError):
+            await call
+        if succeeds:
+            pool.gate.set()
+        await closing
         assert pool._opening is None
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
+        assert not pool._all
 
     play(scene)

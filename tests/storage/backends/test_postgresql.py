@@ -324,7 +324,7 @@ def test_a_write_whose_answer_was_lost_is_recognized(
     async def scene(backend: AsyncPostgresqlBackend, _: str) -> None:
         keys = [new_key(), new_key()]
         versions = dict.fromkeys(keys) if claims else await claimed(backend, *keys)
-        pool, backend._pool = backend._pool, Losing(backend._pool, nothing)  # type: ignore[assignment]
+        pool, backend._pool = backend._pool, Losing(backend._pool, nothing)
         answers = await write(backend, versions)
         backend._pool = pool
         assert answers == [None] * len(answers)
@@ -351,7 +351,7 @@ def test_a_lost_write_that_another_one_followed_is_an_error(
             values = (*new, key.encode(), version, b"\0" * 8)
             await pool.run("read", backend._sql.replace, values)
 
-        backend._pool = Losing(pool, follow)  # type: ignore[assignment]
+        backend._pool = Losing(pool, follow)
         answers = await write(backend, versions)
         backend._pool = pool
         assert isinstance(answers[0], Lost)

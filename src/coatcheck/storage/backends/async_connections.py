@@ -17,6 +17,9 @@ from typing import Generic, Protocol, TypeVar
 
 from coatcheck.storage.backends.database_place import Place, longer, unreachable
 
+LONGEST_CLOSE = 1.0
+"""Seconds that an attempt to connect may go on while the storage is closed."""
+
 
 class Connection(Protocol):
     """One connection; it carries one call at a time."""
@@ -61,6 +64,7 @@ class AsyncConnections(Generic[C]):
         self._idle: list[C] = []
         self._waiting: deque[asyncio.Future[C]] = deque()
         self._opening: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._pause = 0.0
         """Seconds before the next attempt to connect."""
         self._watch: asyncio.TimerHandle | None = None
@@ -112,9 +116,13 @@ class AsyncConnections(Generic[C]):
 
     async def close(self) -> None:
         """Close every connection; calls that are under way raise."""
-        if self._opening:
-            self._opening.cancel()
-            await asyncio.wait((self._opening,))
+        self._is_closed = True
+        self._fail(ConnectionError("the storage was closed"))
+        if opening := self._opening:
+            # If it is cancelled in between, a driver may leave its socket open.
+            await asyncio.wait((opening,), timeout=LONGEST_CLOSE)
+            opening.cancel()
+            await asyncio.wait((opening,))
         for connection in list(self._all):
             connection.end(ConnectionError("the storage was closed"))
         if self._watch:
@@ -132,7 +140,8 @@ class AsyncConnections(Generic[C]):
     def _wants_more(self) -> bool:
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
-        return bool(self._waiting) and len(self._all) < self.place.size
+        is_full = len(self._all) >= self.place.size
+        return bool(self._waiting) and not is_full and not self._is_closed
 
     def _open_if_needed(self) -> None:
         if self._opening is None and self._wants_more():

@@ -21,6 +21,7 @@ TEXT, BYTEA, BIGINT, DOUBLE = 25, 17, 20, 701
 
 double = Struct("!d").pack
 bigint = Struct("!q").pack
+_number = Struct("!q").unpack
 _length = Struct("!i").pack
 _head = Struct("!iiiii").pack
 
@@ -112,6 +113,12 @@ class Statements:
             ),
             statement(f"CREATE INDEX IF NOT EXISTS {index} ON {t} (expires)", 0),
         ]
+
+
+def number(value: bytes) -> int:
+    """Return the number that a bigint stands for."""
+    found: int = _number(value)[0]
+    return found
 
 
 def quoted(name: str) -> str:

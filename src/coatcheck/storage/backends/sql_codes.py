@@ -3,6 +3,7 @@ What the errors of a database mean, by their codes.
 
     Rejected    the database refused the statement, which changed nothing
     Taken       there is a row with this key
+    Held        another transaction holds a row
     Deadlock    another statement was let through: try this one again
     Demoted     the server takes no writes any more: try it on a new connection
     Stale       the connection of the pool was broken already: the same
@@ -37,6 +38,10 @@ class Rejected(BackendError):
 
 class Taken(BackendError):
     """There is a row with this key."""
+
+
+class Held(Rejected):
+    """Another transaction holds a row."""
 
 
 class Undone(Rejected):

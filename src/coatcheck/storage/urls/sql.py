@@ -1,17 +1,16 @@
 """
-Engines of SQLAlchemy from a URL, for sessions alone: in autocommit, with a timeout for each call.
+Storages in SQL databases from a URL: checks of the URL, and what opens them.
 
-The drivers are psycopg for PostgreSQL, PyMySQL and asyncmy for MySQL and MariaDB.
-
-A certificate of the URL is there to check the server: then its name is compared, too.
+PostgreSQL is asked through psycopg's libpq, MariaDB and MySQL through asyncmy, and from threads
+through an engine of SQLAlchemy over PyMySQL.
 """
 
 import math
 import ssl
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote
 
 from coatcheck.errors import CoatcheckWarning, ConfigurationError
@@ -35,17 +34,6 @@ UNCHECKED = ("require", "verify-ca")
 """Values of sslmode that ask for TLS and take the certificate of another server."""
 
 
-class Drivers(NamedTuple):
-    """The drivers of one database, by SQLAlchemy's names, and their arguments."""
-
-    plain: str
-    waiting: str
-    plain_arguments: dict[str, Any]
-    waiting_arguments: dict[str, Any]
-    connect: Callable[..., Any] | None = None
-    """The function that makes a plain connection; None: the driver's own."""
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Database:
     """The database and the options of a URL. The repr hides them, and the password among them."""
@@ -66,52 +54,34 @@ def open_database(database: Database) -> Connected:
 
 async def open_async_database(database: Database) -> AsyncConnected:
     """Open the awaited backend, and make its table if the option create_table is yes."""
-    if database.url.scheme != "postgresql":
-        return await open_async_engine(database)
-    from coatcheck.storage.urls.postgresql import open_async_backend
+    if database.url.scheme == "postgresql":
+        from coatcheck.storage.urls.postgresql import open_async_backend
+    else:
+        from coatcheck.storage.urls.mariadb import open_async_backend
 
     address = _address(database.url)
     return await open_async_backend(database.url, database.options, address, database.clock)
 
 
 def open_engine(database: Database) -> Connected:
-    """Open a plain engine, and make its table if the option create_table is yes."""
-    from sqlalchemy import create_engine, event
+    """Open a plain engine over PyMySQL, and make its table if the option create_table is yes."""
+    from sqlalchemy import create_engine
 
-    drivers = _drivers(database)
-    url = _url(database.url, drivers.plain)
-    engine = create_engine(url, connect_args=drivers.plain_arguments, **_pool(database.options))
-    if connect := drivers.connect:
-        event.listen(engine, "do_connect", _connecting(connect))
-    storage = SqlStorage(engine, table=database.options["table"], clock=database.clock)
-    if database.options.get("create_table"):
+    options = database.options
+    timeout = options["timeout"]
+    limits = {
+        "connect_timeout": math.ceil(timeout),
+        "read_timeout": timeout,
+        "write_timeout": timeout,
+    }
+    if "ssl_ca" in options:
+        limits["ssl"] = ssl.create_default_context(cafile=options["ssl_ca"])
+    url = _url(database.url, "mysql+pymysql")
+    engine = create_engine(url, connect_args=limits, **_pool(options))
+    storage = SqlStorage(engine, table=options["table"], clock=database.clock)
+    if options.get("create_table"):
         storage.create_table()
     return Connected(storage.backend, engine.dispose)
-
-
-def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
-    def do_connect(_: object, __: object, arguments: Any, named: Any) -> Any:
-        try:
-            return connect(*arguments, **named)
-        finally:
-            del arguments, named  # a report of errors may show variables, and the password is here
-
-    return do_connect
-
-
-async def open_async_engine(database: Database) -> AsyncConnected:
-    """Open an asyncio engine, and make its table if the option create_table is yes."""
-    from sqlalchemy.ext.asyncio import create_async_engine
-
-    drivers = _drivers(database)
-    url = _url(database.url, drivers.waiting)
-    engine = create_async_engine(
-        url, connect_args=drivers.waiting_arguments, **_pool(database.options)
-    )
-    storage = SqlStorage(engine, table=database.options["table"], clock=database.clock)
-    if database.options.get("create_table"):
-        await storage.create_table()
-    return AsyncConnected(storage.backend, engine.dispose)
 
 
 def check(database: Database) -> None:
@@ -141,30 +111,15 @@ def check(database: Database) -> None:
         if database.url.scheme == "postgresql":
             import psycopg  # noqa: F401
         else:
+            import asyncmy  # noqa: F401
+            import pymysql  # noqa: F401
             import sqlalchemy  # noqa: F401
-
-            _drivers(database)
     except ImportError as missing:
         extra = EXTRAS[database.url.scheme]
         raise ConfigurationError(
             f"a {database.url.scheme}: URL needs the package {missing.name}: "
             f"pip install 'coatcheck[{extra}]'"
         ) from missing
-
-
-def _drivers(database: Database) -> Drivers:
-    tls = {name: value for name, value in database.options.items() if name.startswith("ssl")}
-    return _mysql(database.options["timeout"], tls)
-
-
-def _mysql(timeout: float, tls: dict[str, Any]) -> Drivers:
-    import asyncmy  # noqa: F401
-    import pymysql  # noqa: F401
-
-    if "ssl_ca" in tls:
-        tls = {"ssl": ssl.create_default_context(cafile=tls["ssl_ca"])}
-    limits = {"connect_timeout": math.ceil(timeout), "read_timeout": timeout, **tls}
-    return Drivers("mysql+pymysql", "mysql+asyncmy", {**limits, "write_timeout": timeout}, limits)
 
 
 def _url(url: SplitResult, driver: str) -> "URL":

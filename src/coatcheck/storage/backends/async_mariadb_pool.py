@@ -1,0 +1,175 @@
+"""
+The connections of one event loop to MariaDB or MySQL, through asyncmy.
+
+A statement never waits for a row that another transaction holds (`innodb_lock_wait_timeout` is 0;
+MySQL makes that one second). A single statement is prepared; several go in one packet, in one
+transaction.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import asyncmy
+from asyncmy.constants.CLIENT import FOUND_ROWS, MULTI_STATEMENTS
+from asyncmy.errors import Error
+
+from coatcheck.errors import BackendError
+from coatcheck.storage.backends.async_connections import AsyncConnections
+from coatcheck.storage.backends.database_place import Place, unreachable
+from coatcheck.storage.backends.sql_codes import (
+    DEADLOCKS,
+    DEMOTED,
+    WITHHELD,
+    Deadlock,
+    Demoted,
+    Held,
+    Lost,
+    Rejected,
+    Taken,
+)
+
+T = TypeVar("T")
+
+_TAKEN, _HELD = 1062, frozenset({1205, 3572})
+
+_LOST = frozenset({1053, 1077, 1317, 1927, 2006, 2013, 2014, 2055, 4031})
+"""The server ended the connection, or shuts down; the driver lost it."""
+
+_QUIET = frozenset({*DEADLOCKS, *DEMOTED, *_HELD, *_LOST, 1045, 1142, 1146, 2003})
+"""Errors whose messages quote no value of a statement."""
+
+
+class AsyncMariadbConnection:
+    """
+    One connection.
+
+    Args:
+        opened: A connection of asyncmy that nothing else uses.
+        ended: Called with this connection when it is of no use any more.
+    """
+
+    def __init__(self, opened: Any, ended: Callable[["AsyncMariadbConnection"], None]) -> None:
+        self._opened = opened
+        self._cursor = opened.cursor()
+        self._statements: dict[str, Any] = {}
+        self._ended = ended
+        self.cause: BaseException | None = None
+        """What ended it."""
+        self.is_busy = self.is_last = False
+        self.asked_at = 0.0
+
+    async def execute(self, text: str, values: Sequence[object]) -> Any:
+        """Run a statement, prepared; return asyncmy's result."""
+        statement = self._statements.get(text)
+        if statement is None:
+            statement = self._statements[text] = await self._opened.prepare(text)
+        return await statement.execute(values)
+
+    async def select(self, text: str) -> Sequence[tuple[Any, ...]]:
+        """Return the rows of a statement that is not prepared."""
+        await self._cursor.execute(text)
+        rows: Sequence[tuple[Any, ...]] = await self._cursor.fetchall()
+        return rows
+
+    async def execute_all(self, statements: Sequence[str]) -> list[int]:
+        """Run statements in one packet; return how many rows each of them changed."""
+        cursor = self._cursor
+        await cursor.execute(";".join(statements))
+        changed = [cursor.rowcount]
+        while await cursor.nextset():
+            changed.append(cursor.rowcount)
+        return changed
+
+    def end(self, cause: BaseException) -> None:
+        """Close the connection; a call that is under way raises."""
+        if self.cause is None:
+            self.cause = cause
+            self._opened.close()
+            self._ended(self)
+
+
+Do = Callable[..., Awaitable[T]]
+
+
+class AsyncMariadbPool(AsyncConnections[AsyncMariadbConnection]):
+    """
+    Connections of the running event loop.
+
+    Args:
+        place: Where the server is, and how it is reached.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place, self._connected, Error)
+
+    async def run(self, doing: str, do: Do[T], *what: Any) -> T:
+        """
+        Call *do* with a connection and *what*, and return its result.
+
+        Raises:
+            BackendError: See `sql_codes` for its kinds.
+        """
+        connection = self.idle() or await self.wait(doing)
+        connection.asked_at, connection.is_busy = self._loop.time(), True
+        try:
+            result = await do(connection, *what)
+        except (Error, OSError) as error:
+            connection.is_busy = False
+            told = self._told(error, doing, connection)
+            raise told from told.__cause__
+        except BaseException as error:  # asyncmy may wait for the rest of an answer
+            connection.end(error)
+            raise
+        connection.is_busy = False
+        self._give_back(connection)
+        return result
+
+    def _told(
+        self, error: Exception, doing: str, connection: AsyncMariadbConnection
+    ) -> BackendError:
+        """Return what an error means; give the connection back, or end it."""
+        if isinstance(connection.cause, TimeoutError):
+            return unreachable(self.place.name, doing, connection.cause)
+        told = error_of(error, self.place.name, doing)
+        if isinstance(told, Lost | Demoted):
+            connection.end(error)
+            self.drop()
+        else:
+            self._give_back(connection)
+        return told
+
+    def _give_back(self, connection: AsyncMariadbConnection) -> None:
+        if connection.is_last:
+            connection.end(ConnectionError("the connection is of no use any more"))
+        else:
+            self.free(connection)
+
+    async def _connected(self) -> AsyncMariadbConnection:
+        opened = await asyncmy.connect(
+            autocommit=True,
+            client_flag=MULTI_STATEMENTS | FOUND_ROWS,
+            init_command="SET SESSION innodb_lock_wait_timeout = 0",
+            **self.place.arguments,
+        )
+        return AsyncMariadbConnection(opened, self.ended)
+
+
+def error_of(error: Exception, server: str, doing: str) -> BackendError:
+    """Return what an error of the driver means, with a cause that quotes no value."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    told = _kind_of(code, error)(server, doing)
+    said = error.args[1:2] if code in _QUIET else (WITHHELD,)
+    told.__cause__ = type(error)(code, *said) if isinstance(error, Error) else error
+    return told
+
+
+def _kind_of(code: int, error: Exception) -> type[BackendError]:
+    if code in DEADLOCKS:
+        return Deadlock
+    if code in DEMOTED:
+        return Demoted
+    if code in _HELD:
+        return Held
+    if code == _TAKEN:
+        return Taken
+    return Lost if code in _LOST or isinstance(error, OSError) or not code else Rejected

@@ -1,0 +1,217 @@
+"""
+Written by scripts/twins from src/coatcheck/storage/backends/async_row_backend.py: change that.
+
+What the backends over a database's own driver share: writes that are recognized, and tried again.
+
+Each row has a random version, new with every write. A write that changed nothing looks at what is
+there: its own version means that it was done, though its answer was lost; the version that it was
+to replace means that another transaction holds the row, and the write is made again a little later,
+on whichever connection is free then.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from os import urandom
+from random import uniform
+from typing import Any, Protocol
+
+from coatcheck.errors import BackendError
+from coatcheck.storage.backend import AskAlone, Refused, Stored, Swap
+from coatcheck.storage.backends.database_place import Place
+from coatcheck.storage.backends.sql_codes import Deadlock, Lost, Rejected, Undone
+from coatcheck.storage.backends.sql_rounds import COUNTED, Round
+from coatcheck.storage.clock import TimeSource
+
+TRIES = 20
+"""Deadlocks with other writers, or lost serializations, that one call may meet."""
+
+SWEEP_TRIES = 5
+"""The same for a sweep, which may be left to the next one."""
+
+LONGEST_PAUSE = 0.02
+"""Seconds between two tries, at the most."""
+
+
+class Runs(Protocol):
+    """A pool of connections that runs what a backend wants."""
+
+    place: Place
+
+    def run(self, doing: str, *what: Any) -> Any:
+        """
+        Run a statement, and return its result.
+
+        Raises:
+            BackendError: See `sql_codes` for its kinds.
+        """
+
+
+class RowBackend:
+    """
+    A row a record. A subclass adds `get`, `get_many`, and how rows are written.
+
+    Args:
+        pool: Its connections.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, pool: Runs, *, clock: TimeSource) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._round = Round()
+
+    def get(self, key: str) -> Stored | None:
+        raise NotImplementedError
+
+    def get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
+        raise NotImplementedError
+
+    def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        write, lost = Write(Swap(key, version, record, ttl)), None
+        try:
+            if self._put(write):
+                return None
+        except Lost as error:
+            lost = error
+        return self._settle(write, lost)
+
+    def _settle(self, write: "Write", lost: Lost | None) -> Refused | None:
+        """Find out why a write changed nothing; make it again if its row was held."""
+        for pause in self._pauses():
+            if lost and self._put(write):
+                return None
+            answer = write.verdict(self.get(write.swap.key), lost)
+            if not isinstance(answer, AskAlone):
+                return raised(answer)
+            time.sleep(pause)
+            if self._put(write):
+                return None
+        raise BackendError(self._pool.place.name, "write", "another transaction holds the row")
+
+    def swap_many(self, swaps: Sequence[Swap]) -> Sequence[Refused | BackendError | None]:
+        # Several statements that wait for each other's new rows do so in one order.
+        writes = sorted(map(Write, swaps), key=lambda write: write.swap.key)
+        lost = None
+        try:
+            done = self._put_many(writes)
+        except Lost as error:
+            lost = error
+            done = self._put_many(writes)
+        except Rejected as error:
+            raise AskAlone(error.server, error.doing) from error
+        left = [write for write in writes if write.swap.key not in done]
+        if not left:
+            return [None] * len(writes)
+        there = self.get_many([write.swap.key for write in left])
+        answers = {write.swap.key: write.verdict(there.get(write.swap.key), lost) for write in left}
+        return [answers.get(swap.key) for swap in swaps]
+
+    def sweep(self, limit: int = 1000) -> int:
+        """
+        Remove at most so many expired records, in the order of their deadlines; return how many.
+
+        Several processes may do it at the same time.
+        """
+        count = self._sweep(limit)
+        self._round.note(count, limit)
+        if self._round.wants_count:
+            with suppress(BackendError):  # the sweep is done, and only its progress is unknown
+                self._round.count(self._count(COUNTED * limit), limit)
+        return count
+
+    @property
+    def swept(self) -> float:
+        """The share of the round of sweeps that is done; 0 when it has come round."""
+        return self._round.share
+
+    def _put(self, write: "Write") -> bool:
+        """Write a row if the one there is still that version; tell whether it was."""
+        raise NotImplementedError
+
+    def _put_many(self, writes: Sequence["Write"]) -> set[str]:
+        """Write the rows that are still of their versions; return their keys."""
+        raise NotImplementedError
+
+    def _sweep(self, limit: int) -> int:
+        """Remove so many expired rows; return how many there were."""
+        raise NotImplementedError
+
+    def _count(self, limit: int) -> int:
+        """Return how many rows have expired, up to a limit."""
+        raise NotImplementedError
+
+    def _ask(self, doing: str, *what: Any, tries: int = TRIES) -> Any:
+        """Run a statement that may be run twice; once more if its connection breaks."""
+        try:
+            return self._pool.run(doing, *what)
+        except (Undone, Lost) as error:
+            return self._again(error, doing, what, tries)
+
+    def _write(self, *what: Any, tries: int = TRIES) -> Any:
+        """Run a statement; again if the database says that it did nothing."""
+        try:
+            return self._pool.run("write", *what)
+        except Undone as error:
+            return self._again(error, "write", what, tries)
+
+    def _again(self, error: BackendError, doing: str, what: tuple[Any, ...], tries: int) -> Any:
+        """Run a statement again that failed with *error*."""
+        for tried in range(1, tries):
+            if not isinstance(error, Deadlock):
+                break  # the pool has dropped its connections
+            time.sleep(some(LONGEST_PAUSE * (tried - 1) / tries))
+            try:
+                return self._pool.run(doing, *what)
+            except Undone as again:
+                error = again
+        else:
+            raise error
+        return self._pool.run(doing, *what)
+
+    def _pauses(self) -> Iterator[float]:
+        """Yield pauses between tries, about as long as a call may take in all."""
+        pause, until = 0.0, time.monotonic() + self._pool.place.timeout
+        while time.monotonic() < until:
+            yield some(pause)
+            pause = min(LONGEST_PAUSE, pause * 2 or 0.001)
+
+
+class Write:
+    """A swap, and the version that its row gets: 63 random bits."""
+
+    __slots__ = ("swap", "version")
+
+    def __init__(self, swap: Swap) -> None:
+        self.swap = swap
+        self.version = int.from_bytes(urandom(8)) >> 1
+
+    def verdict(self, there: Stored | None, lost: Lost | None) -> Refused | BackendError | None:
+        """
+        Return what became of a write that changed nothing, by what is there now.
+
+        Args:
+            lost: An earlier try, whose answer was lost: it may have been done.
+        """
+        was = self.swap.version
+        if there and there.version == self.version:
+            return None
+        if there and there.version == was:
+            return AskAlone("the database", "write", "another transaction holds the row")
+        if lost:
+            return lost  # another write may have come after ours, and its request built on it
+        if there is None and was is None:
+            return AskAlone("the database", "write", "another transaction holds the key")
+        return Refused(there)
+
+
+def raised(answer: Refused | BackendError | None) -> Refused | None:
+    """Return an answer, or raise it if it is an error."""
+    if isinstance(answer, BackendError):
+        raise answer
+    return answer
+
+
+def some(longest: float) -> float:
+    """Return a pause of up to so many seconds, so that writers do not keep in step."""
+    return uniform(0, longest)  # noqa: S311 - keeps no secret
