@@ -157,6 +157,8 @@ def deep() -> object:
         "\ud800",
         {1: "a"},
         {b"a": "a"},
+        {None: "a"},
+        {"a": 1, None: "a"},
         [{"a": [object()]}],
         ({"a": ({1},)},),
         lambda: None,

@@ -131,9 +131,9 @@ def _objection(value: object) -> str | None:
 
 
 def _objection_to_dict(value: dict[Any, Any]) -> str | None:
-    strange = next((name for name in dict.keys(value) if not isinstance(name, str)), None)
-    if strange is not None:
-        return f"a dict in it has a key of type {type(strange).__name__}"
+    for name in dict.keys(value):
+        if not isinstance(name, str):
+            return f"a dict in it has a key of type {type(name).__name__}"
     inside = next(filter(None, map(_objection, dict.values(value))), None)
     if inside or type(value) is dict:
         return inside
