@@ -3,12 +3,10 @@
 import asyncio
 import gc
 import multiprocessing
-import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.queues import Queue
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -407,72 +405,6 @@ def as_bytes(answer: Any) -> bytes:
     if isinstance(answer, dict):
         return "".join(f"{key}:{value}\n" for key, value in answer.items()).encode()
     return answer if isinstance(answer, bytes) else str(answer).encode()
-
-
-# ---- a fork
-
-
-def read_often(storage: Any, value: str, name: str, answers: "Queue[object]") -> None:
-    seen = {storage.read(value)["user"] for _ in range(300)}
-    answers.put((name, seen))
-    answers.close()
-    answers.join_thread()
-    os._exit(0)
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-@pytest.mark.parametrize("client", ["url", *PLAIN])
-def test_workers_that_are_forked_after_the_first_use(redis_socket: str, client: str) -> None:
-    """Each has connections of its own, and reads its own visitor's session every time."""
-    storage: Any
-    if client == "url":
-        storage = storage_from_url(f"unix://{redis_socket}")
-    else:
-        storage = RedisStorage(PLAIN[client](unix_socket_path=redis_socket))
-    values = {}
-    for name in ("ada", "bob", "cleo", "dan"):
-        session = storage.read(None)
-        session["user"] = name
-        values[name] = storage.save(session)
-    answers = FORK.Queue()
-    workers = [
-        FORK.Process(target=read_often, args=(storage, value, name, answers))
-        for name, value in values.items()
-    ]
-    for worker in workers:
-        worker.start()
-    for _ in workers:
-        name, seen = answers.get(timeout=30)
-        assert seen == {name}
-    for worker in workers:
-        worker.join()
-    assert storage.read(values["ada"])["user"] == "ada"
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_workers_that_are_forked_after_the_first_use_of_a_cluster(folder: Path) -> None:
-    """So it is with a client of a cluster, and of a Sentinel."""
-    with redis_servers.cluster(folder) as nodes:
-        storage = storage_from_url(f"redis+cluster://127.0.0.1:{nodes[0].port}?timeout=5")
-        assert isinstance(storage, KeyedStorage)
-        values = {}
-        for name in ("ada", "bob", "cleo", "dan"):
-            session = storage.read(None)
-            session["user"] = name
-            values[name] = storage.save(session)
-        answers = FORK.Queue()
-        workers = [
-            FORK.Process(target=read_often, args=(storage, value, name, answers))
-            for name, value in values.items()
-        ]
-        for worker in workers:
-            worker.start()
-        for _ in workers:
-            name, seen = answers.get(timeout=30)
-            assert seen == {name}
-        for worker in workers:
-            worker.join()
-        storage.close()
 
 
 # ---- TLS

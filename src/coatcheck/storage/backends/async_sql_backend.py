@@ -14,6 +14,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Stale, Taken
 from coatcheck.storage.backends.sql_errors import telling
+from coatcheck.storage.backends.sql_loops import loops_of  # awaited only
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_rounds import COUNTED, Round, deadline
 from coatcheck.storage.backends.sql_table import Statements
@@ -57,6 +58,7 @@ class AsyncSqlBackend:
         self._sql = Statements(table, engine.dialect.name)
         self._clock = clock
         self._round = Round()
+        self._loops = loops_of(engine)  # awaited only
 
     async def get(self, key: str) -> Stored | None:
         asked = {"of": key, "now": self._clock()}
@@ -183,6 +185,7 @@ class AsyncSqlBackend:
 
     @asynccontextmanager
     async def _connected(self, doing: str) -> AsyncIterator[AsyncConnection]:
+        await self._loops.get()  # awaited only
         with telling(self.engine, doing):
             async with self.engine.connect() as connection:
                 yield connection

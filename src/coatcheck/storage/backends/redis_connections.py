@@ -8,6 +8,10 @@ After a failover, connections may still lead to the old primary, which is read-o
 the write, so the write was not done: the idle connections are closed, and the command is sent again
 over a new one, which leads to the new primary. Clients of a Sentinel or a cluster look for it by
 themselves.
+
+A connection of an asyncio client belongs to the event loop that opened it. So the connections to
+one server are closed when the loop ends, and the next loop opens its own. An asyncio client of a
+cluster serves one loop; a storage from a URL makes one for each.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from contextlib import contextmanager
 from threading import Semaphore
 from typing import Any, NamedTuple
 
+from coatcheck.storage.backends.per_loop import PerLoop
 from coatcheck.storage.backends.per_process import PerProcess
 
 TRIES = 3
@@ -114,9 +119,16 @@ def asking(client: Any, errors: tuple[type[Exception], ...]) -> Callable[..., An
 def async_asking(
     client: Any, execute: Callable[..., Awaitable[Any]], errors: tuple[type[Exception], ...]
 ) -> Callable[..., Awaitable[Any]]:
-    """Return the same as `asking`, awaited, over a function that has its own limit."""
+    """
+    Return the same as `asking`, awaited, over a function that has its own limit.
+
+    Args:
+        client: Of one server, or of a Sentinel.
+    """
+    loops = PerLoop(_open_nothing, lambda _: client.connection_pool.disconnect())
 
     async def ask(*args: Any, **options: Any) -> Any:
+        await loops.get()
         for last in range(1 - TRIES, 1):
             try:
                 return await execute(*args, **options)
@@ -157,3 +169,7 @@ async def async_drop_idle(client: Any) -> None:
     """Close the connections of an asyncio client of one server that are not in use."""
     if pool := getattr(client, "connection_pool", None):
         await pool.disconnect(inuse_connections=False)
+
+
+async def _open_nothing() -> None:
+    """Open nothing: the client opens connections when they are needed."""
