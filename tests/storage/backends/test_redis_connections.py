@@ -170,6 +170,7 @@ def test_a_command_that_was_cancelled_while_it_waited_is_not_sent(redis_socket: 
         client = redis.asyncio.Redis(unix_socket_path=redis_socket, max_connections=1)
         backend = RedisStorage(client).backend
         await client.delete("first", "second")
+        assert await backend.get("first") is None  # the first command of a loop waits for more
         first = asyncio.create_task(backend.swap("first", None, b"", 100))
         await asyncio.sleep(0)
         second = asyncio.create_task(backend.swap("second", None, b"", 100))
