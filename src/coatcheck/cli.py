@@ -4,9 +4,13 @@ The command line.
     coatcheck demo --storage redis://127.0.0.1:6379 --port 8080
     coatcheck sweep postgresql://user:password@host/database
     coatcheck adopt --check flask < cookie.txt
+    coatcheck stats redis://127.0.0.1 --json
 
-Exit codes: 0 after Ctrl+C, 1 if something out there is in the way (a taken port, a server that does
-not answer, a missing package), 2 if the command line makes no sense.
+Exit codes: 0 if all is well, and after Ctrl+C; 1 if something out there is in the way (a taken
+port, a server that does not answer, a missing package), or if a check failed; 2 if the command line
+makes no sense.
+
+To add a command: a module of `_commands`, an entry in `COMMANDS`, and its arguments in `_parser`.
 """
 
 import argparse
@@ -16,12 +20,14 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from secrets import token_urlsafe
 from typing import NoReturn
 
 from coatcheck import __version__
+from coatcheck._commands.output import Output
+from coatcheck._commands.secret import secret
 from coatcheck._commands.sweep import sweep
 from coatcheck.errors import BackendError, ConfigurationError
 
@@ -58,11 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        if options.command == "sweep":
-            return sweep(options.url)
-        if options.command == "adopt":
-            return _adopt(options)
-        return _demo(options)
+        return COMMANDS[options.command](options)
     except ImportError as missing:
         package = str(missing.name).partition(".")[0]
         return _complain(f"{package} is missing: pip install 'coatcheck[cli]'")
@@ -78,6 +80,29 @@ def _adopt(options: argparse.Namespace) -> int:
     from coatcheck._commands.adopt_check import check
 
     return check(options.check, name=options.name, server=options.server, as_json=options.json)
+
+
+def _stats(options: argparse.Namespace) -> int:
+    from coatcheck._commands.stats import stats
+
+    return stats(options.url, Output(as_json=options.json))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from coatcheck._commands.doctor_site import doctor_site
+    from coatcheck._commands.doctor_storage import doctor_storage
+
+    output = Output(as_json=options.json)
+    if not options.url.startswith(("http://", "https://")):
+        return doctor_storage(options.url, output)
+    return doctor_site(
+        options.url,
+        output,
+        cookie=options.cookie,
+        start=options.start,
+        sign_in=options.sign_in,
+        sign_out=options.sign_out,
+    )
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -99,6 +124,17 @@ def _demo(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("  Closed.")
     return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "adopt": _adopt,
+    "demo": _demo,
+    "doctor": _doctor,
+    "secret": lambda options: secret(Output(as_json=options.json)),
+    "stats": _stats,
+    "sweep": lambda options: sweep(options.url, as_json=options.json),
+}
+"""What each command does with its arguments; it returns the exit code."""
 
 
 def _temporary(closing: ExitStack) -> str:
@@ -173,6 +209,21 @@ def _parser() -> argparse.ArgumentParser:
         "--server", default="", metavar="URL", help="where the package keeps its records"
     )
     adopting.add_argument("--json", action="store_true", help="write one JSON object")
+    counting = commands.add_parser(
+        "stats", allow_abbrev=False, help="count the sessions of a storage"
+    )
+    counting.add_argument("url", metavar="URL", help="sqlite:PATH, redis://HOST, postgresql://…")
+    making = commands.add_parser("secret", allow_abbrev=False, help="make a secret for cookies")
+    looking = commands.add_parser(
+        "doctor", allow_abbrev=False, help="check a storage, or a running application"
+    )
+    looking.add_argument("url", metavar="URL", help="of a storage; or http://…, of a site")
+    looking.add_argument("--cookie", metavar="NAME", help="the session cookie of the site")
+    looking.add_argument("--start", metavar="PATH", help="a page that begins a session")
+    looking.add_argument("--sign-in", metavar="'PATH FORM'", help="'/login name=ada&password=x'")
+    looking.add_argument("--sign-out", metavar="'PATH FORM'", help="'/logout'")
+    for each in (sweeping, counting, making, looking):
+        each.add_argument("--json", action="store_true", help="write JSON, for programs")
     demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     demo.add_argument(
         "--port", type=_port, default=8000, help="default: %(default)s; 0: a free one"

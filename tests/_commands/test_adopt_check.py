@@ -65,7 +65,7 @@ def test_for_programs_it_writes_json() -> None:
 def test_every_reader_has_a_format() -> None:
     """The names are those of the packages."""
     assert tuple(FORMATS) == cli.FORMATS
-    assert {make.__name__ for make in FORMATS.values()} == set(names) - {"Adopted"}  # type: ignore[attr-defined]
+    assert {make.__name__ for make in FORMATS.values()} == set(names) - {"Adopted"}
 
 
 @pytest.mark.parametrize(

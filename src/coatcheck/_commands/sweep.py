@@ -6,9 +6,11 @@ it; several may run at once. The command makes nothing: a path or a table that i
 error.
 """
 
+import json
 import re
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import unquote
@@ -23,11 +25,14 @@ RESTS = 3
 """The pause after a step, in multiples of the time that the step took."""
 
 
-def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> int:
+def sweep(
+    url: str, *, as_json: bool = False, out: TextIO | None = None, bar: TextIO | None = None
+) -> int:
     """
     Remove the expired sessions of the storage at *url*, and return the exit code.
 
     Args:
+        as_json: Write a JSON value, and show no bar.
         out: Where the result is written; None: standard output.
         bar: Where the bar is drawn, if it is a terminal; None: standard error.
 
@@ -40,8 +45,11 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
     _check_path(url)
     storage = storage_from_url(re.sub(r"([?&]create_table=)yes\b", r"\1no", url))
     if not isinstance(storage, KeyedStorage) or not isinstance(storage.backend, Sweeps):
-        print("Nothing to do: what expires there goes by itself.", file=out)
+        said = "Nothing to do: what expires there goes by itself."
+        print(json.dumps({"removed": 0}) if as_json else said, file=out)
         return 0
+    if as_json:
+        bar = StringIO()  # no terminal
     removed, share = 0, 0.0
     try:
         while True:
@@ -55,7 +63,8 @@ def sweep(url: str, *, out: TextIO | None = None, bar: TextIO | None = None) -> 
         _draw(bar, 1.0, removed, end="\n")
     finally:
         storage.close()
-    print(f"Removed {removed:,} expired session{'' if removed == 1 else 's'}.", file=out)
+    said = f"Removed {removed:,} expired session{'' if removed == 1 else 's'}."
+    print(json.dumps({"removed": removed}) if as_json else said, file=out)
     return 0
 
 

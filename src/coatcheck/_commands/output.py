@@ -1,0 +1,71 @@
+"""
+What a command writes: a table for people, or one JSON value for programs.
+
+A table is drawn by `rich`: it fits the terminal, and has no colour where that is not wanted
+(`NO_COLOR`, a pipe, a file).
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TextIO
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "cyan"}
+"""How the word of a check is shown."""
+
+
+class Bar(Protocol):
+    """A bar that shows how far a command is."""
+
+    def update(self, share: float) -> None: ...
+
+
+class Output:
+    """
+    Where a command writes.
+
+    Args:
+        as_json: Write one JSON value.
+        out: None: standard output.
+    """
+
+    def __init__(self, *, as_json: bool = False, out: TextIO | None = None) -> None:
+        self.as_json = as_json
+        self._out = out or sys.stdout
+
+    def value(self, value: Any) -> None:
+        """Write a JSON value."""
+        print(json.dumps(value, ensure_ascii=False), file=self._out)
+
+    def line(self, text: str) -> None:
+        """Write a line of text."""
+        print(text, file=self._out)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Write a table; a word of `STYLES` in its first column is coloured."""
+        from rich import box
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        for first, *rest in rows:
+            cells = [escape(str(each)) for each in (first, *rest)]
+            if (style := STYLES.get(str(first))) is not None:
+                cells[0] = f"[{style}]{cells[0]}[/{style}]"
+            table.add_row(*cells)
+        Console(file=self._out, highlight=False).print(table)
+
+    @contextmanager
+    def progress(self, doing: str) -> Any:
+        """Show a bar on standard error, if that is a terminal and a person reads."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        console = Console(stderr=True)
+        off = self.as_json or not console.is_terminal
+        columns = (TextColumn(doing), BarColumn(), TaskProgressColumn())
+        with Progress(*columns, console=console, transient=True, disable=off) as progress:
+            task = progress.add_task(doing, total=1.0)
+            yield lambda share: progress.update(task, completed=share)

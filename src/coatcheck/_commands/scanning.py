@@ -1,0 +1,150 @@
+"""
+Look at every record of a storage, in small steps, for commands that count.
+
+Requests never do this: no backend has to list what it keeps. Here each kind is read in the order of
+its keys, or as Redis hands them out, and no step holds a lock for long.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from coatcheck.errors import ConfigurationError
+from coatcheck.storage import KeyedStorage, storage_from_url
+from coatcheck.storage.backends.files import _DEADLINE, _FOLDERS, FileBackend
+from coatcheck.storage.backends.marks import unmarked
+from coatcheck.storage.backends.redis_backend import RedisBackend
+from coatcheck.storage.backends.sqlite import SqliteBackend
+from coatcheck.storage.urls.lazy import LazyBackend
+
+STEP = 500
+"""Records that are read at once."""
+
+HEX = 0x10000
+
+
+class Step(NamedTuple):
+    """The next records: the share of the keys that is behind, and each record."""
+
+    share: float
+    records: Sequence[bytes]
+
+
+Scan = Iterator[Step]
+
+
+def open_storage(url: str) -> KeyedStorage:
+    """
+    Return the storage of a URL; nothing is made there.
+
+    Raises:
+        ConfigurationError: The URL makes no sense, or its sessions are in no place to look at.
+    """
+    storage = storage_from_url(re.sub(r"([?&]create_table=)yes\b", r"\1no", url))
+    if not isinstance(storage, KeyedStorage):
+        raise ConfigurationError("the sessions are in cookies: there is no server to look at")
+    return storage
+
+
+def backend_of(storage: KeyedStorage) -> Any:
+    """Return the backend itself, connected to its server."""
+    backend = storage.backend
+    return backend._backend if isinstance(backend, LazyBackend) else backend
+
+
+def scan(storage: KeyedStorage) -> Scan:
+    """
+    Return the records of a storage, step by step.
+
+    Raises:
+        ConfigurationError: This kind of backend cannot list its records.
+        BackendError: The server failed.
+    """
+    backend = backend_of(storage)
+    kind = type(backend).__name__
+    if kind not in _SCANS:
+        raise ConfigurationError(
+            f"{kind.removesuffix('Backend')} cannot list its sessions: ask a storage in SQLite, "
+            "files, an SQL database or Redis"
+        )
+    return _SCANS[kind](backend, storage.prefix)
+
+
+def _sqlite(backend: SqliteBackend, prefix: str) -> Scan:
+    asked = (
+        "SELECT key, record FROM coatcheck_sessions WHERE key > ? AND key LIKE ? || '%' "
+        "ORDER BY key LIMIT ?"
+    )
+    last = ""
+    while rows := backend._connection.execute(asked, (last, prefix, STEP)).fetchall():
+        last = rows[-1][0]
+        yield Step(_share(last, prefix), [row[1] for row in rows])
+
+
+def _files(backend: FileBackend, prefix: str) -> Scan:
+    for number, name in enumerate(_FOLDERS, start=1):
+        folder = backend._directory / name
+        paths = folder.iterdir() if folder.is_dir() else ()
+        found = [path for path in paths if path.name.startswith(prefix) and "." not in path.name]
+        records = [path.read_bytes()[_DEADLINE.size :] for path in found]
+        yield Step(number / len(_FOLDERS), records)
+
+
+def _sql(backend: Any, prefix: str) -> Scan:
+    from sqlalchemy import select
+
+    rows, last = backend._table.c, ""
+    while True:
+        asked = select(rows.key, rows.record).where(rows.key > last, rows.key.startswith(prefix))
+        with backend._connected("read") as connection:
+            found = connection.execute(asked.order_by(rows.key).limit(STEP)).fetchall()
+        if not found:
+            return
+        last = found[-1].key
+        yield Step(_share(last, prefix), [row.record for row in found])
+
+
+def _postgresql(backend: Any, prefix: str) -> Scan:
+    from coatcheck.storage.backends.postgresql_statements import bigint, statement
+
+    table = re.search(rb"FROM (\S+) ", backend._sql.get.text)
+    assert table  # noqa: S101 - every read names its table
+    asked = statement(
+        f"SELECT key, record FROM {table[1].decode()} WHERE key > $1 AND starts_with(key, $2) "  # noqa: S608
+        "ORDER BY key LIMIT $3",
+        3,
+    )
+    last = ""
+    while True:
+        found = backend._ask("read", asked, (last.encode(), prefix.encode(), bigint(STEP)))
+        if not found.ntuples:
+            return
+        last = found.get_value(found.ntuples - 1, 0).decode()
+        yield Step(_share(last, prefix), [found.get_value(row, 1) for row in range(found.ntuples)])
+
+
+def _redis(backend: RedisBackend, prefix: str) -> Scan:
+    pattern, total = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*", max(backend._ask("DBSIZE"), 1)
+    cursor, seen = 0, 0
+    while True:
+        cursor, keys = backend._ask("SCAN", cursor, "MATCH", pattern, "COUNT", STEP)
+        values = backend._ask("MGET", *keys) if keys else []
+        seen += STEP
+        yield Step(min(seen / total, 1.0), [unmarked(value) for value in values if value])
+        if not int(cursor):
+            return
+
+
+def _share(key: str, prefix: str) -> float:
+    """Return the share of all keys that come before this one: they are spread evenly."""
+    digits = key.removeprefix(prefix)[:4]
+    return int(digits, 16) / HEX if re.fullmatch("[0-9a-f]{4}", digits) else 0.0
+
+
+_SCANS: dict[str, Callable[[Any, str], Scan]] = {
+    "SqliteBackend": _sqlite,
+    "FileBackend": _files,
+    "SqlBackend": _sql,
+    "PostgresqlBackend": _postgresql,
+    "RedisBackend": _redis,
+}

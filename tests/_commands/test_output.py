@@ -1,0 +1,36 @@
+"""What commands write: tables for people, JSON for programs."""
+
+import io
+import json
+
+import pytest
+
+from coatcheck._commands.output import Output
+
+
+def test_a_table_fits_80_columns_and_has_no_colour_in_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long cell is broken; square brackets are no markup."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out = io.StringIO()
+    Output(out=out).table(("", "what"), [("ok", "[bold] word " * 30)])
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "[bold]" in out.getvalue()
+    assert "\x1b" not in out.getvalue()
+
+
+def test_json_is_one_value() -> None:
+    """With every character as it is."""
+    out = io.StringIO()
+    Output(as_json=True, out=out).value({"name": "café"})
+    assert json.loads(out.getvalue()) == {"name": "café"}
+    assert "café" in out.getvalue()
+
+
+def test_a_bar_is_shown_only_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe gets nothing of it."""
+    with Output(out=io.StringIO()).progress("looking") as show:
+        show(0.5)
+    assert capsys.readouterr().err == ""
