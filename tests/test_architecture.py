@@ -102,6 +102,7 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
         "storage.backends.async_sql_backend": {"sqlalchemy"},
         "storage.backends.sql_backend": {"sqlalchemy"},
         "storage.backends.sql_errors": {"sqlalchemy"},
+        "storage.backends.sql_loops": {"sqlalchemy"},
         "storage.backends.sql_pool": {"sqlalchemy"},
         "storage.backends.sql_table": {"sqlalchemy"},
         "_commands.adopt_check": {"redis", "sqlalchemy"},
