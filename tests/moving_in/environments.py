@@ -1,0 +1,76 @@
+"""
+Environments of the packages that people move from, made once and kept in the user's cache folder.
+
+They are of those packages alone: coatcheck is not in them. Where the network does not answer, the
+tests that need them are skipped.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CURRENT = [
+    "aiohttp==3.14.5",
+    "aiohttp-session[aioredis,secure]==2.12.1",
+    "Django==5.2.19",
+    "Flask==3.1.3",
+    "Flask-Session[redis]==0.8.0",
+    "redis==8.1.0",
+    "starlette==1.10.0",
+    "starsessions[redis]==2.2.1",
+    "itsdangerous==2.2.0",
+]
+"""The packages of today."""
+
+OLDER = ["Flask==2.3.3", "Werkzeug==2.3.8", "Flask-Session==0.5.0", "redis==5.0.8"]
+"""Flask-Session that wrote pickles."""
+
+NODE = ["express@5.1.0", "express-session@1.18.2", "connect-redis@9.0.0", "redis@5.8.2"]
+"""Packages of npm."""
+
+
+def cache() -> Path:
+    """Return the folder of the environments."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "coatcheck-tests"
+
+
+def python_with(packages: list[str]) -> Path:
+    """Return the interpreter of an environment that has these packages."""
+    folder = _folder("python", [*packages, sys.version])
+    python = folder / "bin" / "python"
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", str(folder)])
+        _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages])
+        (folder / "done").touch()
+    return python
+
+
+def node_with(packages: list[str]) -> Path:
+    """Return a folder in which Node finds these packages."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    folder = _folder("node", packages)
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _run(["npm", "install", "--silent", "--no-audit", "--prefix", str(folder), *packages])
+        (folder / "done").touch()
+    return folder
+
+
+def _folder(kind: str, packages: list[str]) -> Path:
+    digest = hashlib.sha256("\n".join(packages).encode()).hexdigest()[:12]
+    return cache() / f"{kind}-{digest}"
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        pytest.skip(f"{command[0]} could not install: {done.stderr[-300:]}")
