@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Cookie, ResponseStarted, Session
+from coatcheck import Cookie, ResponseStarted, Session, Users
 from coatcheck.csrf import csrf_token
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
@@ -195,6 +195,25 @@ def test_a_session_from_before_the_option_is_entered(near_front: Front, clock: C
     user, handle, *_ = browser.ask(shown).json
     assert user == "42" and handle
     assert browser.ask(lambda session: session.issued_id).json == id
+
+
+def test_a_session_from_before_the_option_is_listed(clock: Clock) -> None:
+    """With its next write it is on the list of its user, and can be ended there."""
+    storage = MemoryStorage(clock=clock)
+    users = Users(COOKIE, storage)
+    with front_of("wsgi", Made(storage)) as front:
+        before = front.browser()
+        keys_in(before, 42)
+        browser = front.browser(user_key="user_id", users=users)
+        browser.header = before.header
+        assert users.sessions_of(42) == []
+        browser.ask(lambda session: session.update(page=1))
+        (listed,) = users.sessions_of(42)
+        assert listed.handle == browser.ask(shown).json[1]
+        keys_in(browser, 43)
+        assert users.sessions_of(42) == [] and len(users.sessions_of(43)) == 1
+        assert users.end_all(43) == 1
+        assert browser.ask(dict).json == {}
 
 
 @pytest.mark.parametrize("messages", [(), (ACCEPT,)], ids=["before", "accepted"])

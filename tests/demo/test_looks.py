@@ -19,7 +19,7 @@ def shop() -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_every_page_fits(
     chromium: Browser, shop: str, scheme: Literal["light", "dark"], width: int
 ) -> None:
@@ -44,6 +44,7 @@ def visit(page: Page) -> Iterator[str]:
     """Walk through the shop, and yield the name of each page on the way."""
     yield from look_around(page)
     yield from sign_in(page)
+    yield from see_the_account(page)
     page.goto("/session")
     page.get_by_role("button", name="Leave a notice").click()
     expect(page.get_by_test_id("steps")).to_be_visible()
@@ -54,6 +55,28 @@ def visit(page: Page) -> Iterator[str]:
     yield "parallel"
     page.get_by_role("button", name="Sign out").click()
     yield "goodbye"
+
+
+def see_the_account(page: Page) -> Iterator[str]:
+    """See the devices and the page for a new password, and the banner of the support."""
+    page.goto("/devices")
+    expect(page.get_by_test_id("device")).to_be_visible()
+    yield "devices"
+    page.goto("/password")
+    yield "password"
+    page.goto("/confirm?next=/password")
+    yield "confirm"
+    page.goto("/sign-in?next=/devices")
+    page.get_by_label("Name").fill("support")
+    page.get_by_label("Password").fill("ticket")
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    yield "devices-support"
+    page.get_by_label("Name of the user").fill("Augusta Ada King, Countess of Lovelace")
+    page.get_by_role("button", name="Act as this user").click()
+    expect(page.get_by_test_id("banner")).to_be_visible()
+    yield "acting"
+    page.get_by_role("button", name="Stop acting").click()
+    expect(page.get_by_test_id("banner")).to_have_count(0)
 
 
 def look_around(page: Page) -> Iterator[str]:

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from coatcheck import BackendError, Session
+from coatcheck.demo.accounts import PASSWORD
 from coatcheck.demo.app import create_app
 from coatcheck.demo.checkroom import checkroom_from
 from coatcheck.demo.guard import Guard
-from coatcheck.demo.pages import PASSWORD
 
 SECRET = "a secret for the tests, 32 of it"
 HOSTILE = '"><script>alert(1)</script>'

@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import AsyncClient, Client, override_settings
 
+from coatcheck import Cookie, Users
 from coatcheck.storage import MemoryStorage, SqliteStorage
 from coatcheck.testing import Clock
 from tests.frameworks.django_site import migrate
@@ -104,6 +106,30 @@ def test_a_login_is_a_sign_in(ada: Any) -> None:
     client.get("/sign-out")
     copied = Client(headers={"cookie": f"sessionid={key}"})
     assert copied.get("/who").json()["user"] == ""
+
+
+def test_the_devices_of_a_user_are_listed_and_ended(kept: Any, ada: Any) -> None:
+    """`users` in the options, and `users()` for views and commands; other users' stay."""
+    from coatcheck.frameworks.django import users
+
+    made = Users(Cookie("sessionid", secrets=["x" * 40]), kept)
+    chosen = {"user_key": "_auth_user_id", "users": made}
+    with override_settings(COATCHECK_OPTIONS=chosen):
+        laptop, phone = Client(), Client()
+        for client in (laptop, phone):
+            client.get("/sign-in", {"password": RIGHT})
+        found = users().sessions_of(ada.pk)
+        assert len(found) == 2
+        assert users().end(ada.pk, store_of(phone).signed_in.handle)
+        assert laptop.get("/who").json()["user"] == "ada"
+        assert phone.get("/who").json()["user"] == ""
+        laptop.get("/sign-out")
+        assert users().sessions_of(ada.pk) == []
+        phone.get("/sign-in", {"password": RIGHT})
+        assert users().end_all(ada.pk) == 1
+        assert phone.get("/who").json()["user"] == ""
+    with override_settings(COATCHECK_OPTIONS={}), pytest.raises(ImproperlyConfigured):
+        users()
 
 
 @pytest.mark.usefixtures("ada", "with_user_key")

@@ -13,15 +13,17 @@ from starlette.staticfiles import StaticFiles
 
 from coatcheck import Cookie
 from coatcheck.asgi import SessionMiddleware
+from coatcheck.auth import AuthMiddleware, SessionScheme
 from coatcheck.demo import pages, rendering
+from coatcheck.demo.accounts import Accounts
 from coatcheck.demo.checkroom import Checkroom
 from coatcheck.demo.guard import Guard
 
 IDLE = 60 * 60
 """Seconds that an unused session lives: an hour is long enough to look around."""
 
-LIFETIME = 8 * 60 * 60
-"""Seconds that any session lives, used or not: a working day."""
+LIFETIME = 30 * 24 * 60 * 60
+"""Seconds that any session lives, used or not; a browser that is remembered comes back."""
 
 
 def create_app(checkroom: Checkroom, secret: str) -> Guard:
@@ -42,14 +44,21 @@ def create_app(checkroom: Checkroom, secret: str) -> Guard:
         # Anywhere else leave it out: secure=True is the default.
         secure=False,
     )
+    accounts, users = Accounts(), checkroom.users(cookie)
     sessions = Middleware(
-        SessionMiddleware, cookie=cookie, storage=checkroom.storage, lifetime=LIFETIME
+        SessionMiddleware,
+        cookie=cookie,
+        storage=checkroom.storage,
+        lifetime=LIFETIME,
+        users=users,
     )
+    auth = Middleware(AuthMiddleware, schemes=[SessionScheme(pin=accounts.pin)])
     static = Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     shop = Starlette(
         routes=[*pages.ROUTES, static],
-        middleware=[sessions],
+        middleware=[sessions, auth],
         exception_handlers={404: rendering.missing, Exception: rendering.failed},
     )
     shop.state.cookie, shop.state.checkroom = cookie, checkroom
+    shop.state.accounts, shop.state.users = accounts, users and users.aio
     return Guard(shop)

@@ -4,9 +4,17 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from urllib.parse import urlsplit
 
+from coatcheck import Cookie, Users
 from coatcheck._session.ids import new_id
-from coatcheck.storage import CookieStorage, SessionStorage, storage_from_url
-from coatcheck.storage.protocol import AsyncCloses, HasAwaitedForm
+from coatcheck.storage import (
+    AsyncKeyedStorage,
+    CookieStorage,
+    KeyedStorage,
+    MemoryStorage,
+    SessionStorage,
+    storage_from_url,
+)
+from coatcheck.storage.protocol import AsyncCloses, HasAwaitedForm, powers_of
 
 _NAMES = {
     "file": "files",
@@ -39,6 +47,14 @@ class Checkroom:
     def on_server(self) -> bool:
         """Whether the sessions are kept on this side, and the cookie carries only a ticket."""
         return not isinstance(self.storage, CookieStorage)
+
+    def users(self, cookie: Cookie) -> Users | None:
+        """Return what lists a visitor's sessions, and ends them; None: the storage keeps none."""
+        if not isinstance(self.storage, KeyedStorage | AsyncKeyedStorage):
+            return None
+        # A server that may drop records keeps no lists: they are in this process then.
+        rosters = MemoryStorage() if powers_of(self.storage).may_evict else None
+        return Users(cookie, self.storage, rosters=rosters)
 
     async def reach(self) -> None:
         """

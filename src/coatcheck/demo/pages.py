@@ -7,11 +7,9 @@ request did.
 """
 
 import asyncio
-import hmac
 import re
 from datetime import UTC, datetime
 from functools import partial
-from urllib.parse import quote
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -19,13 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from coatcheck import Session
-from coatcheck.demo import products
+from coatcheck.demo import account_pages, products
+from coatcheck.demo.account_pages import go, text_of
 from coatcheck.demo.rendering import cart_of, page, session_of
 from coatcheck.demo.report import cookie_facts, report_on, spoken
-from coatcheck.redirects import safe_redirect_target
-
-PASSWORD = "ticket"  # noqa: S105 - no secret: the sign-in page shows it
 
 PARALLEL = 20
 """Requests that the page of parallel requests sends at once."""
@@ -46,7 +41,7 @@ async def add(request: Request) -> Response:
         product = _product(form)
     session = session_of(request)
     session.apply("cart", partial(products.added, slug=product.slug), {})
-    return _go("/", session, f"{product.name}: in your cart.")
+    return go(request, "/", f"{product.name}: in your cart.")
 
 
 async def cart(request: Request) -> Response:
@@ -58,57 +53,22 @@ async def cart(request: Request) -> Response:
 async def change_cart(request: Request) -> Response:
     """Take another number of a product, or none."""
     async with request.form() as form:
-        product, count = _product(form), _text(form, "count")
+        product, count = _product(form), text_of(form, "count")
     if not re.fullmatch(r"[0-9]{1,4}", count):
         raise HTTPException(400, "How many? A whole number, please.")
     session = session_of(request)
     session.apply("cart", partial(products.counted, slug=product.slug, count=int(count)), {})
     said = "out of your cart." if int(count) == 0 else f"{int(count)} in your cart."
-    return _go("/cart", session, f"{product.name}: {said}")
+    return go(request, "/cart", f"{product.name}: {said}")
 
 
 async def order(request: Request) -> Response:
     """Empty the cart, as if it had been paid; only for whoever is signed in."""
     session = session_of(request)
-    if "name" not in session:
+    if session.signed_in is None:
         return RedirectResponse("/sign-in?next=/cart", 303)
     session.unset("cart")
-    return _go("/", session, "Thank you. Nothing was charged, and nothing will arrive.")
-
-
-async def sign_in_form(request: Request) -> Response:
-    """Ask who it is; after a wrong password, with the name still there."""
-    session = session_of(request)
-    onward = safe_redirect_target(request.query_params.get("next"))
-    return page(
-        request,
-        "sign-in.html",
-        problem=session.get("problem"),
-        tried=session.get("tried", ""),
-        onward=onward,
-        password=PASSWORD,
-    )
-
-
-async def sign_in(request: Request) -> Response:
-    """Let in whoever knows the password: under a new id, and with the cart of before."""
-    async with request.form() as form:
-        name, password = _text(form, "name").strip()[:40], _text(form, "password")
-        onward = safe_redirect_target(_text(form, "next"))
-    session = session_of(request)
-    if not name or not hmac.compare_digest(password.encode(), PASSWORD.encode()):
-        session.flash("problem", "That is not the password. It stands below.")
-        session.flash("tried", name)
-        return RedirectResponse(f"/sign-in?next={quote(onward)}", 303)
-    session["name"] = name
-    session.regenerate_id()
-    return _go(onward, session, f"Welcome, {name}. You see this notice once.")
-
-
-async def sign_out(request: Request) -> Response:
-    """End the session."""
-    session_of(request).destroy()
-    return RedirectResponse("/goodbye", 303)
+    return go(request, "/", "Thank you. Nothing was charged, and nothing will arrive.")
 
 
 async def goodbye(request: Request) -> Response:
@@ -135,7 +95,7 @@ async def show_session(request: Request) -> Response:
 async def change_session(request: Request) -> Response:
     """Do one thing to the session, and show its state in this same request."""
     async with request.form() as form:
-        action, note = _text(form, "action"), _text(form, "note").strip()[:200]
+        action, note = text_of(form, "action"), text_of(form, "note").strip()[:200]
     session = session_of(request)
     if action == "keep" and note:
         session["note"] = note
@@ -172,32 +132,20 @@ async def count_parallel(request: Request) -> Response:
     return JSONResponse({"hangers": cart_of(session_of(request)).get("hanger", 0)})
 
 
-def _go(path: str, session: Session, notice: str) -> Response:
-    session.flash("notice", notice)
-    return RedirectResponse(path, 303)
-
-
 def _product(form: FormData) -> products.Product:
-    product = products.product_of(_text(form, "product"))
+    product = products.product_of(text_of(form, "product"))
     if product is None:
         raise HTTPException(400, "The shop has no such product.")
     return product
 
 
-def _text(form: FormData, field: str) -> str:
-    value = form.get(field)
-    return value if isinstance(value, str) else ""
-
-
 ROUTES = [
+    *account_pages.ROUTES,
     Route("/", shop),
     Route("/cart", cart),
     Route("/cart", change_cart, methods=["POST"]),
     Route("/cart/add", add, methods=["POST"]),
     Route("/order", order, methods=["POST"]),
-    Route("/sign-in", sign_in_form),
-    Route("/sign-in", sign_in, methods=["POST"]),
-    Route("/sign-out", sign_out, methods=["POST"]),
     Route("/goodbye", goodbye),
     Route("/session", show_session),
     Route("/session", change_session, methods=["POST"]),

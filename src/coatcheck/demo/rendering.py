@@ -22,12 +22,14 @@ _templates = Environment(
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
-    """Return a page, with what stands on every one: who is signed in, the cart, a notice."""
+    """Return a page, with what stands on every one: the user, the cart, a notice."""
     session = session_of(request)
+    signed_in = session.signed_in
     html = _templates.get_template(template).render(
         checkroom=request.app.state.checkroom,
         path=request.url.path,
-        name=session.get("name"),
+        name=signed_in and signed_in.user,
+        actor=signed_in and signed_in.actor,
         in_cart=sum(cart_of(session).values()),
         notice=session.get("notice"),
         **values,

@@ -4,9 +4,9 @@ import socket
 
 import uvicorn
 
+from coatcheck.demo.accounts import PASSWORD, STAFF
 from coatcheck.demo.app import create_app
 from coatcheck.demo.checkroom import Checkroom
-from coatcheck.demo.pages import PASSWORD
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -49,6 +49,6 @@ def greeting(checkroom: Checkroom, url: str) -> str:
 
     Look      {url}
     Sessions  in {checkroom.kind} ({checkroom.place})
-    Sign in   any name, password "{PASSWORD}"
+    Sign in   any name, password "{PASSWORD}"; as "{STAFF}" to look at it as somebody else
     End       Ctrl+C
 """

@@ -48,13 +48,17 @@ from coatcheck.frameworks.django_session import (
     is_lost,
     steps,
     terms,
+    users,
 )
+
+__all__ = ["SessionMiddleware", "SessionStore", "users"]
 from coatcheck.frameworks.django_storage import StorageForm, forms
 from coatcheck.frameworks.message_lists import give_back
 
 # The middleware imports this module when the application starts: mistakes are told then.
 forms()
 options()
+terms()
 
 
 class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types

@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from coatcheck._request.adoption import Reader, checked_readers
 from coatcheck._request.options import check_times, check_user_key
 from coatcheck.errors import ConfigurationError
+from coatcheck.users import Users
 
 SETTING = "COATCHECK_OPTIONS"
 
@@ -43,12 +44,15 @@ class DjangoOptions(NamedTuple):
         user_key: Where the session has the signed-in user: "_auth_user_id", as Django's `login()`
             puts it there; None: sign-ins are not told apart.
         adopts: Readers of `coatcheck.adopt` for the sessions that Django's own engines left.
+        users: `Users(cookie, storage)`, of the storage in `COATCHECK_STORAGE`: sign-ins are listed.
+            It needs `user_key`.
     """
 
     lifetime: float | None = None
     rotate: float | None = None
     user_key: str | None = None
     adopts: Sequence[Reader] = ()
+    users: Users | None = None
 
 
 @lru_cache(maxsize=1)
@@ -77,9 +81,26 @@ def options() -> DjangoOptions:
         seconds = check_times(lifetime=chosen.lifetime, rotate=chosen.rotate)
         check_user_key(chosen.user_key)
         check_readers(chosen.adopts)
+        check_users(chosen)
     except ConfigurationError as error:
         raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
     return chosen._replace(lifetime=seconds.lifetime, rotate=seconds.rotate)
+
+
+def check_users(chosen: DjangoOptions) -> None:
+    """
+    Check what lists the sessions of users.
+
+    Raises:
+        ConfigurationError: It is no `Users`, or nothing tells of a user.
+    """
+    if chosen.users is None:
+        return
+    if not isinstance(chosen.users, Users):
+        got = type(chosen.users).__name__
+        raise ConfigurationError(f"users must be Users(cookie, storage), got a {got}")
+    if chosen.user_key is None:
+        raise ConfigurationError("users needs user_key, as in {'user_key': '_auth_user_id'}")
 
 
 def check_readers(readers: Sequence[Reader]) -> None:

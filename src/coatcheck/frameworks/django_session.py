@@ -12,13 +12,17 @@ from functools import lru_cache
 
 from django.conf import settings
 from django.utils.crypto import salted_hmac
+from msgspec.structs import replace
 
 from coatcheck._cookie.pins import Pins
 from coatcheck._session.draft import Lost
 from coatcheck._session.record import LONGEST, Terms
+from coatcheck._session.roster_plans import Rosters
 from coatcheck._session.session import Session
-from coatcheck.frameworks.django_options import options
+from coatcheck.errors import ConfigurationError
+from coatcheck.frameworks.django_options import DjangoOptions, Misconfigured, options
 from coatcheck.frameworks.django_storage import forms
+from coatcheck.users import Users
 
 
 def terms(idle: float | None = None) -> Terms:
@@ -39,7 +43,36 @@ def terms(idle: float | None = None) -> Terms:
         pins=_pins(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
         keeps_empty=True,
         user_key=chosen.user_key,
+        rosters=_rosters(chosen) if chosen.users else None,
     )
+
+
+def users() -> Users:
+    """
+    Return the `Users` of `COATCHECK_OPTIONS`, for views, commands and workers of the project.
+
+    Raises:
+        ImproperlyConfigured: The settings have none, or of another storage.
+    """
+    found = options().users
+    if found is None:
+        raise Misconfigured("COATCHECK_OPTIONS has no users", "set it to Users(cookie, storage)")
+    terms()  # under the project's own owner
+    return found
+
+
+def _rosters(chosen: DjangoOptions) -> Rosters:
+    """Return where the sessions of users are listed: under the owner that the project's have."""
+    assert chosen.users is not None  # noqa: S101 - the caller has looked
+    owners = (_owner(settings.SESSION_COOKIE_NAME, settings.SECRET_KEY), *former_owners())
+    if chosen.users._rosters.owners == owners:
+        return chosen.users._rosters
+    try:
+        found = chosen.users._rosters_of(chosen.users._cookie, forms().storage, chosen.lifetime)
+    except ConfigurationError as error:
+        raise Misconfigured("COATCHECK_OPTIONS['users'] cannot be used", str(error)) from error
+    chosen.users._rosters = replace(found, owners=owners)
+    return chosen.users._rosters
 
 
 def former_owners() -> list[bytes]:

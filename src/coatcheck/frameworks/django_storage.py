@@ -37,12 +37,13 @@ class StorageForm(Protocol):
 
 
 class Forms(NamedTuple):
-    """Both forms of a storage, its keys and clock, and what removes its expired records."""
+    """Both forms of a storage, its keys and clock, what removes its expired records, and itself."""
 
     plain: StorageForm
     awaited: StorageForm
     space: Keyspace
     sweep: Callable[[], None]
+    storage: KeyedStorage | AsyncKeyedStorage
 
 
 @lru_cache(maxsize=1)
@@ -56,10 +57,10 @@ def forms() -> Forms:
     storage = _storage(getattr(settings, SETTING, None))
     if isinstance(storage, AsyncKeyedStorage):
         bridged = Bridged(storage)
-        return Forms(bridged, Awaited(storage), storage.space, bridged.sweep)
+        return Forms(bridged, Awaited(storage), storage.space, bridged.sweep, storage)
     plain = InPlace(storage)
     awaited = Awaited(storage.aio) if storage.aio else plain
-    return Forms(plain, awaited, storage.space, plain.sweep)
+    return Forms(plain, awaited, storage.space, plain.sweep, storage)
 
 
 def _storage(found: object) -> KeyedStorage | AsyncKeyedStorage:

@@ -8,10 +8,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, override_settings
 
-from coatcheck import adopt
+from coatcheck import Cookie, Users, adopt
+from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
 from tests.adopt.formats import AsyncRecords
 from tests.frameworks.django.stores import DAY, held
+
+USERS = Users(Cookie("sessionid", secrets=["x" * 40]), MemoryStorage())
 
 OURS = [
     "coatcheck.frameworks.django.SessionMiddleware",
@@ -25,11 +28,14 @@ OURS = [
     [
         (
             {"rotat": 3600},
-            "has the key 'rotat': it takes 'lifetime', 'rotate', 'user_key' and 'adopts'",
+            "has the key 'rotat': it takes 'lifetime', 'rotate', 'user_key',",
         ),
         ({"idle": 60}, "Django's own settings, SESSION_"),
         ({"rotate": 60}, "rotate must be at least 300 seconds, got 60"),
         ({"rotate": "hourly"}, "cannot be used"),
+        ({"users": 7, "user_key": "u"}, "users must be .* got a int"),
+        ({"users": USERS}, "users needs user_key"),
+        ({"users": USERS, "user_key": "u"}, "users must be made with the storage"),
         ({"user_key": 7}, "user_key must be the key of a session"),
         ({"lifetime": -1}, "lifetime must be seconds above 0"),
         ({"adopts": [5]}, "adopts must be readers of coatcheck.adopt"),
