@@ -18,7 +18,7 @@ from coatcheck._cookie.tracebacks import forget_our_frames
 from coatcheck._request.adoption import Adoption
 from coatcheck._request.async_calls import AsyncCalls, done
 from coatcheck._request.cycle import CANDIDATES, Cycle, Due
-from coatcheck._request.device import Device
+from coatcheck._request.device import BUSY, Device
 from coatcheck._request.visit import Answer, Changes, Theirs, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
@@ -210,8 +210,17 @@ class AsyncShell:
         step = device.begin(visit, session)
         if isinstance(step, Answer):
             return step
-        value = await self._save(visit)
-        return device.finish(visit, step, cycle.answer(visit, value))
+        value = None
+        try:
+            value = await self._save(visit)
+            return device.finish(visit, step, cycle.answer(visit, value))
+        except BackendError as error:
+            value = None  # it may be an id, and error reporters print the locals of a frame
+            return cycle.outages.unkept(error).instead or BUSY
+        except BaseException as error:
+            value = None
+            forget_our_frames(error)
+            raise
 
     async def _read(self, opened: Opened) -> object:
         try:

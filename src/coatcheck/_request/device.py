@@ -84,6 +84,11 @@ class Device:
         self._register = f"{bound.path}/register"
         self._refresh = f"{bound.path}/refresh"
 
+    @property
+    def paths(self) -> tuple[str, str]:
+        """The paths that `serves` knows, as this application sees them."""
+        return self._register, self._refresh
+
     # ---- requests of the application
 
     def admit(self, visit: Visit, session: Session) -> Answer | None:
@@ -195,7 +200,7 @@ class Device:
             session: As the storage read it; the step is in its log.
         """
         if type(session._draft.origin) is Unread:
-            return _answer(503, ("retry-after", "1"))
+            return BUSY
         if visit.path == self._register:
             return self._begin_register(visit, session)
         return self._begin_refresh(visit, session)
@@ -211,7 +216,7 @@ class Device:
         session, registers = visit.session, visit.path == self._register
         found = session._draft.found
         if found is None:  # another request ended the session, or changed its id
-            return _answer(400) if registers else _answer(503, ("retry-after", "1"))
+            return _answer(400) if registers else BUSY
         there = step.result
         if not isinstance(there, Binding):
             return self._refuse(session, there, _bound(found))
@@ -249,7 +254,7 @@ class Device:
             return self._refuse(session, "no session id")
         origin = session._draft.origin
         if type(origin) is Moved and is_hushed(origin.marker, origin.read_at):
-            return _answer(503, ("retry-after", "1"))  # the cookie with the new id is on its way
+            return BUSY  # the cookie with the new id is on its way
         found = session._draft.found
         there = _bound(found) if found is not None else None
         if found is None or there is None or there.id != asked:
@@ -354,3 +359,7 @@ def _answer(status: int, *headers: tuple[str, str], body: bytes = b"", kind: str
     fixed = [("content-type", kind)] if kind else []
     length = ("content-length", str(len(body)))
     return Answer(status, (*headers, *CLOSED, *fixed, length), body)
+
+
+BUSY = _answer(503, ("retry-after", "1"))
+"""The browser keeps the binding, and tries again with its next request."""

@@ -20,6 +20,7 @@ after ours in the list of plugins.
 from copy import copy
 from typing import Any, Unpack, cast
 
+from litestar import post
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
@@ -87,6 +88,9 @@ class SessionPlugin(InitPlugin):
                 exclude_opt_key=self._exclude_opt_key,
             ),
         )
+        if self._cycle.device is not None:  # Litestar runs middleware only where there is a handler
+            paths = list(self._cycle.device.paths)
+            app_config.route_handlers.append(post(paths, include_in_schema=False)(_bind))
         app_config.type_encoders = {Session: dict, **(app_config.type_encoders or {})}
         app_config.dependencies.setdefault("session", Provide(get_session, sync_to_thread=False))
         app_config.signature_namespace.setdefault("Session", Session)
@@ -108,6 +112,10 @@ class SessionPlugin(InitPlugin):
     async def _close(self) -> None:
         """Release what the storage opened: Litestar hides the lifespan from middleware."""
         await AsyncShell(self._cycle).close()
+
+
+async def _bind() -> None:
+    """Stand for the requests of a browser that binds sessions: the middleware answers them."""
 
 
 def get_session(scope: Scope) -> Session:

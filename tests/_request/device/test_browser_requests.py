@@ -299,11 +299,16 @@ def test_a_refresh_renews_the_session(shop: Shop) -> None:
 
 
 def test_while_the_storage_fails_the_browser_tries_later(clock: Clock) -> None:
-    """With `on_outage="anonymous"`; with "raise" the request fails as any other."""
+    """With "unavailable" and "anonymous"; with "raise" the request fails as any other."""
     shop = Shop(clock, on_outage="anonymous")
     browser = shop.browser().signs_in()
     with failing(shop.storage):
         assert browser.refreshes().status == 503
+    shop = Shop(clock, on_outage="unavailable")
+    browser = shop.browser().signs_in()
+    for reads in (True, False):
+        with failing(shop.storage, reads=reads):
+            assert browser.refreshes().status == 503
     strict = Shop(clock)
     browser = strict.browser().signs_in()
     with failing(strict.storage), pytest.raises(BackendError):
