@@ -20,6 +20,7 @@ from coatcheck.storage import (
     SessionStorage,
     SqliteStorage,
     SqlStorage,
+    storage_from_url,
 )
 from coatcheck.storage.backends.memcached import AsyncMemcachedBackend, MemcachedBackend
 from coatcheck.testing import Clock
@@ -28,6 +29,9 @@ from tests.hosts import Asgi, Front, Wsgi
 
 PLAIN = ["memory", "file", "sqlite", "redis", "valkey", "memcached", "postgresql", "mariadb"]
 AWAITED = ["redis-asyncio", "memcached-asyncio", "postgresql-asyncio", "mariadb-asyncio"]
+FROM_URL = ["postgresql-url", "mariadb-url"]
+"""Those that ask the driver, under ASGI; the rest of a table of kinds need not be run over both."""
+
 SERVER_SIDE = [
     *(("wsgi", kind) for kind in PLAIN),
     *(("asgi", kind) for kind in (*PLAIN, *AWAITED)),
@@ -58,7 +62,7 @@ def names(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 @contextmanager
-def storage_of(
+def storage_of(  # noqa: PLR0912 - a case for each kind
     kind: str, request: pytest.FixtureRequest, clock: Clock, *, encrypt: bool = False
 ) -> Iterator[Made]:
     """Make a storage of that kind, with nothing in it."""
@@ -89,6 +93,14 @@ def storage_of(
                 socket = request.getfixturevalue("valkey_socket")
                 other = stack.enter_context(valkey.Valkey(unix_socket_path=socket))
                 yield Made(RedisStorage(other, prefix=prefix, **more))
+            case "postgresql-url" | "mariadb-url":
+                url = request.getfixturevalue(f"{kind.partition('-')[0]}_url")
+                options = f"prefix={prefix}&encrypt={'yes' if encrypt else 'no'}&timeout=10"
+                from_url = storage_from_url(f"{url}?{options}", clock=clock)
+                assert isinstance(from_url, KeyedStorage)
+                assert from_url.aio
+                stack.callback(from_url.close)
+                yield Made(from_url, from_url.aio.close)
             case "postgresql" | "mariadb":
                 url = request.getfixturevalue(f"{kind}_url")
                 engine = stack.enter_context(plain_engine(url))

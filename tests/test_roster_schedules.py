@@ -22,9 +22,9 @@ from tests import redis_servers
 from tests._session.roster_cases import CASES
 from tests._session.roster_scenes import ROSTER, fix_names, names, wrong_with
 from tests.explorer import CRASHED, End, Make
-from tests.storage_kinds import AWAITED, PLAIN, Made, storage_of
+from tests.storage_kinds import AWAITED, FROM_URL, PLAIN, Made, storage_of
 
-KINDS = [kind for kind in (*PLAIN, *AWAITED) if not kind.startswith("memcached")]
+KINDS = [kind for kind in (*PLAIN, *AWAITED, *FROM_URL) if not kind.startswith("memcached")]
 
 SCHEDULES = 5
 """Orders of each case on each storage."""

@@ -30,9 +30,12 @@ PAIRS = [
     ("wsgi", "postgresql"),
     ("asgi", "postgresql"),
     ("asgi", "postgresql-asyncio"),
+    ("wsgi", "postgresql-url"),
+    ("asgi", "postgresql-url"),
     ("wsgi", "mariadb"),
     ("asgi", "mariadb"),
     ("asgi", "mariadb-asyncio"),
+    ("asgi", "mariadb-url"),
     ("wsgi", "sqlite"),
     ("asgi", "sqlite"),
 ]

@@ -24,14 +24,17 @@ SERVER_SIDE = [
     "memcached-asyncio",
     "postgresql",
     "postgresql-asyncio",
+    "postgresql-url",
+    "postgresql-url-asyncio",
     "mariadb",
     "mariadb-asyncio",
+    "mariadb-url-asyncio",
 ]
 
 
 @pytest.fixture
 def make(kind: str, request: pytest.FixtureRequest, clock: Clock) -> Iterator[Make]:
-    with storage_of(kind, request, clock) as made:
+    with storage_of(kind.replace("url-asyncio", "url"), request, clock) as made:
 
         @asynccontextmanager
         async def storage() -> AsyncIterator[Any]:

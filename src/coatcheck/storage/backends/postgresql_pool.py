@@ -2,14 +2,15 @@
 The connections of one process to a PostgreSQL, for threads; see `async_postgresql_pool`.
 
 A call takes a connection that is idle, or makes one if there are fewer than *size*; else it waits
-until one is free. After one could not be made, threads wait a little longer each time before they
-try again.
+until one is free, in the order in which calls came. After one could not be made, threads wait a
+little longer each time before they try again.
 """
 
 import selectors
 import time
+from collections import deque
 from collections.abc import Sequence
-from threading import Condition
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -101,6 +102,17 @@ class PostgresqlConnection:
             self._pg.consume_input()
 
 
+class Waiter:
+    """A thread that waits for its turn; then it has a connection, or may make one."""
+
+    __slots__ = ("connection", "turn")
+
+    def __init__(self) -> None:
+        self.connection: PostgresqlConnection | None = None
+        self.turn = Lock()
+        self.turn.acquire()
+
+
 class PostgresqlPool:
     """
     Connections of this process.
@@ -111,8 +123,9 @@ class PostgresqlPool:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._changed = Condition()
+        self._lock = Lock()
         self._idle: list[PostgresqlConnection] = []
+        self._waiting: deque[Waiter] = deque()
         self._count = 0
         """Connections that are open or being opened."""
         self._pause = 0.0
@@ -146,11 +159,10 @@ class PostgresqlPool:
 
     def drop(self) -> None:
         """Close the connections that are open now; one with a call under way, after its answer."""
-        with self._changed:
+        with self._lock:
             self._dropped_at = time.monotonic()
             idle, self._idle = self._idle, []
             self._count -= len(idle)
-            self._changed.notify_all()
         for connection in idle:
             connection.end()
 
@@ -159,19 +171,29 @@ class PostgresqlPool:
         self.drop()
 
     def _free_one(self, doing: str) -> PostgresqlConnection:
-        until = time.monotonic() + self.place.timeout
-        with self._changed:
-            while not self._idle and self._count >= self.place.size:
-                if not self._changed.wait(until - time.monotonic()):
-                    late = TimeoutError("no connection was free in time")
-                    raise unreachable(self.place.name, doing, late) from late
+        with self._lock:
             if self._idle:
                 return self._idle.pop()
-            self._count += 1
+            waiter = None
+            if self._count < self.place.size:
+                self._count += 1
+            else:
+                waiter = Waiter()
+                self._waiting.append(waiter)
         try:
-            return self._opened()
+            connection = self._turn_of(waiter) if waiter else None
+            return connection or self._opened()
         except (psycopg.Error, OSError) as error:
             raise unreachable(self.place.name, doing, error) from error
+
+    def _turn_of(self, waiter: Waiter) -> PostgresqlConnection | None:
+        """Wait for the turn of this thread; return its connection, or None: it may make one."""
+        if not waiter.turn.acquire(timeout=self.place.timeout):
+            with self._lock:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+                    raise TimeoutError("no connection was free in time")
+        return waiter.connection
 
     def _opened(self) -> PostgresqlConnection:
         connection = None
@@ -180,20 +202,30 @@ class PostgresqlPool:
             opened = psycopg.Connection.connect(autocommit=True, **self.place.arguments)
             connection = PostgresqlConnection(opened, prepares=self.place.prepares)
         finally:
-            with self._changed:
+            with self._lock:
                 self._pause = 0.0 if connection else longer(self._pause)
                 self._not_before = time.monotonic() + self._pause
                 if connection is None:
-                    self._count -= 1
-                    self._changed.notify()
+                    self._leave_room()
         return connection
 
     def _give_back(self, connection: PostgresqlConnection, *, is_fine: bool) -> None:
-        with self._changed:
+        """Give a connection to the thread that has waited longest, keep it, or close it."""
+        with self._lock:
             if is_fine and connection.is_usable and connection.opened_at >= self._dropped_at:
-                self._idle.append(connection)
-                self._changed.notify()
+                if self._waiting:
+                    waiter = self._waiting.popleft()
+                    waiter.connection = connection
+                    waiter.turn.release()
+                else:
+                    self._idle.append(connection)
                 return
-            self._count -= 1
-            self._changed.notify()
+            self._leave_room()
         connection.end()
+
+    def _leave_room(self) -> None:
+        """Let the thread that has waited longest make a connection in place of one that is gone."""
+        if self._waiting:
+            self._waiting.popleft().turn.release()
+        else:
+            self._count -= 1
