@@ -126,10 +126,17 @@ def _demo(options: argparse.Namespace) -> int:
     return 0
 
 
+def _move(options: argparse.Namespace) -> int:
+    from coatcheck._commands.move import move
+
+    return move(options.old, options.new, Output(as_json=options.json))
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "adopt": _adopt,
     "demo": _demo,
     "doctor": _doctor,
+    "move": _move,
     "secret": lambda options: secret(Output(as_json=options.json)),
     "stats": _stats,
     "sweep": lambda options: sweep(options.url, as_json=options.json),
@@ -208,11 +215,15 @@ def _parser() -> argparse.ArgumentParser:
     adopting.add_argument(
         "--server", default="", metavar="URL", help="where the package keeps its records"
     )
-    adopting.add_argument("--json", action="store_true", help="write one JSON object")
     counting = commands.add_parser(
         "stats", allow_abbrev=False, help="count the sessions of a storage"
     )
     counting.add_argument("url", metavar="URL", help="sqlite:PATH, redis://HOST, postgresql://…")
+    moving = commands.add_parser(
+        "move", allow_abbrev=False, help="move every living session to another storage"
+    )
+    moving.add_argument("old", metavar="OLD", help="URL of the storage to leave")
+    moving.add_argument("new", metavar="NEW", help="URL of the storage to fill")
     making = commands.add_parser("secret", allow_abbrev=False, help="make a secret for cookies")
     looking = commands.add_parser(
         "doctor", allow_abbrev=False, help="check a storage, or a running application"
@@ -222,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     looking.add_argument("--start", metavar="PATH", help="a page that begins a session")
     looking.add_argument("--sign-in", metavar="'PATH FORM'", help="'/login name=ada&password=x'")
     looking.add_argument("--sign-out", metavar="'PATH FORM'", help="'/logout'")
-    for each in (sweeping, counting, making, looking):
+    for each in (sweeping, adopting, counting, moving, making, looking):
         each.add_argument("--json", action="store_true", help="write JSON, for programs")
     demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     demo.add_argument(

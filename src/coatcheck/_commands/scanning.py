@@ -7,6 +7,7 @@ its keys, or as Redis hands them out, and no step holds a lock for long.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from coatcheck.errors import ConfigurationError
@@ -24,10 +25,11 @@ HEX = 0x10000
 
 
 class Step(NamedTuple):
-    """The next records: the share of the keys that is behind, and each record."""
+    """The next records: the share of the keys that is behind, each record, and its key."""
 
     share: float
     records: Sequence[bytes]
+    keys: Sequence[str]
 
 
 Scan = Iterator[Step]
@@ -78,7 +80,7 @@ def _sqlite(backend: SqliteBackend, prefix: str) -> Scan:
     last = ""
     while rows := backend._connection.execute(asked, (last, prefix, STEP)).fetchall():
         last = rows[-1][0]
-        yield Step(_share(last, prefix), [row[1] for row in rows])
+        yield Step(_share(last, prefix), [row[1] for row in rows], [row[0] for row in rows])
 
 
 def _files(backend: FileBackend, prefix: str) -> Scan:
@@ -86,8 +88,17 @@ def _files(backend: FileBackend, prefix: str) -> Scan:
         folder = backend._directory / name
         paths = folder.iterdir() if folder.is_dir() else ()
         found = [path for path in paths if path.name.startswith(prefix) and "." not in path.name]
-        records = [path.read_bytes()[_DEADLINE.size :] for path in found]
-        yield Step(number / len(_FOLDERS), records)
+        read = [(path.name, data) for path in found if (data := _read(path)) is not None]
+        records = [data[_DEADLINE.size :] for _, data in read]
+        yield Step(number / len(_FOLDERS), records, [name for name, _ in read])
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the bytes of a file; None: another process has removed it meanwhile."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _sql(backend: Any, prefix: str) -> Scan:
@@ -101,7 +112,7 @@ def _sql(backend: Any, prefix: str) -> Scan:
         if not found:
             return
         last = found[-1].key
-        yield Step(_share(last, prefix), [row.record for row in found])
+        yield Step(_share(last, prefix), [row.record for row in found], [row.key for row in found])
 
 
 def _postgresql(backend: Any, prefix: str) -> Scan:
@@ -120,7 +131,9 @@ def _postgresql(backend: Any, prefix: str) -> Scan:
         if not found.ntuples:
             return
         last = found.get_value(found.ntuples - 1, 0).decode()
-        yield Step(_share(last, prefix), [found.get_value(row, 1) for row in range(found.ntuples)])
+        rows = range(found.ntuples)
+        keys = [found.get_value(row, 0).decode() for row in rows]
+        yield Step(_share(last, prefix), [found.get_value(row, 1) for row in rows], keys)
 
 
 def _redis(backend: RedisBackend, prefix: str) -> Scan:
@@ -130,7 +143,9 @@ def _redis(backend: RedisBackend, prefix: str) -> Scan:
         cursor, keys = backend._ask("SCAN", cursor, "MATCH", pattern, "COUNT", STEP)
         values = backend._ask("MGET", *keys) if keys else []
         seen += STEP
-        yield Step(min(seen / total, 1.0), [unmarked(value) for value in values if value])
+        read = [(key, unmarked(data)) for key, data in zip(keys, values, strict=True) if data]
+        records = [data for _, data in read]
+        yield Step(min(seen / total, 1.0), records, [key.decode() for key, _ in read])
         if not int(cursor):
             return
 
