@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Bound, Cookie, Session
+from coatcheck import Bound, Cookie, Session, Users
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.shell import Shell
 from coatcheck._session.binding import UNDER_WAY
@@ -151,6 +151,24 @@ def test_a_refresh_that_finds_the_session_gone_brings_nothing_back(
         assert json.loads(answer.body)["continue"] is False
     else:
         assert (answer.status, browser.ask()) == (200, "ada")
+
+
+def test_a_refresh_that_end_others_overtakes_brings_nothing_back(
+    storage: KeyedStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is ended on another device, and the browser is told with its next refresh."""
+    if storage.powers.may_evict:
+        pytest.skip("a server that may drop records keeps no rosters")
+    users = Users(COOKIE, storage)
+    shell: Any = Shell(Cycle(COOKIE, storage, users=users, bound=Bound()))
+    browser, other = BoundBrowser(shell).signs_in(), BoundBrowser(shell).signs_in()
+    browser.refreshes()
+    assert [row.is_bound for row in users.sessions_of("ada")] == [True, True]
+    before_the_write(storage, monkeypatch, lambda: other.ask(users.end_others))
+    assert browser.refreshes().status == 503
+    assert browser.ask() is None
+    assert json.loads(browser.refreshes().body)["continue"] is False
+    assert (other.refreshes().status, other.ask()) == (200, "ada")
 
 
 def test_a_registration_that_a_sign_out_overtakes_binds_nothing(

@@ -239,6 +239,22 @@ LINES = {
         "test_nothing_unsealed_is_accepted",
         "test_two_applications_with_one_cookie_name_share_nothing",
     ],
+    "a copied cookie of a device-bound session is nobody's": [
+        "test_bound_sessions.py::test_a_sign_in_registers_and_the_session_is_bound",
+        "test_without_proof.py::test_such_a_request_counts_as_one_without_a_cookie",
+        "browser/test_bound.py::test_the_theft",
+    ],
+    "proofs that are replayed, stale, for another session, of no algorithm or another key": [
+        "test_browser_requests.py::test_a_refresh_that_is_wrong_is_refused",
+        "test_browser_requests.py::test_a_proof_of_another_session_is_refused",
+        "test_browser_requests.py::test_a_challenge_of_an_earlier_round_is_stale",
+        "_session/test_proof.py::test_a_key_belongs_to_a_registration_alone",
+    ],
+    "a thief registers no key of their own, and gets no new id without a proof": [
+        "test_browser_requests.py::test_a_thief_cannot_register_a_key_of_their_own",
+        "test_bound_sessions.py::test_a_request_without_proof_never_changes_the_id",
+        "test_bound_sessions.py::test_only_a_sign_in_offers",
+    ],
 }
 
 

@@ -12,6 +12,7 @@ from operator import attrgetter
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
+from coatcheck._session.binding import binding_of
 from coatcheck._session.draft import Found
 from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.record import Record, Who
@@ -35,6 +36,8 @@ class UserSession(Hidden, msgspec.Struct, frozen=True):
             its last use.
         expires_at: When the session expires if it is not used, in UTC.
         is_current: Whether this request came with it.
+        is_bound: Whether it is bound to a device, see `Bound`; None: not known, because what the
+            session holds is encrypted.
     """
 
     handle: str
@@ -43,6 +46,7 @@ class UserSession(Hidden, msgspec.Struct, frozen=True):
     seen_at: datetime
     expires_at: datetime
     is_current: bool
+    is_bound: bool | None = None
 
     def __repr__(self) -> str:
         return f"<UserSession {self.handle}>"
@@ -132,4 +136,12 @@ def _shown(row: Row, record: Record, *, is_current: bool) -> UserSession:
         datetime.fromtimestamp(row.seen_at, UTC),
         datetime.fromtimestamp(record.expires, UTC),
         is_current,
+        _is_bound(record),
     )
+
+
+def _is_bound(record: Record) -> bool | None:
+    if record.body.who is None:  # a signed-in session has it: its body is encrypted
+        return None
+    there = binding_of(record.body)
+    return there is not None and bool(there.key)

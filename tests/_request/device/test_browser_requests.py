@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, Bound, Session
+from coatcheck import BackendError, Bound, Event, Session
+from coatcheck._request.cycle import Cycle
+from coatcheck._request.shell import Shell
 from coatcheck._session.binding import UNDER_WAY
+from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock, failing
-from tests._request.device.shops import LONG, RSA, SHORT, Shop, sets
+from tests._request.device.shops import BOUND, COOKIE, LONG, RSA, SHORT, Shop, sets
 from tests.bound_browsers import (
     REFRESH,
     REGISTER,
@@ -313,6 +317,62 @@ def test_while_the_storage_fails_the_browser_tries_later(clock: Clock) -> None:
     browser = strict.browser().signs_in()
     with failing(strict.storage), pytest.raises(BackendError):
         browser.refreshes()
+
+
+def test_each_refusal_is_an_event_with_its_reason(clock: Clock) -> None:
+    """With the handle of the session, where it is known, and nothing of the proof."""
+    events: list[Event] = []
+    cycle = Cycle(COOKIE, MemoryStorage(clock=clock), bound=BOUND, on_event=events.append)
+    shell: Any = Shell(cycle)
+    browser = BoundBrowser(shell).signs_in()
+    handle = browser.ask(lambda session: session.signed_in and session.signed_in.handle)
+    browser.refreshes("a.b.c")
+    browser.refreshes(browser.key.refreshes("unknown"))
+    BoundBrowser(shell).registers("a.b.c")
+    clock.advance(UNDER_WAY)
+    browser.copy(LONG).ask()
+    refused = [(each.reason, each.handle) for each in events if each.kind == "refused"]
+    assert refused == [
+        ("device: malformed", handle),
+        ("device: challenge", handle),
+        ("device: no session", ""),
+        ("device: no proof", handle),
+    ]
+
+
+def test_round_trips_are_as_promised(clock: Clock) -> None:
+    """A page: as ever. A registration and a refresh: a read and a write. Asking first: a read."""
+    shop = Shop(clock)
+    calls: list[str] = []
+    backend: Any = shop.storage.backend
+
+    def counts(name: str) -> None:
+        asked = getattr(backend, name)
+
+        def noted(*call: Any) -> Any:
+            calls.append(name)
+            return asked(*call)
+
+        setattr(backend, name, noted)
+
+    counts("get")
+    counts("swap")
+
+    def counted(act: Callable[[], object]) -> list[str]:
+        calls.clear()
+        act()
+        return list(calls)
+
+    browser = shop.browser()
+    assert counted(lambda: browser.ask(lambda session: session.sign_in("ada"))) == ["swap"]
+    assert counted(browser.registers) == ["get", "swap"]
+    assert counted(lambda: browser.send(REFRESH, sec_secure_session_id=browser.id)) == ["get"]
+    assert counted(browser.refreshes) == ["get", "swap"]
+    assert counted(browser.ask) == ["get"]
+    assert counted(lambda: browser.ask(sets("x"))) == ["get", "swap"]
+    shop.later(UNDER_WAY)
+    assert counted(browser.copy(LONG).ask) == ["get"]
+    assert counted(lambda: shop.browser().ask()) == []
 
 
 def test_every_request_of_the_browser_is_answered_here(shop: Shop) -> None:
