@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck._commands import move
+from coatcheck._commands.move import move
 from coatcheck._commands.output import Output
+from coatcheck._commands.scanning import scan
 from coatcheck.cli import main
 from coatcheck.storage import FileStorage, KeyedStorage, Migrating, SqliteStorage, storage_from_url
+from coatcheck.storage.migrating.backend import MigratingBackend
 from tests._commands.stored import KINDS, url_of
 
 
@@ -83,17 +85,16 @@ def test_a_request_may_be_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     old, new, urls = pair(tmp_path)
     id = stored(old, a=1)
     both = Migrating(old, new)
-    found = move.scan
 
     def slow(storage: KeyedStorage) -> object:
-        for step in found(storage):
+        for step in scan(storage):
             session = both.read(id)
             session["b"] = 2
             both.save(session)
             yield step
 
-    monkeypatch.setattr(move, "scan", slow)
-    assert move.move(*urls, Output(as_json=True)) == 0
+    monkeypatch.setattr("coatcheck._commands.move.scan", slow)
+    assert move(urls[0], urls[1], Output(as_json=True)) == 0
     assert dict(new.read(id)) == {"a": 1, "b": 2}
 
 
@@ -103,7 +104,7 @@ def test_a_record_that_keeps_changing_is_left(
     """The exit code says that another run is due."""
     old, _, urls = pair(tmp_path)
     stored(old, a=1)
-    monkeypatch.setattr(move.MigratingBackend, "swap", lambda *_: "refused")
+    monkeypatch.setattr(MigratingBackend, "swap", lambda *_: "refused")
     assert main(["move", *urls, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["left"] == 1
 
