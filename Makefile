@@ -21,6 +21,10 @@ pythons: .venv/dev  ## Run the tests that need no browser on Python 3.11, 3.12 a
 lowest:  ## Run the tests of the storages and of the core on the lowest versions of the dependencies
 	scripts/lowest $(ARGS)
 
+fuzz: .venv/dev  ## Run the random tests with 2,000 examples each
+	COATCHECK_EXAMPLES=2000 scripts/test -m hypothesis
+	COATCHECK_EXAMPLES=2000 scripts/test tests/test_random_schedules.py
+
 kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
 	.venv/bin/python -m tests.kills $(ARGS)
 
@@ -58,4 +62,4 @@ clean:  ## Remove what was made here
 .venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
 	benchmarks/install $(PYTHON)
 
-.PHONY: help demo test quick pythons lowest kills soak lint format docs bench lock clean
+.PHONY: help demo test quick pythons lowest fuzz kills soak lint format docs bench lock clean

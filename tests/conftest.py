@@ -1,5 +1,6 @@
 """Fixtures: servers of our own, a clock, and what most tests need."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from coatcheck.testing import Clock
 from tests import servers
 from tests.engines import create_table
 
-settings.register_profile("no deadline", deadline=None)  # a machine may be busy
-settings.load_profile("no deadline")
+EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "40"))
+"""Examples of each random test; `make fuzz` takes more."""
+
+settings.register_profile("own", deadline=None, max_examples=EXAMPLES)  # a machine may be busy
+settings.load_profile("own")
 
 SERVERS = {"redis", "valkey", "memcached", "postgresql", "mariadb"}
 """Words in a test's parameters that stand for a server."""

@@ -1,7 +1,7 @@
 """
 Random schedules: requests that overlap on a few sessions, in any order, against a simple model.
 
-`COATCHECK_EXAMPLES=5000` looks for longer.
+`make fuzz` looks for longer.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from tests.hosts import COOKIE
 from tests.session_model import IDLE, NEW, REFRESH, Held, Model, Request
 from tests.storage_kinds import storage_of
 
-EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "60"))
 OVERLAPPING = 3
 
 SELDOM_WAITING = ["memory", "memory-asyncio"]
