@@ -18,7 +18,7 @@ from coatcheck.storage import (
 )
 from coatcheck.storage.backends.inline import InlineBackend
 from coatcheck.testing import Clock
-from tests.hosts import COOKIE, SECRET, Asgi, Browser, Front, Wsgi
+from tests.hosts import COOKIE, SECRET, Asgi, Browser, Front, Wsgi, wsgi_app
 
 
 def signs_in(handler_session: Session) -> None:
@@ -257,3 +257,18 @@ def test_what_is_shown_holds_nothing() -> None:
     """No secret, no user."""
     users = Users(COOKIE, MemoryStorage())
     assert (repr(users), repr(users.aio)) == ("<Users of __session>", "<AsyncUsers of __session>")
+
+
+def test_cookie_sessions_over_awaited_lists_are_awaited(clock: Clock) -> None:
+    """There is no plain form, and none is needed under ASGI."""
+    backend = MemoryStorage(clock=clock).backend
+    lists = AsyncKeyedStorage(InlineBackend(backend, backend), clock=clock)
+    storage = CookieStorage(clock=clock)
+    users = Users(COOKIE, storage, rosters=lists)
+    with opened(Asgi(storage)) as front:
+        browser = front.browser(users=users)
+        browser.ask(signs_in)
+        assert is_in(browser)
+        assert browser.ask(users.aio.end_others).json == 0
+    with pytest.raises(ConfigurationError, match="storage must have plain methods"):
+        session(COOKIE, storage, users=users).wsgi(wsgi_app)

@@ -18,22 +18,27 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.options import check_kinds
 from coatcheck._session import user_plans
 from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.record import owner_of
+from coatcheck._session.revocations import digests_of
 from coatcheck._session.roster_plans import Rosters
 from coatcheck._session.row_cipher import RowCipher
 from coatcheck._session.session import Session
 from coatcheck._session.sign_in import User
 from coatcheck._session.user_plans import UserSession
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.async_revocable import AsyncRevocableStorage
+from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.protocol import SessionStorage, powers_of
+from coatcheck.storage.revocable import RevocableStorage
 from coatcheck.storage.two_forms import TwoForms
+from coatcheck.storage.watch import Watch
 
 __all__ = ["AsyncUsers", "UserSession", "Users"]
 
@@ -81,27 +86,55 @@ class Users:
             raise ConfigurationError(f"max_sessions must be from 1 to {MOST}, got {max_sessions}")
         if not 0 < check_every < float("inf"):
             raise ConfigurationError(f"check_every must be seconds above 0, got {check_every!r}")
-        sessions = TwoForms(_keyed(storage, "storage"))
         keeper = storage if rosters is None else rosters
-        place = TwoForms(_keyed(keeper, "rosters"))
-        _check_eviction(keeper, given=rosters is not None)
-        if rosters is not None and not sessions.fits(place):
+        if isinstance(storage, CookieStorage) and rosters is None:
             raise ConfigurationError(
-                f"rosters must have plain methods, as {type(storage).__name__} has them, got "
-                f"{type(rosters).__name__}, whose methods are awaited: use the plain form of its "
-                "client"
+                "Users needs rosters= with CookieStorage, which has no server: for example "
+                "Users(cookie, CookieStorage(), rosters=SqliteStorage(path))"
             )
+        place = TwoForms(_keyed(keeper, "rosters" if rosters is not None else "storage"))
+        _check_eviction(keeper, given=rosters is not None)
         self._cookie = cookie
         self._storage = storage
-        self._sessions = sessions
         self._rosters = Rosters(
             owners=(owner_of(cookie.name),),
             limit=max_sessions,
             lasts=CUT_OFF,
-            space=None if rosters is None else place.space,
-            place=None if rosters is None else place,
             cipher=RowCipher(cookie.secrets) if place.space.cipher else None,
         )
+        if isinstance(storage, CookieStorage):
+            self._carry(storage, place, check_every)
+        else:
+            self._keep(storage, place if rosters is not None else None)
+
+    def _keep(self, storage: SessionStorage, place: TwoForms | None) -> None:
+        """Set up for sessions that are records; *place*: of the lists, if it is another one."""
+        self._sessions = TwoForms(_keyed(storage, "storage"))
+        self._kept: SessionStorage = storage
+        self._space = self._sessions.space
+        if place is None:
+            return
+        if not self._sessions.fits(place):
+            raise ConfigurationError(
+                f"rosters must have plain methods, as {type(storage).__name__} has them, got "
+                f"{type(place.storage).__name__}, whose methods are awaited: use the plain form of "
+                "its client"
+            )
+        self._rosters = replace(self._rosters, space=place.space, place=place)
+
+    def _carry(self, storage: CookieStorage, place: TwoForms, check_every: float) -> None:
+        """Set up for sessions that cookies carry."""
+        self._sessions = place
+        digests = digests_of(self._rosters.owners[0])
+        self._rosters = replace(self._rosters, revocations=digests)
+        self._space = replace(place.space, clock=storage.clock)
+        watch = Watch(self._rosters, self._space, check_every)
+        aio = AsyncRevocableStorage(storage, place.async_records, self._space, watch)
+        self._kept = aio
+        if place.plain is not None:
+            plain = RevocableStorage(storage, place.plain, self._space, watch)
+            plain.aio = aio
+            self._kept = plain
 
     @property
     def aio(self) -> "AsyncUsers":
@@ -174,15 +207,19 @@ class Users:
                 f"one for {own.name!r}, or with other secrets"
             )
         if lifetime is not None:
-            self._rosters = msgspec.structs.replace(self._rosters, lasts=lifetime)
+            self._rosters = replace(self._rosters, lasts=lifetime)
         return self._rosters
+
+    def _storage_of(self, storage: SessionStorage) -> SessionStorage:
+        """Return what reads and saves the sessions: see `ListsSessions`."""
+        return self._kept if storage is self._storage else storage
 
     def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
         if self._sessions.plain is None:
             raise ConfigurationError(
                 f"{type(self._storage).__name__} has only methods that are awaited: use users.aio"
             )
-        return self._sessions.records._carry_out(plan(self._rosters, self._sessions.space))
+        return self._sessions.records._carry_out(plan(self._rosters, self._space))
 
     def __repr__(self) -> str:
         return f"<Users of {self._cookie.name}>"
@@ -212,7 +249,8 @@ class AsyncUsers:
 
     async def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
         sessions = self._users._sessions
-        return await sessions.async_records._carry_out(plan(self._users._rosters, sessions.space))
+        plan_of_user = plan(self._users._rosters, self._users._space)
+        return await sessions.async_records._carry_out(plan_of_user)
 
     def __repr__(self) -> str:
         return f"<AsyncUsers of {self._users._cookie.name}>"

@@ -117,7 +117,7 @@ class Cycle:
         self.skip = checked_skip(skip)
         self.rejections = Rejections(cookie)
         self.cookie = cookie
-        self.storage = storage
+        self.storage = storage if users is None else users._storage_of(storage)
         self.terms = Terms(
             owner=owner_of(cookie.name),
             idle=min(seconds.idle or cookie.max_age or DEFAULT_IDLE, LONGEST),

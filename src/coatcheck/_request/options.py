@@ -36,6 +36,9 @@ class ListsSessions(Protocol):
             ConfigurationError: It was made for another cookie or storage.
         """
 
+    def _storage_of(self, storage: SessionStorage, /) -> SessionStorage:
+        """Return what reads and saves the sessions of *storage*: that itself, as a rule."""
+
 
 class Options(TypedDict, total=False):
     """

@@ -28,7 +28,7 @@ from coatcheck.errors import RecordTooLarge
 LABEL = 100
 """Characters of a label that a row keeps, so that a thousand rows fit into a record."""
 
-_KIND = b"\x06"
+KIND = b"\x06"
 
 
 class Row(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -106,7 +106,7 @@ def pack_roster(roster: Roster, tag: bytes, cipher: RowCipher | None) -> bytes:
             roster.sealed.get(row) or cipher.encrypt(_encoder.encode(row), tag=tag)
             for row in roster.rows
         ]
-    data = _KIND + _encoder.encode(
+    data = KIND + _encoder.encode(
         _Kept(tag, roster.expires, roster.cutoff, [*roster.closed, *rows])
     )
     if len(data) > LIMIT:
@@ -125,7 +125,7 @@ def unpack_roster(data: bytes, tag: bytes, cipher: RowCipher | None) -> Roster:
         WrongKey: It is the record of another key.
         Unreadable: It is damaged, or no roster.
     """
-    if data[:1] != _KIND:
+    if data[:1] != KIND:
         raise Unreadable(f"a record of {len(data)} bytes is no roster")
     try:
         kept = _decoder.decode(data[1:])
@@ -145,11 +145,6 @@ def unpack_roster(data: bytes, tag: bytes, cipher: RowCipher | None) -> Roster:
         if isinstance(each, bytes):
             sealed[row] = each
     return Roster(kept.cutoff, tuple(rows), tuple(closed), kept.expires, sealed)
-
-
-def is_roster(data: bytes) -> bool:
-    """Tell whether a record is the list of a user's sessions, or says which of them ended."""
-    return data[:1] == _KIND
 
 
 def _opened(row: Row | bytes, tag: bytes, cipher: RowCipher | None) -> Row | None:
@@ -204,6 +199,16 @@ def replaced(roster: Roster, old_key: str, row: Row) -> Roster | None:
         if each is old:
             rows.append(row)
     return _with_rows(roster, tuple(rows))
+
+
+def rekeyed(roster: Roster, old_key: str, row: Row) -> Roster | None:
+    """
+    Return the roster with another key in a row, where nothing but the cookie has the session.
+
+    None: the old key is not on the roster, or before the cut-off.
+    """
+    newer = replaced(roster, old_key, row)
+    return newer and without(newer, {bytes.fromhex(old_key[-64:])})
 
 
 def put_back(roster: Roster, row: Row) -> Roster | None:

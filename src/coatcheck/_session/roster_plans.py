@@ -42,6 +42,15 @@ from coatcheck._session.record import (
     Who,
     WrongKey,
 )
+from coatcheck._session.revocations import (
+    NONE,
+    Revocations,
+    cut,
+    pack_revocations,
+    place_of,
+    revoked,
+    unpack_revocations,
+)
 from coatcheck._session.roster import (
     EMPTY,
     Roster,
@@ -84,6 +93,8 @@ class Rosters(msgspec.Struct, frozen=True):
         space: The keys of the storage that keeps the rosters; None: that of the sessions.
         place: That storage; None: that of the sessions.
         cipher: Encrypts the rows; None: they are kept in clear.
+        revocations: Digests of the records that say which sign-ins are over, where cookies carry
+            the sessions; (): sessions are records.
     """
 
     owners: tuple[bytes, ...]
@@ -92,6 +103,7 @@ class Rosters(msgspec.Struct, frozen=True):
     space: Keyspace | None = None
     place: Any = None
     cipher: RowCipher | None = None
+    revocations: tuple[str, ...] = ()
 
     def of(self, user: str, sessions: Keyspace, owner: bytes | None = None) -> "Listing":
         """
@@ -146,6 +158,12 @@ class Listing(NamedTuple):
             raise BackendError(
                 server, "read", "it answered with the record of another key"
             ) from None
+
+    @property
+    def revocations_key(self) -> str:
+        """The key of the record that says which sign-ins of the user are over."""
+        digests = self.rosters.revocations
+        return self.sessions.prefix + digests[place_of(self.key[-64:])]
 
     def key_of(self, row: Row) -> str:
         """Return the key of a session, as the sessions' storage knows it."""
@@ -278,6 +296,8 @@ def bury_all(listing: Listing, rows: Collection[Row]) -> Plan[tuple[set[str], se
     Returns:
         The keys to take off the roster, and the handles of the sessions that were alive.
     """
+    if listing.rosters.revocations:
+        return (yield from revoke_all(listing, rows))
     gone: set[str] = set()
     ended: set[str] = set()
     found = yield from look_at_all(listing, rows)
@@ -294,6 +314,81 @@ def bury_all(listing: Listing, rows: Collection[Row]) -> Plan[tuple[set[str], se
         if is_alive(there, listing.now):
             ended.add(row.handle)
     return gone, ended
+
+
+def revoke_all(listing: Listing, rows: Collection[Row]) -> Plan[tuple[set[str], set[str]]]:
+    """Do what `bury_all` does, for sessions that cookies carry."""
+    now = listing.now
+    before = yield from revocations_of(listing)
+    ended = {
+        row.handle for row in rows if row.expires > now and not is_revoked(listing, before, row)
+    }
+    yield from revoke(listing, {row.handle: stays(row, now) for row in rows})
+    return {listing.key_of(row) for row in rows}, ended
+
+
+def stays(row: Row, now: float) -> float:
+    """
+    Return until when a copy of a session's cookie may live.
+
+    A request may have refreshed the session since the row was read, for as long as it did before.
+    """
+    return max(row.expires, now + row.expires - row.seen_at) + GRACE
+
+
+def revocations_of(listing: Listing) -> Plan[Revocations]:
+    """Return which sign-ins of the user are over."""
+    return opened(listing, (yield Get(listing.revocations_key)))
+
+
+def opened(listing: Listing, stored: Stored | None) -> Revocations:
+    """
+    Return the revocations that a backend answered.
+
+    Raises:
+        BackendError: It answered with the record of another key.
+    """
+    if stored is None:
+        return NONE
+    try:
+        return unpack_revocations(stored.record, listing.revocations_key)
+    except WrongKey:
+        raise BackendError(
+            listing.sessions.server, "read", "it answered with the record of another key"
+        ) from None
+
+
+def is_revoked(listing: Listing, found: Revocations, row: Row) -> bool:
+    """Tell whether the sign-in of a row is over."""
+    return found.is_over(listing.key[-64:], row.handle, row.since)
+
+
+def revoke(
+    listing: Listing,
+    handles: Mapping[str, float],
+    edit: Callable[[Revocations], Revocations] | None = None,
+) -> Plan[None]:
+    """
+    Enter handles of sign-ins that are over, by swap until that works.
+
+    Args:
+        handles: Until when each stays.
+        edit: Makes a further change.
+    """
+    key = listing.revocations_key
+    stored: Stored | None = yield Get(key)
+    for _ in range(ATTEMPTS):
+        there = opened(listing, stored)
+        newer = revoked(there, handles)
+        newer = newer if edit is None else edit(newer)
+        if newer is there:
+            return
+        data, ttl = pack_revocations(newer, tag_of(key), listing.now)
+        refused: Refused | None = yield Swap(key, stored.version if stored else None, data, ttl)
+        if refused is None:
+            return
+        stored = refused.stored
+    raise SessionConflict(ATTEMPTS)
 
 
 def look_at_all(listing: Listing, rows: Collection[Row]) -> Plan[dict[str, There]]:
@@ -361,19 +456,26 @@ def end_all(
     _note_closed(roster)
     rows = [row for row in roster.rows if row.handle not in spare]
     gone, ended = yield from bury_all(listing, rows)
+    if listing.rosters.revocations:
+        until = roster.cutoff + listing.rosters.lasts
+        digest = listing.key[-64:]
+        yield from revoke(listing, {}, lambda there: cut(there, digest, at, until, spare))
     if gone:
         yield from take_off(listing, gone)
     return ended
 
 
-def living(listing: Listing) -> Plan[list[tuple[Row, Record]]]:
-    """Return the sessions that are alive now, each once."""
+def living(listing: Listing) -> Plan[list[tuple[Row, Record | None]]]:
+    """Return the sessions that are alive now, each once; the record is None if a cookie has it."""
     roster = yield from read(listing)
     _note_closed(roster)
     now = listing.now
     rows = [row for row in roster.rows if row.expires > now]
+    if listing.rosters.revocations:
+        over = yield from revocations_of(listing)
+        return [(row, None) for row in rows if not is_revoked(listing, over, row)]
     found = yield from look_at_all(listing, rows)
-    alive: dict[str, tuple[Row, Record]] = {}
+    alive: dict[str, tuple[Row, Record | None]] = {}
     for row in rows:
         there = found[listing.key_of(row)]
         record = there.kept

@@ -128,19 +128,21 @@ def _handle_of(session: Session | None) -> str | None:
     return who.handle if who else None
 
 
-def _shown(row: Row, record: Record, *, is_current: bool) -> UserSession:
+def _shown(row: Row, record: Record | None, *, is_current: bool) -> UserSession:
     return UserSession(
         row.handle,
         row.label,
         datetime.fromtimestamp(row.signed_in_at, UTC),
         datetime.fromtimestamp(row.seen_at, UTC),
-        datetime.fromtimestamp(record.expires, UTC),
+        datetime.fromtimestamp(record.expires if record else row.expires, UTC),
         is_current,
         _is_bound(record),
     )
 
 
-def _is_bound(record: Record) -> bool | None:
+def _is_bound(record: Record | None) -> bool | None:
+    if record is None:  # a cookie has it, and cannot be bound
+        return False
     if record.body.who is None:  # a signed-in session has it: its body is encrypted
         return None
     there = binding_of(record.body)

@@ -16,7 +16,7 @@ import msgspec
 
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.record import contents_of, first_key
-from coatcheck._session.roster import is_roster
+from coatcheck._session.revocations import is_list
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import KeyedStorage
@@ -67,7 +67,7 @@ class MemoryBackend:
             stored = self._living(key, now)
             if (stored.version if stored else None) != version:
                 return Refused(stored)
-            if is_roster(record):
+            if is_list(record):
                 records = self._rosters
                 self._forget_expired(records, now)
             else:

@@ -1,0 +1,126 @@
+"""The calls around a save of a session that a cookie carries: their order, and their races."""
+
+import pytest
+
+from coatcheck import BackendError, Session
+from coatcheck._session import revocable
+from coatcheck._session.draft import Carried, Visitor
+from coatcheck._session.lifecycle import admit, found
+from coatcheck._session.plan import Get, Swap
+from coatcheck._session.record import GRACE, Record
+from coatcheck._session.revocations import digests_of
+from coatcheck._session.roster_plans import Listing, Rosters, end_all, living, revoke
+from tests._session.scene import Change, Running, Scene, confirms, destroys, sets
+
+OWNER = b"12345678"
+IDLE = 10 * GRACE
+ROSTERS = Rosters((OWNER,), 9, 50_000.0, revocations=digests_of(OWNER))
+
+Cookie = tuple[str, Record]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(idle=IDLE, owner=OWNER, rosters=ROSTERS)
+
+
+def listing_in(scene: Scene) -> Listing:
+    return ROSTERS.of("ada", scene.space)
+
+
+def read(scene: Scene, cookie: Cookie) -> Session:
+    session = found(Carried(cookie[1], cookie[0], None, scene.clock()))
+    return admit(session, scene.terms, visitor=Visitor(terms=scene.terms))
+
+
+def saving(scene: Scene, session: Session) -> "Running[Cookie | str | None]":
+    return scene.begin(revocable.save(session, scene.space))
+
+
+def change(scene: Scene, cookie: Cookie, act: Change) -> Cookie | str | None:
+    session = read(scene, cookie)
+    act(session)
+    return saving(scene, session).finish()
+
+
+def signed_in(scene: Scene) -> Cookie:
+    session = Session._of(Visitor(terms=scene.terms, began=scene.clock()))
+    session.sign_in("ada")
+    cookie = saving(scene, session).finish()
+    assert isinstance(cookie, tuple)
+    return cookie
+
+
+def test_a_sign_in_is_listed_before_its_cookie_leaves(scene: Scene) -> None:
+    """Two questions; the row has the key of the id in the cookie."""
+    id, _ = signed_in(scene)
+    ((row, _),) = scene.run(living(listing_in(scene)))
+    assert row.key.hex() == scene.space.key(id)
+    assert [type(call) for call in scene.asked[:2]] == [Get, Swap]
+
+
+def test_a_sign_out_is_entered_before_its_row_goes(scene: Scene) -> None:
+    """A crash in between leaves a row, and no living copy."""
+    session = read(scene, signed_in(scene))
+    session.destroy()
+    saving(scene, session).step(2)
+    assert scene.run(living(listing_in(scene))) == []
+
+
+def test_a_write_that_refreshes_nothing_asks_nothing(scene: Scene) -> None:
+    """So a request costs what it did."""
+    cookie = signed_in(scene)
+    scene.asked.clear()
+    assert isinstance(change(scene, cookie, sets(n=1)), tuple)
+    assert scene.asked == []
+
+
+def test_a_copy_that_comes_back_after_a_cut_off_is_refused(scene: Scene) -> None:
+    """Its row is gone, and a refresh that would put it back asks first."""
+    cookie = signed_in(scene)
+    del scene.records[listing_in(scene).key]
+    scene.clock.advance(IDLE / 2)
+    late = read(scene, cookie)
+    scene.run(end_all(listing_in(scene), scene.clock()))
+    assert saving(scene, late).finish() is None
+    assert change(scene, cookie, confirms) is None
+
+
+def test_a_cut_off_between_the_question_and_the_row_is_seen(scene: Scene) -> None:
+    """The roster has it first."""
+    cookie = signed_in(scene)
+    del scene.records[listing_in(scene).key]
+    scene.clock.advance(IDLE / 2)
+    running = saving(scene, read(scene, cookie)).step(2)
+    scene.run(end_all(listing_in(scene), scene.clock()))
+    assert running.finish() is None
+
+
+def test_two_sign_outs_at_once_are_both_entered(scene: Scene) -> None:
+    """The swap that lost is made again."""
+    first, second = signed_in(scene), signed_in(scene)
+    session = read(scene, first)
+    destroys(session)
+    running = saving(scene, session).step(1)
+    change(scene, second, destroys)
+    assert running.finish() == ""
+    assert scene.run(living(listing_in(scene))) == []
+
+
+def test_a_handle_that_is_there_is_not_written_again(scene: Scene) -> None:
+    """One question tells that."""
+    until = scene.clock() + 9.0
+    scene.run(revoke(listing_in(scene), {"a": until}))
+    scene.asked.clear()
+    scene.run(revoke(listing_in(scene), {"a": until}))
+    assert [type(call) for call in scene.asked] == [Get]
+
+
+def test_the_record_of_another_key_is_an_error_of_the_backend(scene: Scene) -> None:
+    """Nobody is signed out by a stranger's record."""
+    listing = listing_in(scene)
+    scene.run(revoke(ROSTERS.of("eve", scene.space), {"a": 5.0}))
+    (stored,) = scene.records.values()
+    scene.put(listing.revocations_key, stored.record)
+    with pytest.raises(BackendError, match="another key"):
+        scene.run(living(listing))
