@@ -22,6 +22,7 @@ import msgspec
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._session.draft import Draft
 from coatcheck._session.events import Happened, Kind, log_loss
+from coatcheck._session.record import pack
 from coatcheck._session.sign_in import User, text_of
 from coatcheck.errors import ConfigurationError, CookieTooLarge, RecordTooLarge, SessionConflict
 
@@ -36,7 +37,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     - `started`: a new session was saved.
     - `read` (`found`, `none`): the cookie of a request was looked up; `duration` says how long.
-    - `saved`: a session was saved; `duration` says how long that took.
+    - `saved`: a session was saved in `requests` rounds; `duration` says how long that took, and
+      `size` the bytes of its record.
     - `moved` (`regenerate_id`, `the user was taken away`): the id was changed without a sign-in.
     - `rotated`: the id was renewed by `rotate=`.
     - `signed_in` (`joined`: by two requests at once): a user signed in.
@@ -153,7 +155,10 @@ class Reporter:
 
     def was_saved(self, draft: Draft, begun: float) -> None:
         """Tell how long a save took, and what came of it."""
-        self.tell(Happened("saved", duration=self.monotonic() - begun))
+        duration, found = self.monotonic() - begun, draft.found
+        rounds = next((it.requests for it in draft.events if it.kind == "merged"), 1)
+        size = None if found is None else len(pack(found.record))
+        self.tell(Happened("saved", duration=duration, requests=rounds, size=size))
         self.report(draft)
 
     def failed(self, error: BaseException) -> None:
