@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, ConfigurationError, Cookie, Session, Users, adopt
+from coatcheck import BackendError, ConfigurationError, Cookie, Event, Session, Users, adopt
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING, VARY, Changes
@@ -385,6 +385,27 @@ def test_the_readers_are_asked_in_order(caplog: pytest.LogCaptureFixture) -> Non
     assert adopted == "a session of another package was adopted: <adopt.Starlette 'old'>"
 
 
+def test_each_adoption_and_each_refusal_is_one_event() -> None:
+    """Of three first requests one adopts. The reason names the reader; nothing else is told."""
+    told: list[Event] = []
+    readers = [adopt.Flask(secrets=["x"], name="old"), reader()]
+    site = Site(adopts=readers, on_event=told.append)
+    old = site.old(user="a-value")
+    requests = [site.begin(old) for _ in range(3)]
+    for visit, session in requests:
+        assert session["user"] == "a-value"
+        site.shell.leave(visit)
+    found = [(each.kind, each.reason) for each in told if each.kind in ("adopted", "refused")]
+    assert found == [("refused", "Flask: seal")] * 3 + [("adopted", "Starlette")]
+    assert "started" not in {each.kind for each in told}
+    assert "a-value" not in repr(told)
+    clock = Clock()
+    site = Site(CookieStorage(clock=clock), adopts=[reader(until=UNTIL)], on_event=told.append)
+    told.clear()
+    site.ask(site.old(), lambda session: session.sign_in("ada"))
+    assert {"adopted", "signed_in"} <= {each.kind for each in told}
+
+
 def test_after_its_date_a_reader_is_off() -> None:
     """`until`; by the storage's clock."""
     site = Site(adopts=[reader(until=date(2027, 1, 16))])
@@ -562,13 +583,3 @@ def test_an_event_loop_never_waits_for_their_server(kind: Any, runner: asyncio.R
 def test_without_the_option_nothing_is_asked() -> None:
     """The decisions know of none."""
     assert cycle_of(MemoryStorage()).adoption is None
-
-
-def test_an_adopted_session_is_an_event() -> None:
-    """Its reason is the kind of reader that found it."""
-    heard: list[Any] = []
-    site = Site(on_event=heard.append)
-    site.ask(site.old())
-    (event,) = [it for it in heard if it.kind == "adopted"]
-    assert event.reason == type(reader()).__name__
-    assert event.handle

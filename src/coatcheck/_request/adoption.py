@@ -11,7 +11,7 @@ Nothing here waits: a `Shell` asks the readers and the storage.
 """
 
 import logging
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from coatcheck._cookie.cookie import Cookie
@@ -20,6 +20,7 @@ from coatcheck._request.visit import Changes, Theirs, Visit
 from coatcheck._session import lifecycle
 from coatcheck._session.adopted import Adopted, Refusal, old_id
 from coatcheck._session.draft import Draft, Foreign, Lost, Moved, Unread
+from coatcheck._session.events import Happened
 from coatcheck._session.record import Contents, Terms
 from coatcheck._session.session import Session
 from coatcheck._session.values import encode
@@ -37,6 +38,7 @@ class Reader(Protocol):
     """A reader of `coatcheck.adopt`, as a middleware asks it."""
 
     name: str
+    package: str
     until: float | None
     take: bool
     keep_cookie: bool
@@ -77,14 +79,22 @@ class Adoption:
 
     Args:
         leaves_markers: The storage can remember that a cookie was adopted.
+        tell: Reports an event; None: nobody listens.
 
     Raises:
         ConfigurationError: One is no reader, or needs `until`.
     """
 
     def __init__(
-        self, readers: Sequence[Reader], cookie: Cookie, terms: Terms, *, leaves_markers: bool
+        self,
+        readers: Sequence[Reader],
+        cookie: Cookie,
+        terms: Terms,
+        *,
+        leaves_markers: bool,
+        tell: Callable[[Happened], None] | None = None,
     ) -> None:
+        self._tell = tell
         self.readers = checked_readers(readers, leaves_markers=leaves_markers)
         self.leaves_markers = leaves_markers
         self._cookie = cookie
@@ -155,7 +165,8 @@ class Adoption:
             {key: encode(key, value) for key, value in found.values.items()},
             {key: encode(key, value) for key, value in found.flashes.items()},
         )
-        origin = Foreign(body, judged.id, found.created, _lives_until(found, reader, now))
+        lives_until = _lives_until(found, reader, now)
+        origin = Foreign(body, judged.id, found.created, lives_until, reader.package)
         return Session._of(Draft(body.copy(), self._terms, origin, shown=body.flashes))
 
     def note_beside(self, theirs: Theirs) -> None:
@@ -175,6 +186,8 @@ class Adoption:
     def refuse(self, reader: Reader, reason: str) -> None:
         """Note that a cookie of another package leads to no session."""
         _logger.info("a cookie of another package was refused: %r: %s", reader, reason)
+        if self._tell is not None:
+            self._tell(Happened("refused", f"{reader.package}: {reason}"))
 
     def is_first(self, session: object) -> bool:
         """Tell whether a session is one of another package that is to become one of ours."""

@@ -144,9 +144,11 @@ class Cycle:
         make = Draft if self.schema is None else partial(TypedDraft, schema=self.schema)
         self.visitor = Visitor(terms=self.terms, make=make)
         self.late_visitor = Visitor(terms=self.terms, make=make, reach="nothing")
-        self.adoption = (
-            Adoption(adopts, cookie, self.terms, leaves_markers=powers.rotates) if adopts else None
-        )
+        self.adoption = None
+        if adopts:
+            tell = self.reporter.tell if self.reporter else None
+            leaves = powers.rotates
+            self.adoption = Adoption(adopts, cookie, self.terms, leaves_markers=leaves, tell=tell)
         # A sign-in began when its request was read, so with rosters a request without a cookie is
         # admitted, too, with the time.
         self.starts_empty = powers.starts_empty and bound is None and users is None
@@ -495,12 +497,6 @@ class Cycle:
         if self.reporter is not None:
             self.outages.works()
             self.reporter.was_saved(session._draft, begun)
-
-    def adopted(self, session: Session, reader: Reader) -> None:
-        """Tell that a session of another package is one of ours now."""
-        if self.reporter is not None:
-            note_of(session._draft, "adopted", type(reader).__name__)
-            self.reporter.report(session._draft)
 
     def failed(self, error: BaseException) -> None:
         """Tell why nothing of a session was kept."""

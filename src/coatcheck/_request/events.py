@@ -48,9 +48,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     - `ended` (`destroyed`, `emptied`; by `Users`: `end`, `end_others`, `end_all`, `most`): a
       session ended otherwise; `duration` is its age.
     - `expired` (`idle`, `lifetime`): a request brought a session whose deadline was over.
-    - `adopted` (the package): a session of another package was taken over.
+    - `adopted` (the name of its reader, as `FlaskSession`): a session of another package was taken
+      over.
     - `refused` (`seal`, `unknown id`, `old id`, `other cookie`, `tombstone`,
-      `device: ` and why): the cookie of a request led to no session.
+      `device: ` and why; `FlaskSession: seal` and the like, of another package): the cookie of a
+      request led to no session.
     - `merged`: `changes` were replayed on what other requests left, in `requests` rounds.
     - `dropped` (why): changes were lost.
     - `conflict`: a save gave up after `requests` rounds, because other requests kept winning.

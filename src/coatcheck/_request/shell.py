@@ -270,7 +270,6 @@ class Shell:
         session = visit.session
         if theirs.first and session._draft.issued is not None:
             adoption.note_adopted(theirs.reader)
-            self.cycle.adopted(session, theirs.reader)
             if theirs.reader.take:
                 self._take(theirs)
         ended = value == "" or session._draft.fate == "ends"

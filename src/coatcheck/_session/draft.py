@@ -115,12 +115,14 @@ class Foreign(Hidden, msgspec.Struct, frozen=True, gc=False):
         id: The id of ours that stands for the package's cookie: a marker is left under it.
         created: When the package made or signed it; None: it tells no time.
         lives_until: How long the package's cookie could lead to it.
+        package: The name of its reader, for events.
     """
 
     body: Contents
     id: str
     created: float | None
     lives_until: float
+    package: str = ""
 
 
 class Lost(Hidden, msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ Pure: no clock, no storage; *now* is an argument, and so is the clock.
 from collections.abc import Callable
 
 from coatcheck._session.draft import (
+    Foreign,
     Found,
     Lost,
     Unread,
@@ -81,10 +82,11 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         return None
     stays = origin is not None and type(draft.fate) is not Moves
     id = origin.id if origin and stays else draft.id or new_id()
-    fate = draft.fate
+    fate, before = draft.fate, draft.origin
     settle(draft, newer, id, now, steps, carried=True)
     if origin is None:
-        note_of(draft, "started")
+        package = before.package if type(before) is Foreign else ""
+        note_of(draft, "adopted" if package else "started", package)
     if isinstance(fate, Moves):
         note_move(draft, fate)
     return id, newer

@@ -419,7 +419,11 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     if refused is None:
         if entry is not None:
             yield from signed_in(entry)
+        fate = draft.fate
         settle(draft, record, id, now, steps)
+        note_of(draft, "adopted", origin.package)
+        if type(fate) is Moves and fate.by in ("sign_in", "act_as"):
+            note_move(draft, fate)
         return id
     yield from withdraw(entry, space.key(id))
     draft.id = None  # an id that was withdrawn is never claimed again

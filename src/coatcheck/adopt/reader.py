@@ -105,6 +105,7 @@ class Reader:
         keep_cookie: bool = False,
     ) -> None:
         self.name = name
+        self.package = type(self).__name__
         self.keep_cookie = keep_cookie
         self.until = _time_of(until)
         self.max_age = _seconds_of(max_age)
