@@ -23,6 +23,7 @@ from coatcheck._request.visit import Answer, Changes, Theirs, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, SessionError
+from coatcheck.storage.anew import anew
 
 _logger = logging.getLogger("coatcheck")
 
@@ -132,7 +133,8 @@ class AsyncShell:
         if not self.cycle.gives_id(session, changes):
             return changes
         try:
-            found = await done(self._calls.read(session._draft.issued))
+            with anew():
+                found = await done(self._calls.read(session._draft.issued))
         except BackendError:
             return changes  # nothing tells that the session ended
         return changes if is_current(session, found) else self.cycle.without_cookie(changes)
@@ -183,7 +185,8 @@ class AsyncShell:
         if not self.cycle.can_reload(session):
             return
         try:
-            found = await done(self._calls.read(self.cycle.value_to_reload(session)))
+            with anew():
+                found = await done(self._calls.read(self.cycle.value_to_reload(session)))
         except BackendError as error:
             self.cycle.outages.note(error)
             raise

@@ -15,6 +15,7 @@ from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
 from coatcheck.storage.backends.files import FileStorage
 from coatcheck.storage.backends.memcached import MemcachedStorage
 from coatcheck.storage.backends.memory import MemoryStorage
+from coatcheck.storage.backends.near import Near
 from coatcheck.storage.backends.redis import RedisStorage
 from coatcheck.storage.backends.sql import SqlStorage, sessions_table
 from coatcheck.storage.backends.sqlite import SqliteStorage
@@ -34,6 +35,7 @@ __all__ = [
     "MemcachedStorage",
     "MemoryStorage",
     "Migrating",
+    "Near",
     "Powers",
     "RedisStorage",
     "Refused",

@@ -29,6 +29,7 @@ from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
+from coatcheck.storage.anew import anew
 from coatcheck.storage.backend import AskAlone, AsyncBackend, AsyncGetsMany, AsyncSweeps
 from coatcheck.storage.protocol import AsyncCloses
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
@@ -95,7 +96,8 @@ class AsyncRecords:
         """
         write = saving.first_write(session, self.space)
         if write is None:
-            value = await self._carry_out(saving.save_in_steps(session, self.space))
+            with anew():
+                value = await self._carry_out(saving.save_in_steps(session, self.space))
         else:
             value = await self._write(session, write)
         if value and self._sweep_every:
@@ -111,7 +113,8 @@ class AsyncRecords:
         except BaseException as error:
             forget_frames(error)
             raise
-        return await self._carry_out(saving.write_again(session, write, refused, self.space))
+        with anew():
+            return await self._carry_out(saving.write_again(session, write, refused, self.space))
 
     async def sweep(self, limit: int = 1000) -> int:
         """

@@ -31,6 +31,7 @@ from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
+from coatcheck.storage.anew import anew
 from coatcheck.storage.backend import AskAlone, Backend, GetsMany, Sweeps
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
@@ -97,7 +98,8 @@ class Records:
         """
         write = saving.first_write(session, self.space)
         if write is None:
-            value = self._carry_out(saving.save_in_steps(session, self.space))
+            with anew():
+                value = self._carry_out(saving.save_in_steps(session, self.space))
         else:
             value = self._write(session, write)
         if value and self._sweep_every:
@@ -113,7 +115,8 @@ class Records:
         except BaseException as error:
             forget_frames(error)
             raise
-        return self._carry_out(saving.write_again(session, write, refused, self.space))
+        with anew():
+            return self._carry_out(saving.write_again(session, write, refused, self.space))
 
     def sweep(self, limit: int = 1000) -> int:
         """

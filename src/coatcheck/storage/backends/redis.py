@@ -7,22 +7,36 @@ import inspect
 from typing import TypeGuard, overload
 
 from coatcheck.storage.arguments import not_of_form
+from coatcheck.storage.backend import AsyncBackend, Backend
+from coatcheck.storage.backends.async_near_backend import AsyncNearRedisBackend
 from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
+from coatcheck.storage.backends.near import Near
+from coatcheck.storage.backends.near_backend import NearRedisBackend
 from coatcheck.storage.backends.redis_backend import RedisBackend
 from coatcheck.storage.backends.redis_client import AsyncClient, Client, warn_of_names
 from coatcheck.storage.clock import TimeSource
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
-__all__ = ["AsyncRedisBackend", "RedisBackend", "RedisStorage"]
+__all__ = ["AsyncRedisBackend", "Near", "RedisBackend", "RedisStorage"]
 
 
 @overload
 def RedisStorage(
-    client: AsyncClient, *, prefix: str = ..., clock: TimeSource | None = ..., encrypt: bool = ...
+    client: AsyncClient,
+    *,
+    prefix: str = ...,
+    clock: TimeSource | None = ...,
+    encrypt: bool = ...,
+    near: Near | None = ...,
 ) -> AsyncKeyedStorage: ...
 @overload
 def RedisStorage(
-    client: Client, *, prefix: str = ..., clock: TimeSource | None = ..., encrypt: bool = ...
+    client: Client,
+    *,
+    prefix: str = ...,
+    clock: TimeSource | None = ...,
+    encrypt: bool = ...,
+    near: Near | None = ...,
 ) -> KeyedStorage: ...
 def RedisStorage(
     client: Client | AsyncClient,
@@ -30,6 +44,7 @@ def RedisStorage(
     prefix: str = "coatcheck:",
     clock: TimeSource | None = None,
     encrypt: bool = False,
+    near: Near | None = None,
 ) -> KeyedStorage | AsyncKeyedStorage:
     """
     Return a storage in Redis or Valkey.
@@ -42,19 +57,34 @@ def RedisStorage(
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the server never
             sees (extra `coatcheck[encrypt]`).
+        near: Keep records that were read in this process, until the server says that they changed;
+            None: each read asks the server. A sign-out elsewhere is seen a moment later.
 
     Raises:
         ConfigurationError: It is no client, was made with decode_responses=True, or reads from
-            replicas.
+            replicas; or *near* is given with the client of a cluster.
     """
     if not callable(getattr(client, "execute_command", None)) or isinstance(client, type):
         raise not_of_form("client", "a client of redis-py or valkey-py", client)
     warn_of_names(client)
     if _is_async(client):
-        return AsyncKeyedStorage(
-            AsyncRedisBackend(client), prefix=prefix, clock=clock, encrypt=encrypt
-        )
-    return KeyedStorage(RedisBackend(client), prefix=prefix, clock=clock, encrypt=encrypt)
+        waiting = async_backend_of(client, prefix, near)
+        return AsyncKeyedStorage(waiting, prefix=prefix, clock=clock, encrypt=encrypt)
+    return KeyedStorage(
+        backend_of(client, prefix, near), prefix=prefix, clock=clock, encrypt=encrypt
+    )
+
+
+def backend_of(client: Client, prefix: str, near: Near | None) -> Backend:
+    """Return the backend over a plain client."""
+    backend = RedisBackend(client)
+    return backend if near is None else NearRedisBackend(backend, client, prefix, near)
+
+
+def async_backend_of(client: AsyncClient, prefix: str, near: Near | None) -> AsyncBackend:
+    """Return the backend over an asyncio client."""
+    backend = AsyncRedisBackend(client)
+    return backend if near is None else AsyncNearRedisBackend(backend, client, prefix, near)
 
 
 def _is_async(client: Client | AsyncClient) -> TypeGuard[AsyncClient]:

@@ -23,6 +23,7 @@ from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.files import FileStorage
 from coatcheck.storage.backends.memcached import MemcachedStorage
 from coatcheck.storage.backends.memory import MemoryStorage
+from coatcheck.storage.backends.near import Near
 from coatcheck.storage.backends.sql import TABLE
 from coatcheck.storage.backends.sqlite import SqliteStorage
 from coatcheck.storage.clock import TimeSource, system_clock
@@ -130,6 +131,11 @@ def _count(text: str) -> int:
     return count
 
 
+def _bytes(text: str) -> int:
+    number, unit = text[:-2], text[-2:].lower()
+    return _count(number) * {"kb": 10**3, "mb": 10**6, "gb": 10**9}.get(unit, 0) or _count("0")
+
+
 def _index(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
@@ -221,8 +227,10 @@ def _memcached(url: SplitResult, options: UrlOptions, clock: TimeSource) -> Keye
 def _redis(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
     options = {"timeout": 2.0, "prefix": "coatcheck:", **options}
     clients = clients_of(url, options)
-    waiting = AsyncLazyBackend(lambda: open_async_client(clients.waiting))
-    plain = LazyBackend(lambda: open_client(clients.plain))
+    near = Near(max_bytes=options["near"]) if "near" in options else None
+    prefix = options["prefix"]
+    waiting = AsyncLazyBackend(lambda: open_async_client(clients.waiting, prefix, near))
+    plain = LazyBackend(lambda: open_client(clients.plain, prefix, near))
     return _both(plain, waiting, options, clock)
 
 
@@ -257,6 +265,7 @@ MUST: dict[Callable[[str], Any], str] = {
     _count: "an integer above 0",
     _index: "an integer from 0 up",
     _truth: "yes or no",
+    _bytes: "a size such as 64MB, in kB, MB or GB",
     _ssl_mode: f"one of {', '.join(SSL_MODES)}",
     _durability: f"one of {', '.join(DURABILITIES)}",
     _file_read: "the path of a file that this process can read",
@@ -268,7 +277,7 @@ MUST: dict[Callable[[str], Any], str] = {
 
 _HERE: Readers = {"timeout": _seconds, "sweep_every": _count, "encrypt": _truth}
 _SHARED: Readers = {"prefix": str, "timeout": _seconds, "encrypt": _truth}
-_REDIS: Readers = {**_SHARED, "db": _index, "max_connections": _count}
+_REDIS: Readers = {**_SHARED, "db": _index, "max_connections": _count, "near": _bytes}
 _TLS: Readers = {
     "ssl_ca_certs": _certificates,
     "ssl_certfile": _file_read,

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote
 
 from coatcheck.errors import BackendError, ConfigurationError
-from coatcheck.storage.backends.redis import AsyncRedisBackend, RedisBackend
+from coatcheck.storage.backends.near import Near
+from coatcheck.storage.backends.redis import async_backend_of, backend_of
+from coatcheck.storage.protocol import AsyncCloses, Closes
 from coatcheck.storage.urls.lazy import AsyncConnected, Connected
 from coatcheck.storage.urls.parsing import account_of, check_key, hosts_of, number_of, one_host_of
 
@@ -84,7 +86,7 @@ def clients_of(url: SplitResult, options: Mapping[str, Any]) -> Clients:
     return _single(url, shared)
 
 
-def open_client(make: Callable[[], Any]) -> Connected:
+def open_client(make: Callable[[], Any], prefix: str, near: Near | None) -> Connected:
     """Open a plain client. That of a cluster connects at once."""
     from redis.exceptions import RedisClusterException, RedisError
 
@@ -93,22 +95,31 @@ def open_client(make: Callable[[], Any]) -> Connected:
     except (RedisError, RedisClusterException, OSError) as error:
         raise BackendError("Redis", "reach") from error
 
+    backend = backend_of(client, prefix, near)
+
     def close() -> None:
+        if isinstance(backend, Closes):
+            backend.close()
         for each in (client, *_sentinels_of(client)):
             each.close()
 
-    return Connected(RedisBackend(client), close)
+    return Connected(backend, close)
 
 
-async def open_async_client(make: Callable[[], Any]) -> AsyncConnected:
+async def open_async_client(
+    make: Callable[[], Any], prefix: str, near: Near | None
+) -> AsyncConnected:
     """Open an asyncio client."""
     client = make()
+    backend = async_backend_of(client, prefix, near)
 
     async def close() -> None:
+        if isinstance(backend, AsyncCloses):
+            await backend.close()
         for each in (client, *_sentinels_of(client)):
             await each.aclose()
 
-    return AsyncConnected(AsyncRedisBackend(client), close)
+    return AsyncConnected(backend, close)
 
 
 def _sentinels_of(client: Any) -> Sequence[Any]:

@@ -1,0 +1,73 @@
+"""
+A backend in Redis that keeps copies of the records that were read: see `near`.
+
+`near_backend` is the same text without `async` and `await`, written by `scripts/twins`.
+"""
+
+from typing import Any
+
+from coatcheck.storage.anew import asks_anew
+from coatcheck.storage.backend import AsyncBackend, Refused, Stored
+from coatcheck.storage.backends.near import Copies, Near
+from coatcheck.storage.backends.near_listener import AsyncNearListener
+
+
+class AsyncNearRedisBackend:
+    """
+    The records of a backend, and copies of them.
+
+    Args:
+        backend: Over *client*.
+        client: Of one server, or of a Sentinel; the changes are told on a connection of its own.
+        prefix: Of the keys whose changes the server is to tell.
+        near: How much is kept.
+
+    Raises:
+        ConfigurationError: It is the client of a cluster.
+    """
+
+    def __init__(self, backend: AsyncBackend, client: Any, prefix: str, near: Near) -> None:
+        self._backend = backend
+        self._near = near
+        self.copies = Copies(near)
+        self._listener = AsyncNearListener(client, prefix)
+
+    async def get(self, key: str) -> Stored | None:
+        if not self._listener.runs:
+            self._begin()
+        copies = self.copies
+        stored = None if asks_anew() else copies.get(key)
+        if stored is not None:
+            return stored
+        ticket = copies.ask(key)
+        try:
+            stored = await self._backend.get(key)
+        except BaseException:
+            copies.drop((key,))
+            raise
+        copies.keep(key, ticket, stored)
+        return stored
+
+    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        self.copies.drop((key,))
+        try:
+            return await self._backend.swap(key, version, record, ttl)
+        finally:
+            self.copies.drop((key,))
+
+    async def delete(self, key: str) -> None:
+        self.copies.drop((key,))
+        try:
+            await self._backend.delete(key)
+        finally:
+            self.copies.drop((key,))
+
+    async def close(self) -> None:
+        """Stop listening, and drop all copies; the next read listens again."""
+        await self._listener.stop()
+        self.copies.lose()
+
+    def _begin(self) -> None:
+        """Listen in this process and event loop, with copies of their own."""
+        self.copies = Copies(self._near)
+        self._listener.start(self.copies)

@@ -1,0 +1,157 @@
+"""
+Copies of records in this process, which are dropped when the server says that the records changed.
+
+    read ─▶ copy? ─▶ the record, without a question
+              └─▶ asked for ─▶ server ─▶ kept, unless a change was told in between
+
+A copy is used only while the server proves that it told all changes: an answer to a PING on the
+connection that carries them proves it for all that happened before the PING was sent. Without a
+proof that is younger than `max_stale`, no copy is used. So a copy is never older than that, whether
+the connection is closed, the server is paused, or nothing arrives.
+
+A write needs no care: with a copy that is stale it is refused, and its changes are replayed on what
+is there. Deadlines are inside the records and are checked on every read.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+import msgspec
+
+from coatcheck.errors import ConfigurationError
+from coatcheck.storage.backend import Stored
+
+OVERHEAD = 400
+"""Bytes that a copy takes beside its record: the key, and the objects around them."""
+
+PROOFS = 3
+"""Proofs that are asked for in the time for which one is good."""
+
+
+class Near(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How many records may be kept in this process, and for how long without a word of the server.
+
+    Args:
+        max_bytes: Memory for the copies; when it is full, the least recently used go.
+        max_stale: Seconds. If the server can tell nothing for so long, no copy is used.
+
+    Raises:
+        ConfigurationError: One of them is not above 0.
+    """
+
+    max_bytes: int
+    max_stale: float = 2.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, int):
+            raise _wrong("max_bytes must be an integer above 0", self.max_bytes)
+        if self.max_bytes < 1:
+            raise _wrong("max_bytes must be an integer above 0", self.max_bytes)
+        if not 0 < self.max_stale < float("inf"):
+            raise _wrong("max_stale must be seconds above 0", self.max_stale)
+
+
+def _wrong(must: str, got: object) -> ConfigurationError:
+    return ConfigurationError(f"{must}, got {got!r}")
+
+
+class Copies:
+    """
+    The copies of one process, or of one event loop.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, near: Near, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.near = near
+        self.clock = clock
+        self._kept: OrderedDict[str, Stored] = OrderedDict()
+        self._asked: dict[str, object] = {}  # keys that a read asks for, and which read
+        self._size = 0
+        self._proved = float("-inf")
+        self._lock = Lock()
+
+    def get(self, key: str) -> Stored | None:
+        """Return the copy of a record, if there is one that may be used."""
+        stored = self._kept.get(key)
+        if stored is None or not self.is_proved():
+            return None
+        try:
+            self._kept.move_to_end(key)
+        except KeyError:  # dropped by another thread
+            return None
+        return stored
+
+    def is_proved(self) -> bool:
+        """Tell whether the server has proved, not long ago, that it told all changes."""
+        return self.clock() - self._proved <= self.near.max_stale
+
+    def prove(self, asked_at: float) -> None:
+        """
+        Note that all changes were told.
+
+        Args:
+            asked_at: When the proof was asked for.
+        """
+        self._proved = asked_at
+
+    def ask(self, key: str) -> object:
+        """Note that a read asks the server for a record, and return what `keep` wants to see."""
+        ticket = object()
+        if self.is_proved():  # else a change could go untold before the answer comes
+            with self._lock:
+                self._asked[key] = ticket
+        return ticket
+
+    def keep(self, key: str, ticket: object, stored: Stored | None) -> None:
+        """Keep what a read got, unless a change was told since it asked."""
+        with self._lock:
+            if self._asked.get(key) is not ticket:
+                return
+            del self._asked[key]
+            self._drop(key)
+            if stored is None or not self.is_proved() or _size(stored) > self.near.max_bytes:
+                return
+            self._kept[key] = stored
+            self._size += _size(stored)
+            while self._size > self.near.max_bytes:
+                self._drop(next(iter(self._kept)))
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Drop the copies of records that changed; a read that asks for one now keeps nothing."""
+        with self._lock:
+            for key in keys:
+                self._asked.pop(key, None)
+                self._drop(key)
+
+    def lose(self) -> None:
+        """Drop all copies: the server told what cannot be known, or nothing any more."""
+        with self._lock:
+            self._proved = float("-inf")
+            self._clear()
+
+    def clear(self) -> None:
+        """Drop all copies: every record changed."""
+        with self._lock:
+            self._clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _clear(self) -> None:
+        self._asked.clear()
+        self._kept.clear()
+        self._size = 0
+
+    def _drop(self, key: str) -> None:
+        stored = self._kept.pop(key, None)
+        if stored is not None:
+            self._size -= _size(stored)
+
+
+def _size(stored: Stored) -> int:
+    return 2 * len(stored.record) + OVERHEAD  # the version holds the record once more
