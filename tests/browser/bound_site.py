@@ -53,6 +53,7 @@ class Site:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def noted(message: Any) -> None:
             if message["type"] == "http.response.start":
+                message["headers"].append((b"content-security-policy", b"script-src 'self'"))
                 self.log.append((scope["method"], scope["path"], message["status"]))
             await send(message)
 

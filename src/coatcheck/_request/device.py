@@ -47,9 +47,13 @@ CLOSED = (
 )
 """Headers of every answer: it is for the browser itself, and for no page."""
 
-RELOADS = b"""<!doctype html><title>One moment</title>\
-<script>location.reload()</script><p><a href="">Go on</a></p>"""
-"""A page that asks for itself again, from its own origin; the fragment of its address stays."""
+PAGE = '<!doctype html><title>One moment</title><script src="{}"></script><a href="">Go on</a>'
+"""
+A page that asks for itself again, from its own origin; the fragment of its address stays. The
+script has an address of its own: a Content-Security-Policy often allows no other.
+"""
+
+SCRIPT = b"location.reload()"
 
 _ALGORITHMS = "(ES256 RS256)"
 
@@ -83,11 +87,13 @@ class Device:
         self._refused = on_refused
         self._register = f"{bound.path}/register"
         self._refresh = f"{bound.path}/refresh"
+        self._reload = f"{bound.path}/reload.js"
+        self._page = PAGE.format(bound.prefix + self._reload).encode()
 
     @property
-    def paths(self) -> tuple[str, str]:
+    def paths(self) -> tuple[str, ...]:
         """The paths that `serves` knows, as this application sees them."""
-        return self._register, self._refresh
+        return self._register, self._refresh, self._reload
 
     # ---- requests of the application
 
@@ -112,7 +118,7 @@ class Device:
         visit.others = ()
         covered = self.bound.covers(visit.path)
         if covered and _is_navigation_from_elsewhere(visit):
-            return _answer(200, body=RELOADS, kind="text/html; charset=utf-8")
+            return _answer(200, ("refresh", "2"), body=self._page, kind="text/html; charset=utf-8")
         if not covered or visit.header("secure-session-skipped") or _is_from_elsewhere(visit):
             session._draft = Draft(origin=Lost("the browser sent no proof of its device"))
             return None
@@ -175,11 +181,13 @@ class Device:
     # ---- requests of the browser itself
 
     def serves(self, visit: Visit) -> bool:
-        """Tell whether a request is one of the browser itself, which `answer` is for."""
-        return visit.path in (self._register, self._refresh)
+        """Tell whether a request is one that is answered here, in place of the application."""
+        return visit.path in self.paths
 
-    def refusal(self, visit: Visit) -> Answer | None:
-        """Return the answer to a request that no browser sends; None: it may be one."""
+    def at_once(self, visit: Visit) -> Answer | None:
+        """Return the answer that needs no session; None: it may be a browser's own request."""
+        if visit.path == self._reload:
+            return SCRIPT_ANSWER
         if visit.method != "POST":
             return _answer(405, ("allow", "POST"))
         if (
@@ -363,3 +371,14 @@ def _answer(status: int, *headers: tuple[str, str], body: bytes = b"", kind: str
 
 BUSY = _answer(503, ("retry-after", "1"))
 """The browser keeps the binding, and tries again with its next request."""
+
+SCRIPT_ANSWER = Answer(
+    200,
+    (
+        ("cache-control", "max-age=86400"),
+        ("content-type", "text/javascript"),
+        ("x-content-type-options", "nosniff"),
+        ("content-length", str(len(SCRIPT))),
+    ),
+    SCRIPT,
+)

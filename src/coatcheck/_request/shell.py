@@ -198,9 +198,9 @@ class Shell:
 
     def _serve(self, visit: Visit, device: Device) -> Answer:
         """Answer a request of the browser itself, which binds a session or proves its device."""
-        refusal = device.refusal(visit)
-        if refusal is not None:
-            return refusal
+        at_once = device.at_once(visit)
+        if at_once is not None:
+            return at_once
         cycle = self.cycle
         candidates = cycle.cookie.candidates(visit.cookies or "")
         if len(candidates) > 1:

@@ -20,7 +20,7 @@ after ours in the list of plugins.
 from copy import copy
 from typing import Any, Unpack, cast
 
-from litestar import post
+from litestar import route
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
@@ -90,7 +90,9 @@ class SessionPlugin(InitPlugin):
         )
         if self._cycle.device is not None:  # Litestar runs middleware only where there is a handler
             paths = list(self._cycle.device.paths)
-            app_config.route_handlers.append(post(paths, include_in_schema=False)(_bind))
+            app_config.route_handlers.append(
+                route(paths, http_method=["GET", "POST"], include_in_schema=False)(_bind)
+            )
         app_config.type_encoders = {Session: dict, **(app_config.type_encoders or {})}
         app_config.dependencies.setdefault("session", Provide(get_session, sync_to_thread=False))
         app_config.signature_namespace.setdefault("Session", Session)
