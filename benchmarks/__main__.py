@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bars, growth, in_process, machine, over_http, report, servers, sizes
+from benchmarks import (
+    bars,
+    growth,
+    in_process,
+    machine,
+    on_servers,
+    over_http,
+    report,
+    servers,
+    sizes,
+)
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "latest.json"
@@ -77,6 +87,9 @@ def _whole(rows: list[Any], judged: list[Any], pace: Pace, rounds: int) -> dict[
         "bars": judged,
         "in process": rows,
         "http": over_http.run(rounds=pace.http_rounds, seconds=pace.http_seconds),
+        "on servers": on_servers.run(
+            rounds=pace.http_rounds, seconds=0.3, clients=min(pace.clients, 10_000)
+        ),
         "growth": growth.run(pace.sessions, batches=pace.batches),
         "sizes": sizes.run(batches=pace.batches),
     }

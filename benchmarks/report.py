@@ -40,6 +40,7 @@ def measured(results: Row) -> str:
         tables.added(results["in process"]),
         "### Beside the bare client of a server\n",
         tables.clients(results["in process"]),
+        *_on_servers(results.get("on servers", [])),
         "### Over HTTP\n",
         tables.http(results["http"]),
         "### As sessions become many, or large\n",
@@ -52,6 +53,17 @@ def measured(results: Row) -> str:
         tables.versions(results["machine"]),
     ]
     return "\n".join(parts)
+
+
+def _on_servers(rows: list[Row]) -> list[str]:
+    return (
+        [
+            "### Storages on servers, one request at a time and 64 in flight\n",
+            tables.on_servers(rows),
+        ]
+        if rows
+        else []
+    )
 
 
 def _conditions(results: Row) -> str:

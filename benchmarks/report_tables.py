@@ -212,3 +212,28 @@ def versions(machine: Row) -> str:
     """Return what was installed."""
     every = {**machine["versions"], **machine["servers"]}
     return ", ".join(f"{name} {number}" for name, number in every.items()) + ".\n"
+
+
+def on_servers(rows: list[Row]) -> str:
+    """Return what storages and bare drivers did, one request at a time and in flight."""
+    head = ["server", "work", "in flight", "subject", "requests a second", "p50 ms", "p99 ms"]
+    head += ["failed", "to the bare driver"]
+    ordered = sorted(rows, key=lambda row: (row["server"], row["in flight"], row["work"]))
+    return _table(
+        head,
+        [
+            [
+                row["server"],
+                row["work"],
+                str(row["in flight"]),
+                _bold(row["subject"]),
+                f"{row['rate']:,.0f}",
+                f"{row['p50']:.2f}",
+                f"{row['p99']:.2f}",
+                str(row["failed"]),
+                f"{row['to bare']:.2f}" if row["subject"] == "coatcheck" else "",
+            ]
+            for row in ordered
+        ],
+        texts=4,
+    )

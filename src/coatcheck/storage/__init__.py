@@ -12,6 +12,7 @@ A storage's client library is imported when the storage is made, never before.
 """
 
 from coatcheck.storage.backend import AsyncBackend, Backend, Refused, Stored
+from coatcheck.storage.backends.batching import BatchingBackend
 from coatcheck.storage.backends.files import FileStorage
 from coatcheck.storage.backends.memcached import MemcachedStorage
 from coatcheck.storage.backends.memory import MemoryStorage
@@ -29,6 +30,7 @@ __all__ = [
     "AsyncBackend",
     "AsyncKeyedStorage",
     "Backend",
+    "BatchingBackend",
     "CookieStorage",
     "FileStorage",
     "KeyedStorage",

@@ -17,6 +17,12 @@ from typing import Generic, Protocol, TypeVar
 
 from coatcheck.storage.backends.database_place import Place, longer, unreachable
 
+SHORTEST_CONNECT = 2.0
+"""
+Seconds that an attempt to connect may take at the least, as libpq has it: it is several round trips,
+the work of a new process on the server, and perhaps a handshake.
+"""
+
 LONGEST_CLOSE = 1.0
 """Seconds that an attempt to connect may go on while the storage is closed."""
 
@@ -58,6 +64,7 @@ class AsyncConnections(Generic[C]):
     ) -> None:
         self.place = place
         self._connect = connect
+        self._connect_limit = max(place.timeout, SHORTEST_CONNECT)
         self._errors = (errors, OSError)  # TimeoutError is one
         self._loop = asyncio.get_running_loop()
         self._all: set[C] = set()
@@ -81,10 +88,11 @@ class AsyncConnections(Generic[C]):
             BackendError: None was free in time, or none could be made.
         """
         waiter: asyncio.Future[C] = self._loop.create_future()
+        is_full = len(self._all) >= self.place.size
         self._waiting.append(waiter)
         self._open_if_needed()
         try:
-            async with asyncio.timeout(self.place.timeout):
+            async with asyncio.timeout(self.place.timeout if is_full else self._connect_limit):
                 return await self._given(waiter)
         except self._errors as error:
             raise unreachable(self.place.name, doing, error) from error
@@ -153,7 +161,7 @@ class AsyncConnections(Generic[C]):
             while self._wants_more():
                 await asyncio.sleep(self._pause)
                 try:
-                    async with asyncio.timeout(self.place.timeout):
+                    async with asyncio.timeout(self._connect_limit):
                         connection = await self._connect()
                 except self._errors as error:
                     self._pause = longer(self._pause)
