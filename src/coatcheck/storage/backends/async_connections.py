@@ -19,8 +19,8 @@ from coatcheck.storage.backends.database_place import Place, longer, unreachable
 
 SHORTEST_CONNECT = 2.0
 """
-Seconds that an attempt to connect may take at the least, as libpq has it: it is several round trips,
-the work of a new process on the server, and perhaps a handshake.
+Seconds that an attempt to connect may take at the least, as libpq has it: it is several round
+trips, the start of a process on the server, and perhaps a handshake.
 """
 
 LONGEST_CLOSE = 1.0

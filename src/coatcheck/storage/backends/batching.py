@@ -264,6 +264,7 @@ class BatchingBackend:
         self._writes = Batches(server, self._swap, backend.swap_many, writes, _fit(writes.size))
 
     async def get(self, key: str) -> Stored | None:
+        """Return the record; None if there is none."""
         loop = self._reads.begin_alone()
         if loop is None:
             return await self._reads.join(key)
@@ -273,6 +274,7 @@ class BatchingBackend:
             self._reads.end_one(loop)
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
+        """Replace the record if it is still that version; see `Backend`."""
         loop = self._writes.begin_alone()
         if loop is None:
             return await self._writes.join(Swap(key, version, record, ttl))
@@ -282,9 +284,11 @@ class BatchingBackend:
             self._writes.end_one(loop)
 
     async def delete(self, key: str) -> None:
+        """Remove the record, by a call of its own."""
         await self._backend.delete(key)
 
     async def sweep(self, limit: int) -> int:
+        """Remove the expired among about *limit* records, if the backend has to be swept."""
         backend = self._backend
         return await backend.sweep(limit) if isinstance(backend, AsyncSweeps) else 0
 
@@ -294,6 +298,7 @@ class BatchingBackend:
         return swept(self._backend)
 
     async def close(self) -> None:
+        """Release what the backend opened."""
         if isinstance(self._backend, AsyncCloses):
             await self._backend.close()
 
