@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import NoReturn
 
@@ -114,13 +115,19 @@ def _demo(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as closing:
         checkroom = checkroom_from(options.storage or _temporary(closing))
+        certificate = None
+        if options.https:
+            from coatcheck.demo.certificate import make_certificate
+
+            folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="coatcheck-"))
+            certificate = make_certificate(Path(folder))
         try:
             listener = closing.enter_context(listen(options.host, options.port))
         except OSError as taken:
             why = str(taken.strerror).partition(" (")[0]
             return _complain(f"cannot use port {options.port} of {options.host}: {why}")
         try:
-            asyncio.run(serve(checkroom, listener, secret))
+            asyncio.run(serve(checkroom, listener, secret, certificate))
         except KeyboardInterrupt:
             print("  Closed.")
     return 0
@@ -235,6 +242,11 @@ def _parser() -> argparse.ArgumentParser:
     looking.add_argument("--sign-out", metavar="'PATH FORM'", help="'/logout'")
     for each in (sweeping, adopting, counting, moving, making, looking):
         each.add_argument("--json", action="store_true", help="write JSON, for programs")
+    demo.add_argument(
+        "--https",
+        action="store_true",
+        help="make a certificate and serve over HTTPS, so sessions can be bound to the device",
+    )
     demo.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     demo.add_argument(
         "--port", type=_port, default=8000, help="default: %(default)s; 0: a free one"

@@ -19,7 +19,7 @@ def served(*arguments: str) -> Iterator[str]:
         try:
             assert process.stdout is not None
             told = iter(process.stdout.readline, "")
-            yield next(found[0] for line in told if (found := re.search(r"http://\S+", line)))
+            yield next(found[0] for line in told if (found := re.search(r"https?://\S+", line)))
         finally:
             process.terminate()
             process.wait(timeout=10)

@@ -82,6 +82,7 @@ async def devices(request: Request) -> Response:
         "devices.html",
         devices=found,
         lists=users is not None,
+        binds=request.app.state.https,
         is_staff=signed_in.actor is None and signed_in.user == STAFF,
         now=datetime.now(UTC),
         spoken=spoken,

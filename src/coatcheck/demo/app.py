@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from coatcheck import Cookie
+from coatcheck import Bound, Cookie
 from coatcheck.asgi import SessionMiddleware
 from coatcheck.auth import AuthMiddleware, SessionScheme
 from coatcheck.demo import pages, rendering
@@ -26,13 +26,14 @@ LIFETIME = 30 * 24 * 60 * 60
 """Seconds that any session lives, used or not; a browser that is remembered comes back."""
 
 
-def create_app(checkroom: Checkroom, secret: str) -> Guard:
+def create_app(checkroom: Checkroom, secret: str, *, https: bool = False) -> Guard:
     """
     Return the shop.
 
     Args:
         checkroom: Where its sessions live.
         secret: Signs the session cookie.
+        https: The shop is served over HTTPS, so sessions can be bound to the device.
     """
     cookie = Cookie(
         "coatcheck_demo",
@@ -40,9 +41,9 @@ def create_app(checkroom: Checkroom, secret: str) -> Guard:
         max_age=IDLE,
         httponly=True,
         samesite="Lax",
-        # Served over plain HTTP, where some browsers drop a Secure cookie, even of 127.0.0.1.
+        # Some browsers drop a Secure cookie over plain HTTP, even of 127.0.0.1.
         # Anywhere else leave it out: secure=True is the default.
-        secure=False,
+        secure=https,
     )
     accounts, users = Accounts(), checkroom.users(cookie)
     sessions = Middleware(
@@ -51,6 +52,7 @@ def create_app(checkroom: Checkroom, secret: str) -> Guard:
         storage=checkroom.storage,
         lifetime=LIFETIME,
         users=users,
+        bound=Bound(exclude=["/static"]) if https and checkroom.on_server else None,
     )
     auth = Middleware(AuthMiddleware, schemes=[SessionScheme(pin=accounts.pin)])
     static = Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
@@ -59,6 +61,7 @@ def create_app(checkroom: Checkroom, secret: str) -> Guard:
         middleware=[sessions, auth],
         exception_handlers={404: rendering.missing, Exception: rendering.failed},
     )
+    shop.state.https = https
     shop.state.cookie, shop.state.checkroom = cookie, checkroom
     shop.state.accounts, shop.state.users = accounts, users and users.aio
     return Guard(shop)
