@@ -239,6 +239,23 @@ LINES = {
         "test_nothing_unsealed_is_accepted",
         "test_two_applications_with_one_cookie_name_share_nothing",
     ],
+    "a cookie of another package that was adopted once cannot sign in again after the sign-out": [
+        "adopt/test_every_storage.py::test_adopted_signed_out_and_never_again",
+        "_request/test_adoption.py::test_no_copy_signs_in_again_after_the_sign_out",
+        "_request/test_adoption.py::test_no_copy_signs_in_again_after_our_session_ended_by_itself",
+        "frameworks/django/test_adoption.py::test_a_copy_of_the_old_key_signs_in_once",
+    ],
+    "pickles, inflation bombs, wrong salts and expired seals of other packages are refused": [
+        "adopt/test_plain_pickle.py::test_what_names_calls_or_builds_is_refused",
+        "adopt/test_texts.py::test_inflation_is_bounded",
+        "adopt/test_starlette.py::test_another_salt_of_the_same_secret_is_refused",
+        "adopt/test_reader.py::test_a_changed_cookie_leads_nowhere",
+        "adopt/test_reader.py::test_a_cookie_whose_time_is_over_is_refused",
+    ],
+    "three first requests with one old cookie make one session": [
+        "adopt/test_every_storage.py::test_three_first_requests_make_one_session",
+        "_session/test_saving_adopted.py::test_two_first_requests_make_at_most_one_session",
+    ],
     "a copied cookie of a device-bound session is nobody's": [
         "test_bound_sessions.py::test_a_sign_in_registers_and_the_session_is_bound",
         "test_without_proof.py::test_such_a_request_counts_as_one_without_a_cookie",

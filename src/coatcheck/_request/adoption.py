@@ -62,7 +62,7 @@ class Reader(Protocol):
 
 class Judged(NamedTuple):
     """
-    What a reader's answer means.
+    The meaning of a reader's answer.
 
     Attributes:
         id: The old id that stands for the cookie.

@@ -1,5 +1,5 @@
 """
-What a reader of another package's sessions found.
+Results of a reader of another package's sessions.
 
 A session that is adopted gets an id of ours. What was verified of the old cookie becomes a second,
 older id: nothing is ever stored under it but a marker, as under the id of a session that was

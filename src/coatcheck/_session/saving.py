@@ -429,11 +429,25 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     draft.id = None  # an id that was withdrawn is never claimed again
     there = space.there(refused.stored, there.key, there.id)
     there, followed = yield from where_rotated(there, space)
-    if not followed or not isinstance(there.kept, Record):
+    fate = draft.fate
+    if not followed or type(there.kept) is not Record:
+        if type(fate) is Moves:
+            return (yield from _after_lost_move(draft, fate, there, space))
         return Lost("another request ended it")
-    if draft.fate == "stays":
+    if type(fate) is not Moves or _is_done(fate, there.kept):
         draft.fate = "renews"  # the client is to get the cookie of the new id
     return (yield from _kept(draft, there, space, first=False))
+
+
+def _is_done(move: Moves, record: Record) -> bool:
+    """Tell whether the request that adopted a session has signed the same user in."""
+    who = record.body.who
+    return (
+        move.by == "sign_in"
+        and who is not None
+        and move.who is not None
+        and ((who.user, who.account) == (move.who.user, move.who.account))
+    )
 
 
 def _shut_adopted(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[bool]:

@@ -1,5 +1,5 @@
 """
-What `cryptography` (extra `coatcheck[encrypt]`) decrypts for the readers of encrypted cookies.
+Decryption for the readers of encrypted cookies (extra `coatcheck[encrypt]`).
 
 Each function returns None for what does not open, and never says why.
 """

@@ -34,7 +34,7 @@ _is_key = re.compile(r"[a-z0-9]{8,40}").fullmatch
 
 
 class _DjangoReader(Reader):
-    """What the readers of all engines have in common."""
+    """The common part of the readers of all engines."""
 
     label = b"django"
     messages_key = MESSAGES

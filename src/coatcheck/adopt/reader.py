@@ -1,5 +1,5 @@
 """
-What the readers of all packages have in common.
+The common part of the readers of all packages.
 
 A reader is one pure search: a generator that looks at cookies, may ask for records of the package's
 server, and returns what it found. `read` carries it out, plain or awaited, as the client is. It
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 class Found(NamedTuple):
     """
-    What a search found.
+    The result of a search.
 
     Attributes:
         values: What the package keeps, its own keys among them.
@@ -58,7 +58,7 @@ Search = Generator[str, Row | None, Found | None]
 """Yields keys of records, is sent what is there, returns what it found; None: no cookie."""
 
 Look = Adopted | Refusal | None
-"""What a reader found, why it refuses a cookie, or None: there is no cookie of its package."""
+"""A session, the reason of a refusal, or None: there is no cookie of the package."""
 
 
 class Reader:

@@ -1,5 +1,5 @@
 """
-What a session of ours holds of the values of another package.
+Values of another package, as a session of ours holds them.
 
     tuple                a list
     UUID                 its text: "12345678-1234-5678-1234-567812345678"

@@ -1,5 +1,5 @@
 """
-Where other packages keep their records: Redis, Memcached, a table, a folder.
+Records of other packages: in Redis, Memcached, a table, a folder.
 
     fetched(store, key)     the record and when it ends, or None
     deleted(store, key)     it is gone
@@ -55,7 +55,7 @@ class Columns(NamedTuple):
 
 
 class Store(Protocol):
-    """Where a package keeps its records."""
+    """The records of a package."""
 
     server: str
 
