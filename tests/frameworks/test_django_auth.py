@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import AsyncClient, Client, override_settings
 
-from coatcheck import Cookie, Users
+from coatcheck import Cookie, Event, Users
 from coatcheck.storage import MemoryStorage, SqliteStorage
 from coatcheck.testing import Clock
 from tests.frameworks.django_site import migrate
@@ -130,6 +130,18 @@ def test_the_devices_of_a_user_are_listed_and_ended(kept: Any, ada: Any) -> None
         assert phone.get("/who").json()["user"] == ""
     with override_settings(COATCHECK_OPTIONS={}), pytest.raises(ImproperlyConfigured):
         users()
+
+
+@pytest.mark.usefixtures("kept", "ada")
+def test_a_project_is_told_of_events() -> None:
+    """`on_event`: a login of Django's is a sign-in there, too."""
+    events: list[Event] = []
+    chosen = {"user_key": "_auth_user_id", "on_event": events.append}
+    with override_settings(COATCHECK_OPTIONS=chosen):
+        client = Client()
+        client.get("/sign-in", {"password": RIGHT})
+        (signed_in,) = [event for event in events if event.kind == "signed_in"]
+        assert signed_in.user and signed_in.user != "ada"
 
 
 @pytest.mark.usefixtures("ada", "with_user_key")

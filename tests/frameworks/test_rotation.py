@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flask
@@ -10,7 +11,7 @@ import quart
 from aiohttp import web
 from fastapi import FastAPI
 
-from coatcheck import ConfigurationError, asgi, session
+from coatcheck import ConfigurationError, Users, asgi, session
 from coatcheck import wsgi as wsgi_of_coatcheck
 from coatcheck.frameworks import aiohttp, fastapi
 from coatcheck.frameworks.flask import SessionInterface
@@ -52,6 +53,32 @@ WAYS: Ways = {
     ),
     "fastapi": _fastapi,
 }
+
+
+OPTIONS: dict[str, Callable[..., object]] = {
+    "session": session,
+    "asgi": partial(asgi.SessionMiddleware, _app),
+    "wsgi": partial(wsgi_of_coatcheck.SessionMiddleware, _wsgi_app),
+    "flask": SessionInterface,
+    "quart": QuartInterface,
+    "litestar": SessionPlugin,
+    "aiohttp": lambda *given, **options: aiohttp.setup(web.Application(), *given, **options),
+    "fastapi": lambda *given, **options: fastapi.setup(FastAPI(), *given, **options),
+}
+
+
+@pytest.mark.parametrize("way", OPTIONS)
+def test_every_adapter_takes_the_options_of_sign_ins(way: str) -> None:
+    """`users`, `user_key`, `on_event` and `rotate`; and it finds a mistake in them."""
+    storage = MemoryStorage()
+    cookie = FLASK_COOKIE if way in ("flask", "quart") else COOKIE
+    good: dict[str, Any] = {"user_key": "user_id", "on_event": print, "rotate": 300}
+    good["users"] = Users(cookie, storage)
+    OPTIONS[way](cookie, storage, **good)
+    with pytest.raises(ConfigurationError, match="user_key must be"):
+        OPTIONS[way](cookie, storage, **{**good, "user_key": ""})
+    with pytest.raises(ConfigurationError, match="users must be made with the storage"):
+        OPTIONS[way](cookie, MemoryStorage(), **good)
 
 
 @pytest.mark.parametrize("way", WAYS)

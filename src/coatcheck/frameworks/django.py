@@ -46,6 +46,7 @@ from coatcheck.frameworks.django_session import (
     idle_of,
     is_handed,
     is_lost,
+    report,
     steps,
     terms,
     users,
@@ -302,7 +303,9 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     async def _find(self, form: StorageForm, key: str) -> tuple[Session, bool]:
         plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
         del key  # as above
-        return await form.carry_out(plan)
+        session, is_old = await form.carry_out(plan)
+        report(session)
+        return session, is_old
 
     async def _exists(self, form: StorageForm, key: str | None) -> bool:
         self.accessed = True
@@ -384,6 +387,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         if self._rotates:
             operations.rotate(session)
         await form.save(session)
+        report(session)
         self._noted = steps(session)
         if is_lost(session):
             raise UpdateError(_GONE)

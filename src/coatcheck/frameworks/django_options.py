@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from coatcheck._request.adoption import Reader, checked_readers
+from coatcheck._request.events import OnEvent, check_listener
 from coatcheck._request.options import check_times, check_user_key
 from coatcheck.errors import ConfigurationError
 from coatcheck.users import Users
@@ -46,6 +47,7 @@ class DjangoOptions(NamedTuple):
         adopts: Readers of `coatcheck.adopt` for the sessions that Django's own engines left.
         users: `Users(cookie, storage)`, of the storage in `COATCHECK_STORAGE`: sign-ins are listed.
             It needs `user_key`.
+        on_event: Called with an `Event` for what happens to a session.
     """
 
     lifetime: float | None = None
@@ -53,6 +55,7 @@ class DjangoOptions(NamedTuple):
     user_key: str | None = None
     adopts: Sequence[Reader] = ()
     users: Users | None = None
+    on_event: OnEvent | None = None
 
 
 @lru_cache(maxsize=1)
@@ -82,6 +85,8 @@ def options() -> DjangoOptions:
         check_user_key(chosen.user_key)
         check_readers(chosen.adopts)
         check_users(chosen)
+        if chosen.on_event is not None:
+            check_listener(chosen.on_event)
     except ConfigurationError as error:
         raise Misconfigured(f"{SETTING} cannot be used", str(error)) from error
     return chosen._replace(lifetime=seconds.lifetime, rotate=seconds.rotate)

@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 from msgspec.structs import replace
 
 from coatcheck._cookie.pins import Pins
+from coatcheck._request.events import Reporter
 from coatcheck._session.draft import Lost
 from coatcheck._session.record import LONGEST, Terms
 from coatcheck._session.roster_plans import Rosters
@@ -43,8 +44,18 @@ def terms(idle: float | None = None) -> Terms:
         pins=_pins(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
         keeps_empty=True,
         user_key=chosen.user_key,
+        reports=chosen.on_event is not None,
         rosters=_rosters(chosen) if chosen.users else None,
     )
+
+
+def report(session: Session) -> None:
+    """Tell the listener of `COATCHECK_OPTIONS` what happened to a session."""
+    listener = options().on_event
+    if listener is not None:
+        secret = settings.SECRET_KEY
+        text = secret if isinstance(secret, str) else secret.decode("latin-1")
+        Reporter(text, listener, forms().space.clock).report(session._draft)
 
 
 def users() -> Users:

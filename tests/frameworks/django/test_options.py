@@ -34,6 +34,7 @@ OURS = [
         ({"rotate": 60}, "rotate must be at least 300 seconds, got 60"),
         ({"rotate": "hourly"}, "cannot be used"),
         ({"users": 7, "user_key": "u"}, "users must be .* got a int"),
+        ({"on_event": 7}, "on_event must be"),
         ({"users": USERS}, "users needs user_key"),
         ({"users": USERS, "user_key": "u"}, "users must be made with the storage"),
         ({"user_key": 7}, "user_key must be the key of a session"),
