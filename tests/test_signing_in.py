@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import Cookie, ResponseStarted, Session, Users
+from coatcheck import ConfigurationError, Cookie, ResponseStarted, Session, Users
 from coatcheck.csrf import csrf_token
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
@@ -100,6 +100,29 @@ def test_acting_as_a_user(front: Front, clock: Clock) -> None:
     browser.ask(lambda session: session.stop_acting())
     assert browser.ask(shown).json == ["staff", handle, "", None]
     assert browser.ask(dict).json == {}
+
+
+def test_acting_ends_with_the_sessions_of_the_staff(clock: Clock) -> None:
+    """The session is on the list of the staff, and a sign-out of the user everywhere spares it."""
+    storage = MemoryStorage(clock=clock)
+    users = Users(COOKIE, storage)
+    with front_of("wsgi", Made(storage)) as front:
+        browser = front.browser(users=users)
+        browser.ask(lambda session: session.sign_in("staff"))
+        browser.ask(lambda session: session.act_as(7))
+        assert users.sessions_of(7) == [] and len(users.sessions_of("staff")) == 1
+
+        def end_others(session: Session) -> str:
+            with pytest.raises(ConfigurationError) as refused:
+                users.end_others(session)
+            return str(refused.value)
+
+        assert "act" in browser.ask(end_others).json
+        assert users.end_all(7) == 0
+        assert browser.ask(shown).json[0] == "7"
+        clock.advance(1)
+        assert users.end_all("staff") == 1
+        assert browser.ask(shown).json is None
 
 
 @pytest.mark.parametrize(

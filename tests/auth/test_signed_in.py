@@ -173,6 +173,17 @@ def test_a_websocket_of_a_stale_sign_in_is_closed(storage: SessionStorage) -> No
     assert exchange.sent[-1]["code"] == 1008
 
 
+def test_the_lifespan_passes_through() -> None:
+    """It has no session."""
+    seen = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        seen.append(scope["type"])
+
+    Exchange(type="lifespan").with_app(require_fresh(300)(app))
+    assert seen == ["lifespan"]
+
+
 async def _never(*_: Any) -> None:
     raise AssertionError("the application is not to be asked")
 

@@ -256,6 +256,13 @@ LINES = {
         "adopt/test_every_storage.py::test_three_first_requests_make_one_session",
         "_session/test_saving_adopted.py::test_two_first_requests_make_at_most_one_session",
     ],
+    "a session in which support staff act as a user ends with the staff's, not with the user's": [
+        "test_signing_in.py::test_acting_ends_with_the_sessions_of_the_staff",
+        "test_signing_in.py::test_acting_as_a_user",
+        "_session/test_sign_in.py::test_acting_ends_by_itself",
+        "_session/test_sign_in.py::test_a_late_write_of_the_acting_time_is_dropped",
+        "auth/test_signed_in.py::test_while_somebody_acts_the_pin_is_the_actors",
+    ],
     "a copied cookie of a device-bound session is nobody's": [
         "test_bound_sessions.py::test_a_sign_in_registers_and_the_session_is_bound",
         "test_without_proof.py::test_such_a_request_counts_as_one_without_a_cookie",
