@@ -12,11 +12,14 @@ from coatcheck import BackendError, ConfigurationError, Cookie, Event, Session, 
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING, VARY, Changes
+from coatcheck._session.adopted import old_id
+from coatcheck._session.ids import key_of
+from coatcheck._session.plan import look
 from coatcheck._session.record import GRACE
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import Clock, failing
 from tests._request.visits import COOKIE, PLACE, DictVisit, cycle_of, header_after, kept
-from tests.adopt.formats import VECTORS, AsyncRecords, Records, records_of
+from tests.adopt.formats import VECTORS, AsyncRecords, Records, read, records_of
 from tests.adopt.signed import reader, starlette
 from tests.hosts import SECRET
 
@@ -470,6 +473,17 @@ def test_a_record_that_the_old_package_renews_is_remembered_for_longer() -> None
     site.ask(ours(site.ask(EXPRESS_COOKIE)[1]), lambda session: session.destroy())
     site.clock.advance(390 * DAY)
     assert site.ask(EXPRESS_COOKIE)[0] == {}
+
+
+def test_a_reader_that_stops_need_not_be_remembered_for_longer() -> None:
+    """After `until` no cookie of the package is looked at."""
+    client = Records(records_of(EXPRESS))
+    readers = [adopt.Express(client, secrets=EXPRESS["secrets"], until=date(2027, 2, 1))]
+    site = Site(adopts=readers)
+    site.ask(EXPRESS_COOKIE)
+    digest = read(readers[0], EXPRESS["cookies"], site.clock.now).digest
+    marker = site.storage._carry_out(look(site.storage.space, key_of(old_id(digest, "name"))))  # type: ignore[union-attr]
+    assert marker.kept.expires == readers[0].until
 
 
 class Down(Records):

@@ -197,11 +197,8 @@ class Adoption:
         """Note that a session of another package is one of ours now."""
         _logger.info("a session of another package was adopted: %r", reader)
 
-    def with_removals(self, visit: Visit, changes: Changes, *, ended: bool) -> Changes:
+    def with_removals(self, theirs: Theirs, changes: Changes, *, ended: bool) -> Changes:
         """Return the changes, and the removal of the other package's cookies where it is due."""
-        theirs = visit.theirs
-        if theirs is None or (not ended and type(visit.session._draft.origin) is Unread):
-            return changes
         if not ended and (theirs.beside or theirs.reader.keep_cookie):
             return changes
         lines = theirs.reader.removals(theirs.names, but=self._cookie)

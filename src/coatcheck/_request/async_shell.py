@@ -276,7 +276,7 @@ class AsyncShell:
             if theirs.reader.take:
                 await self._take(theirs)
         ended = value == "" or session._draft.fate == "ends"
-        return adoption.with_removals(visit, changes, ended=ended)
+        return adoption.with_removals(theirs, changes, ended=ended)
 
     async def _take(self, theirs: Theirs) -> None:
         """Delete the record of another package, whose session is one of ours now."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +146,23 @@ def test_asynchronous_views_adopt_too(engine: Any, client: Records) -> None:
 
     assert asyncio.run(views()) == ([1], [1])
     assert client.asked
+
+
+def test_an_event_loop_does_not_wait_for_the_client(
+    engine: Any, client: Records, tmp_path: Path
+) -> None:
+    """Over a storage that waits, the reader looks and takes in a thread."""
+    options = {"adopts": [adopt.DjangoCache(client, take=True)]}
+
+    async def views() -> object:
+        session = engine.SessionStore(KEY)
+        said = await session.aget("cart")
+        await session.asave()
+        return said
+
+    with override_settings(COATCHECK_STORAGE=f"sqlite:{tmp_path}/db", COATCHECK_OPTIONS=options):
+        assert asyncio.run(views()) == [1]
+    assert not client.records
 
 
 def test_a_record_that_cannot_be_taken_stays(
