@@ -482,7 +482,8 @@ def test_a_reader_that_stops_need_not_be_remembered_for_longer() -> None:
     site = Site(adopts=readers)
     site.ask(EXPRESS_COOKIE)
     digest = read(readers[0], EXPRESS["cookies"], site.clock.now).digest
-    marker = site.storage._carry_out(look(site.storage.space, key_of(old_id(digest, "name"))))  # type: ignore[union-attr]
+    storage: Any = site.storage
+    marker = storage._carry_out(look(storage.space, key_of(old_id(digest, "name"))))
     assert marker.kept.expires == readers[0].until
 
 
