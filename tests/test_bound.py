@@ -9,6 +9,7 @@ import pytest
 
 from coatcheck import Bound, ConfigurationError, Cookie, Session, require_bound, session
 from coatcheck._session.binding import UNDER_WAY
+from coatcheck.csrf import cross_origin, csrf
 from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
 from tests.devices import Key
@@ -143,6 +144,44 @@ def test_where_nothing_is_required_everything_passes(
     """So the guards can be there before the switch is set."""
     browser = browser_with(bound=Bound())
     assert browser.ask("/transfers")[0] == 200
+
+
+def test_checks_of_forms_let_the_browsers_requests_through(clock: Clock) -> None:
+    """One outside sees the own origin; one inside is never asked."""
+    sessions = session(COOKIE, MemoryStorage(clock=clock), bound=Bound())
+    seen: list[str] = []
+
+    def pages(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/sign-in":
+            environ["coatcheck.session"].sign_in("ada")
+        start_response("200 OK", [])
+        return []
+
+    app = cross_origin().wsgi(sessions.wsgi(csrf().wsgi(pages)))
+
+    def ask(path: str, method: str, cookie: str, **headers: str) -> dict[str, str]:
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "HTTP_COOKIE": cookie}
+        environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+        setup_testing_defaults(environ)
+        given: list[tuple[str, str]] = []
+
+        def start(status: str, headers: Any, _: Any = None) -> Any:
+            seen.append(status[:3])
+            given.extend((name.lower(), value) for name, value in headers)
+
+        list(app(environ, start))
+        return dict(given)
+
+    answer = ask("/sign-in", "GET", "")
+    cookie = answer["set-cookie"].partition(";")[0]
+    told = answer["secure-session-registration"].split(";")[1:]
+    offer = dict(part.split("=", 1) for part in told)
+    proof = Key().registers(offer["challenge"].strip('"'), offer["authorization"].strip('"'))
+    own = {**_ITSELF, "origin": "http://127.0.0.1", "secure_session_response": proof}
+    ask("/_session/register", "POST", cookie, **own)
+    assert seen == ["200", "200"]
+    ask("/_session/register", "POST", cookie, **{**own, "sec_fetch_site": "cross-site"})
+    assert seen[2:] == ["403"]
 
 
 def test_a_guard_outside_of_bound_sessions_is_refused(

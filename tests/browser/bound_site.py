@@ -31,16 +31,22 @@ class Site:
     """
     Pages that say who is signed in.
 
+    Args:
+        prefix: What a proxy takes off each path; the site is below it.
+
     Attributes:
         log: What was asked: method and path, the status of the answer.
         fails: Whether the browser's own requests are answered with 503.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
         self.clock = Clock()
         self.storage = MemoryStorage(clock=self.clock)
         cookie = Cookie(COOKIE, secrets=[SECRET], max_age=7 * 24 * 3600)
-        self.bound = Bound(path="/_session", every=600, exclude=["/public"])
+        self.bound = Bound(
+            prefix=prefix, exclude=[f"{prefix}/public"], include=[prefix] if prefix else []
+        )
         self._sessions = session(cookie, self.storage, rotate=300, bound=self.bound)(self._pages)
         self.log: list[tuple[str, str, int]] = []
         self.fails = False
@@ -59,10 +65,13 @@ class Site:
 
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
+        elif not scope["path"].startswith(self.prefix):
+            await _answer(noted, f"<h1>{BOUND_COOKIE in str(scope['headers'])}</h1>")
         elif self.fails and scope["path"].startswith("/_session"):
             await _answer(noted, "", status=503)
         else:
-            await self._sessions(scope, receive, noted)
+            path = scope["path"].removeprefix(self.prefix)
+            await self._sessions({**scope, "path": path}, receive, noted)
 
     async def _pages(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002
         found: Session = scope["session"]

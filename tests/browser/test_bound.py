@@ -4,6 +4,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -55,13 +56,20 @@ Browsers = Callable[[], BrowserContext]
 @pytest.fixture
 def browsers(chromium: Playwright, certificate: Certificate) -> Iterator[Browsers]:
     """
-    Start browsers, each with a profile of its own: bound sessions need one.
+    Start browsers.
 
     A test asks for the sites first: a site closes when no browser is connected to it any more.
     """
+    with started(chromium, certificate) as start:
+        yield start
+
+
+@contextmanager
+def started(chromium: Playwright, certificate: Certificate) -> Iterator[Browsers]:
+    """Start browsers, each with a profile of its own: bound sessions need one."""
     flags = ["--no-sandbox", "--disable-background-networking", f"--enable-features={FEATURES}"]
     flags.append(f"--ignore-certificate-errors-spki-list={_fingerprint(certificate)}")
-    started: list[tuple[BrowserContext, TemporaryDirectory[str]]] = []
+    running: list[tuple[BrowserContext, TemporaryDirectory[str]]] = []
 
     def start() -> BrowserContext:
         folder = TemporaryDirectory(ignore_cleanup_errors=True)
@@ -69,13 +77,15 @@ def browsers(chromium: Playwright, certificate: Certificate) -> Iterator[Browser
             folder.name, executable_path=servers.find("chromium"), headless=True, args=flags
         )
         context.set_default_timeout(PATIENCE)
-        started.append((context, folder))
+        running.append((context, folder))
         return context
 
-    yield start
-    for context, folder in started:
-        context.close()
-        folder.cleanup()
+    try:
+        yield start
+    finally:
+        for context, folder in running:
+            context.close()
+            folder.cleanup()
 
 
 def _fingerprint(certificate: Certificate) -> str:
@@ -155,6 +165,32 @@ def test_out_of_scope_nothing_is_refreshed_kept_or_sent(site: Site, browsers: Br
     assert visit(page, site, "/public/keep") == ("nobody free", ["GET /public/keep 200"])
     assert context.cookies() == before
     assert visit(page, site, "/page")[0] == "ada bound"
+
+
+def test_a_site_behind_a_prefix_is_bound(certificate: Certificate, chromium: Playwright) -> None:
+    """A proxy takes it off; the rest of the origin is out of scope, and waits for nothing."""
+    site = Site("/shop")
+    with (
+        served(site, certificate.certificate, certificate.key) as port,
+        started(chromium, certificate) as start,
+    ):
+        site.origin = f"https://localhost:{port}"
+        context = start()
+        page = context.new_page()
+        assert visit(page, site, "/shop/sign-in")[0] == "ada free"
+        until(lambda: any(each["name"] == BOUND_COOKIE for each in context.cookies()))
+        assert site.asked() == ["GET /shop/sign-in 200", "POST /shop/_session/register 200"]
+        without_proof(context)
+        said, asked = visit(page, site, "/shop/page")
+        assert (said, asked[-2:]) == (
+            "ada bound",
+            ["POST /shop/_session/refresh 200", "GET /shop/page 200"],
+        )
+        without_proof(context)
+        assert visit(page, site, "/blog") == ("False", ["GET /blog 200"])
+        site.clock.advance(60)
+        assert visit(page, site, "/shop/public") == ("nobody free", ["GET /shop/public 200"])
+        assert visit(page, site, "/shop/page")[0] == "ada bound"
 
 
 def test_a_fetch_of_a_page_is_refreshed(site: Site, browsers: Browsers) -> None:

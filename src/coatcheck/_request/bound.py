@@ -71,10 +71,18 @@ class Bound:
 
     @property
     def rules(self) -> list[tuple[str, str]]:
-        """The scope as the browser is told: the first rule that fits a path decides."""
+        """
+        The scope as the browser is told.
+
+        In the specification the first rule that fits a path decides, in Chromium 156 the last one.
+        So the rules that could contradict each other are told in both orders.
+        """
         excluded = [("exclude", path) for path in self.exclude]
         included = [("include", path) for path in self.include]
-        return [*excluded, *included, ("exclude", "/")] if included else excluded
+        if not included:
+            return excluded
+        rest = ("exclude", "/")
+        return [*excluded, *included, rest, *included, *excluded]
 
     def covers(self, path: str) -> bool:
         """

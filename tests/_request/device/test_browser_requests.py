@@ -51,6 +51,8 @@ def test_the_instructions_say_nothing_that_a_proxy_changes(clock: Clock) -> None
             {"type": "exclude", "path": "/shop/static"},
             {"type": "include", "path": "/shop"},
             {"type": "exclude", "path": "/"},
+            {"type": "include", "path": "/shop"},
+            {"type": "exclude", "path": "/shop/static"},
         ],
     }
     attributes = "Path=/; Secure; HttpOnly; SameSite=Lax"
