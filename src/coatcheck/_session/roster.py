@@ -133,25 +133,24 @@ def unpack_roster(data: bytes, tag: bytes, cipher: RowCipher | None) -> Roster:
         raise Unreadable("a roster is damaged") from damage
     if kept.tag != tag:
         raise WrongKey("a roster carries the tag of another key")
-    rows: list[Row] = []
+    if cipher is None:
+        rows = [row for row in kept.rows if type(row) is Row]
+        closed = [row for row in kept.rows if type(row) is bytes]
+        return Roster(kept.cutoff, tuple(rows), tuple(closed), kept.expires)
+    return _opened(kept, cipher)
+
+
+def _opened(kept: _Kept, cipher: RowCipher) -> Roster:
+    """Return a roster whose rows are encrypted; a row in clear is left alone."""
     closed: list[Row | bytes] = []
     sealed: dict[Row, bytes] = {}
-    for each in kept.rows:
-        row = _opened(each, tag, cipher)
-        if row is None:
-            closed.append(each)
-            continue
-        rows.append(row)
-        if isinstance(each, bytes):
-            sealed[row] = each
-    return Roster(kept.cutoff, tuple(rows), tuple(closed), kept.expires, sealed)
-
-
-def _opened(row: Row | bytes, tag: bytes, cipher: RowCipher | None) -> Row | None:
-    if isinstance(row, Row):
-        return row if cipher is None else None
-    clear = None if cipher is None else cipher.decrypt(row, tag=tag)
-    return None if clear is None else _row_decoder.decode(clear)
+    for row in kept.rows:
+        clear = cipher.decrypt(row, tag=kept.tag) if isinstance(row, bytes) else None
+        if clear is not None and isinstance(row, bytes):
+            sealed[_row_decoder.decode(clear)] = row
+        else:
+            closed.append(row)
+    return Roster(kept.cutoff, tuple(sealed), tuple(closed), kept.expires, sealed)
 
 
 # ---- the next roster
@@ -269,7 +268,9 @@ def over(roster: Roster, limit: int, now: float, *, own: str) -> tuple[Row, ...]
         own: The key of the sign-in that applies the limit. It stays, and no newer one goes in its
             place: two sign-ins at once would end each other.
     """
-    count = max(len(roster.rows) - limit, 0)
+    count = len(roster.rows) - limit
+    if count <= 0:
+        return ()
     own_key = bytes.fromhex(own[-64:])
     first = sorted(roster.rows, key=lambda row: row.expires > now)[:count]
     return tuple(row for row in first if row.key != own_key)
