@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from coatcheck import ConfigurationError, Cookie, Session, Users, session
+from coatcheck import (
+    ConfigurationError,
+    Cookie,
+    Event,
+    Session,
+    Users,
+    session,
+    user_digest,
+)
 from coatcheck.storage import (
     AsyncKeyedStorage,
     CookieStorage,
@@ -272,3 +280,29 @@ def test_cookie_sessions_over_awaited_lists_are_awaited(clock: Clock) -> None:
         assert browser.ask(users.aio.end_others).json == 0
     with pytest.raises(ConfigurationError, match="storage must have plain methods"):
         session(COOKIE, storage, users=users).wsgi(wsgi_app)
+
+
+def test_each_session_that_ends_is_an_event(front: Front, clock: Clock) -> None:
+    """With the method as the reason, the handle, and a digest of the user."""
+    seen: list[Event] = []
+    users = Users(COOKIE, front.storage, max_sessions=3, on_event=seen.append)
+    browsers = [front.browser(users=users, on_event=seen.append) for _ in range(4)]
+    for browser in browsers:
+        browser.ask(signs_in)
+        clock.advance(1)
+    newest = users.sessions_of("42")[0].handle
+    users.end("42", newest)
+    assert browsers[2].ask(users.end_others).json == 1
+    clock.advance(1)
+
+    def overtaken(handler_session: Session) -> None:
+        clock.advance(1)
+        users.end_all("42")
+        handler_session.sign_in("42")
+
+    front.browser(users=users, on_event=seen.append).ask(overtaken)
+    told = [event for event in seen if event.kind == "ended"]
+    assert [event.reason for event in told] == ["most", "end", "end_others", "end_all"]
+    assert {event.user for event in told} == {user_digest(COOKIE, "42")}
+    assert told[1].handle == newest
+    assert [event.reason for event in seen if event.kind == "refused"] == ["cut-off"]

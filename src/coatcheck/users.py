@@ -14,24 +14,28 @@ it, and no backend needs an index. Names of this module are for applications; `r
 rules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.cycle import clock_of
+from coatcheck._request.events import OnEvent, Reporter
 from coatcheck._request.options import check_kinds
 from coatcheck._session import user_plans
+from coatcheck._session.events import Happened
 from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.record import owner_of
 from coatcheck._session.revocations import digests_of
 from coatcheck._session.roster_plans import Rosters
 from coatcheck._session.row_cipher import RowCipher
 from coatcheck._session.session import Session
-from coatcheck._session.sign_in import User
+from coatcheck._session.sign_in import User, text_of
 from coatcheck._session.user_plans import UserSession
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.anew import anew
 from coatcheck.storage.async_revocable import AsyncRevocableStorage
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
@@ -64,6 +68,8 @@ class Users:
             signs in.
         check_every: Seconds after which a process asks again which sessions ended, where cookies
             carry the sessions.
+        on_event: A function that is called with an `Event` for each session that a method ends, as
+            in `session(on_event=...)`. None: nothing is called.
 
     Raises:
         ConfigurationError: An argument is of another kind or out of its range, or the storage
@@ -78,6 +84,7 @@ class Users:
         rosters: SessionStorage | None = None,
         max_sessions: int = MOST,
         check_every: float = 5.0,
+        on_event: OnEvent | None = None,
     ) -> None:
         check_kinds(cookie, storage)
         if isinstance(max_sessions, bool) or not isinstance(max_sessions, int):
@@ -96,6 +103,10 @@ class Users:
         _check_eviction(keeper, given=rosters is not None)
         self._cookie = cookie
         self._storage = storage
+        self._reporter = None
+        if on_event is not None:
+            clock = clock_of(storage)
+            self._reporter = Reporter(cookie.secrets[0], on_event, clock)
         self._rosters = Rosters(
             owners=(owner_of(cookie.name),),
             limit=max_sessions,
@@ -164,7 +175,8 @@ class Users:
         Raises:
             BackendError, ConfigurationError: See `sessions_of`.
         """
-        return self._ask(partial(user_plans.end, user=user, handle=handle))
+        ended = self._ask(partial(user_plans.end, user=user, handle=handle))
+        return self._told("end", user, ended) > 0
 
     def end_others(self, session: Session) -> int:
         """
@@ -177,7 +189,8 @@ class Users:
                 `sessions_of`.
             BackendError: The server failed.
         """
-        return self._ask(partial(user_plans.end_others, session=session))
+        ended = self._ask(partial(user_plans.end_others, session=session))
+        return self._told("end_others", user_plans.user_of(session), ended)
 
     def end_all(self, user: User, *, current: Session | None = None) -> int:
         """
@@ -189,7 +202,8 @@ class Users:
         Raises:
             BackendError, ConfigurationError: See `sessions_of`.
         """
-        return self._ask(partial(user_plans.end_all, user=user, current=current))
+        ended = self._ask(partial(user_plans.end_all, user=user, current=current))
+        return self._told("end_all", user, ended)
 
     def _rosters_of(
         self, cookie: Cookie, storage: SessionStorage, lifetime: float | None
@@ -214,12 +228,20 @@ class Users:
         """Return what reads and saves the sessions: see `ListsSessions`."""
         return self._kept if storage is self._storage else storage
 
+    def _told(self, reason: str, user: User, ended: Collection[str]) -> int:
+        """Report the sessions that ended, by their handles; return how many."""
+        if self._reporter is not None:
+            for handle in ended:
+                self._reporter.tell(Happened("ended", reason, handle, text_of(user)))
+        return len(ended)
+
     def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
         if self._sessions.plain is None:
             raise ConfigurationError(
                 f"{type(self._storage).__name__} has only methods that are awaited: use users.aio"
             )
-        return self._sessions.records._carry_out(plan(self._rosters, self._space))
+        with anew():
+            return self._sessions.records._carry_out(plan(self._rosters, self._space))
 
     def __repr__(self) -> str:
         return f"<Users of {self._cookie.name}>"
@@ -237,20 +259,24 @@ class AsyncUsers:
 
     async def end(self, user: User, handle: str) -> bool:
         """Do what `Users.end` does."""
-        return await self._ask(partial(user_plans.end, user=user, handle=handle))
+        ended = await self._ask(partial(user_plans.end, user=user, handle=handle))
+        return self._users._told("end", user, ended) > 0
 
     async def end_others(self, session: Session) -> int:
         """Do what `Users.end_others` does."""
-        return await self._ask(partial(user_plans.end_others, session=session))
+        ended = await self._ask(partial(user_plans.end_others, session=session))
+        return self._users._told("end_others", user_plans.user_of(session), ended)
 
     async def end_all(self, user: User, *, current: Session | None = None) -> int:
         """Do what `Users.end_all` does."""
-        return await self._ask(partial(user_plans.end_all, user=user, current=current))
+        ended = await self._ask(partial(user_plans.end_all, user=user, current=current))
+        return self._users._told("end_all", user, ended)
 
     async def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
         sessions = self._users._sessions
         plan_of_user = plan(self._users._rosters, self._users._space)
-        return await sessions.async_records._carry_out(plan_of_user)
+        with anew():
+            return await sessions.async_records._carry_out(plan_of_user)
 
     def __repr__(self) -> str:
         return f"<AsyncUsers of {self._users._cookie.name}>"

@@ -393,7 +393,7 @@ def test_a_session_that_is_spared_stays_through_refreshes_and_new_ids(scene: Sce
     """Its row has the time of the cut-off, and the time of its sign-in stays true."""
     id = signed_in(scene)
     scene.clock.advance(IDLE / 2)
-    assert scene.run(end_others(rosters_of(scene), scene.space, scene.read(id))) == 0
+    assert scene.run(end_others(rosters_of(scene), scene.space, scene.read(id))) == set()
     moved = scene.change(id, regenerates)
     scene.clock.advance(IDLE / 2)
     assert scene.change(moved or "") == moved

@@ -161,8 +161,8 @@ def test_one_session_is_ended_by_its_handle(scene: Scene) -> None:
     """The others stay; the answer tells whether it was there."""
     first, second = signed_in(scene), signed_in(scene)
     handle, other = handles(scene)
-    assert scene.run(end_session(listing_in(scene), handle)) is True
-    assert scene.run(end_session(listing_in(scene), handle)) is False
+    assert scene.run(end_session(listing_in(scene), handle)) == {handle}
+    assert scene.run(end_session(listing_in(scene), handle)) == set()
     assert isinstance(scene.at(first), Tombstone)
     assert isinstance(scene.at(second), Record)
     assert handles(scene) == [other]
@@ -206,7 +206,7 @@ def test_a_session_of_another_cookie_is_left_alone(
     scene.run(change(listing, lambda roster: Roster(rows=(row, *roster.rows))))
     assert [each.handle for each, _ in scene.run(living(listing))] == handles(scene)[1:]
     assert len(scene.run(end_all(listing, 1.0))) == 1
-    assert scene.run(end_session(listing, "strange")) is False
+    assert scene.run(end_session(listing, "strange")) == set()
     narrow = ROSTERS.__class__((OWNER,), 1, 5000.0).of("ada", scene.space)
     scene.run(hold_to_limit(narrow, Roster(rows=(row, row)), key_of("own")))
     assert isinstance(scene.at(other), Record)

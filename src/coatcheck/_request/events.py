@@ -50,7 +50,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     - `expired` (`idle`, `lifetime`): a request brought a session whose deadline was over.
     - `adopted` (the name of its reader, as `FlaskSession`): a session of another package was taken
       over.
-    - `refused` (`seal`, `unknown id`, `old id`, `other cookie`, `tombstone`,
+    - `refused` (`seal`, `unknown id`, `old id`, `other cookie`, `tombstone`, `cut-off`, `revoked`,
       `device: ` and why; `FlaskSession: seal` and the like, of another package): the cookie of a
       request led to no session.
     - `merged`: `changes` were replayed on what other requests left, in `requests` rounds.

@@ -11,9 +11,11 @@ Each function does nothing if no rosters are kept, or nobody is signed in.
 Pure: no clock, no storage; the clock is an argument.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from coatcheck._session.draft import Carried, Draft, Foreign, Found, Lost, Moved
+from coatcheck._session.events import note
 from coatcheck._session.moves import Moves
 from coatcheck._session.plan import Delete, Keyspace, Plan, There
 from coatcheck._session.record import Record, Who
@@ -98,7 +100,10 @@ def enter_claim(
     since = began(draft, account_of(who) or "", who)
     row = row_of(space.key(id), who, since=since, now=at, expires=record.expires)
     roster = yield from enter(listing, row)
-    return REFUSED if roster is None else Entry(listing, space.key(id), roster, at)
+    if roster is None:
+        note(draft, "refused", "cut-off", who=who)
+        return REFUSED
+    return Entry(listing, space.key(id), roster, at)
 
 
 def enter_move(
@@ -164,12 +169,20 @@ def moved_away(
         if entry and listing.key == entry.listing.key:
             entry = entry._replace(roster=roster)
     if entry and signs_in(draft):
-        yield from signed_in(entry)
+        yield from signed_in(draft, entry)
 
 
-def signed_in(entry: Entry) -> Plan[None]:
+def signed_in(draft: Draft, entry: Entry) -> Plan[None]:
     """Apply the limit after a sign-in."""
-    yield from hold_to_limit(entry.listing, entry.roster, entry.key)
+    ended = yield from hold_to_limit(entry.listing, entry.roster, entry.key)
+    note_limit(draft, ended)
+
+
+def note_limit(draft: Draft, ended: Collection[str]) -> None:
+    """Note the sessions that a sign-in ended because there were too many."""
+    user = account_of(draft.contents.who)
+    for handle in ended:
+        note(draft, "ended", "most", who=Who(user, handle))
 
 
 def is_due(draft: Draft, base: Record, newer: Record) -> bool:

@@ -12,10 +12,10 @@ Pure: no clock, no storage; the clock is an argument.
 """
 
 from coatcheck._session.draft import Draft, Found, Lost
-from coatcheck._session.events import log_losses
+from coatcheck._session.events import log_losses, note
 from coatcheck._session.ids import new_id
 from coatcheck._session.in_cookie import carry
-from coatcheck._session.listed import ENDED, REFUSED, began, listings_of
+from coatcheck._session.listed import ENDED, REFUSED, began, listings_of, note_limit
 from coatcheck._session.moves import Moves
 from coatcheck._session.next_state import discard
 from coatcheck._session.plan import Keyspace, Plan
@@ -97,8 +97,9 @@ def _enter(draft: Draft, who: Who, space: Keyspace) -> Plan[Lost | None]:
     row = row_of(key, who, since=since, now=listing.now, expires=expires)
     roster = yield from enter(listing, row)
     if roster is None:
+        note(draft, "refused", "cut-off", who=who)
         return REFUSED
-    yield from hold_to_limit(listing, roster, key)
+    note_limit(draft, (yield from hold_to_limit(listing, roster, key)))
     return None
 
 

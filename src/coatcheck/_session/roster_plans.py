@@ -409,26 +409,28 @@ def is_strange(listing: Listing, there: There) -> bool:
     return isinstance(there.kept, Record) and there.kept.owner not in owners
 
 
-def hold_to_limit(listing: Listing, roster: Roster, own: str) -> Plan[None]:
+def hold_to_limit(listing: Listing, roster: Roster, own: str) -> Plan[set[str]]:
     """
-    End the sessions that are over the limit.
+    End the sessions that are over the limit; return the handles of those that were alive.
 
     Args:
         roster: As the sign-in left it.
         own: The key of the sign-in, which stays.
     """
-    limit, left = listing.rosters.limit, set[bytes]()
+    limit, left, ended = listing.rosters.limit, set[bytes](), set[str]()
     if not over(roster, limit, listing.now, own=own):
-        return
+        return ended
     roster = yield from read(listing)  # another sign-in may have been withdrawn meanwhile
     while rows := [row for row in over(roster, limit, listing.now, own=own) if row.key not in left]:
-        gone, _ = yield from bury_all(listing, rows)
+        gone, alive = yield from bury_all(listing, rows)
+        ended |= alive
         left.update(row.key for row in rows if listing.key_of(row) not in gone)
         roster = yield from take_off(listing, gone)
+    return ended
 
 
-def end_session(listing: Listing, handle: str) -> Plan[bool]:
-    """End the session with a handle, whatever its id is by then; tell whether it was there."""
+def end_session(listing: Listing, handle: str) -> Plan[set[str]]:
+    """End the session with a handle, whatever its id is by then; return that if it was alive."""
     roster, ended, left = (yield from read(listing)), set[str](), set[bytes]()
     _note_closed(roster)
     while rows := [row for row in roster.rows if row.handle == handle and row.key not in left]:
@@ -436,7 +438,7 @@ def end_session(listing: Listing, handle: str) -> Plan[bool]:
         ended |= alive
         left.update(row.key for row in rows if listing.key_of(row) not in gone)
         roster = yield from take_off(listing, gone)
-    return bool(ended)
+    return ended
 
 
 def end_all(

@@ -231,7 +231,7 @@ def _begin(draft: Draft, contents: Contents, space: Keyspace) -> Plan[Result]:
         return claim
     id, entry = claim
     if entry is not None:
-        yield from signed_in(entry)
+        yield from signed_in(draft, entry)
     if type(draft.origin) is Lapsed and type(draft.fate) is Moves:
         yield from _shut(draft.origin, draft, space)
     fate = draft.fate
@@ -418,7 +418,7 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     )
     if refused is None:
         if entry is not None:
-            yield from signed_in(entry)
+            yield from signed_in(draft, entry)
         fate = draft.fate
         settle(draft, record, id, now, steps)
         note_of(draft, "adopted", origin.package)

@@ -64,28 +64,30 @@ def sessions_of(
     return sorted(found.values(), key=attrgetter("seen_at"), reverse=True)
 
 
-def end(rosters: Rosters, space: Keyspace, user: User, handle: str) -> Plan[bool]:
-    """End one session; tell whether it was there."""
-    found = False
+def end(rosters: Rosters, space: Keyspace, user: User, handle: str) -> Plan[set[str]]:
+    """End one session; return its handle if it was alive."""
+    ended: set[str] = set()
     for listing in _listings(rosters, space, text_of(user)):
-        found |= yield from end_session(listing, handle)
-    return found
+        ended |= yield from end_session(listing, handle)
+    return ended
 
 
-def end_all(rosters: Rosters, space: Keyspace, user: User, current: Session | None) -> Plan[int]:
-    """End every session of a user, and refuse sign-ins that began before; return how many."""
+def end_all(
+    rosters: Rosters, space: Keyspace, user: User, current: Session | None
+) -> Plan[set[str]]:
+    """End every session of a user, and refuse sign-ins that began before; return the handles."""
     text, at = text_of(user), space.clock()
     ended: set[str] = set()
     for listing in _listings(rosters, space, text):
         ended |= yield from end_listed(listing, at)
     if current is not None:
         current._own.cleared = text, at
-    return len(ended)
+    return ended
 
 
-def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[int]:
+def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[set[str]]:
     """
-    End every session of the signed-in user but this one; return how many.
+    End every session of the signed-in user but this one; return the handles.
 
     Raises:
         ConfigurationError: Nobody is signed in, or somebody acts as the user.
@@ -110,7 +112,12 @@ def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[int]
         row = lost if place == 0 else None
         ended |= yield from end_listed(listing, at, spare=spare, lost=row)
     draft.cleared = user, at
-    return len(ended)
+    return ended
+
+
+def user_of(session: Session) -> str:
+    """Return the user on whose roster a signed-in session is."""
+    return account_of(session._draft.contents.who) or ""
 
 
 def _listings(rosters: Rosters, space: Keyspace, user: str) -> list[Listing]:

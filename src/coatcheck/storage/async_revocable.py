@@ -13,6 +13,7 @@ from coatcheck._session.lifecycle import refused_session
 from coatcheck._session.plan import Keyspace
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
+from coatcheck.storage.anew import anew
 from coatcheck.storage.async_records import AsyncRecords
 from coatcheck.storage.cookie import CookieStorage, value_of
 from coatcheck.storage.protocol import Powers, SessionStorage
@@ -66,7 +67,8 @@ class AsyncRevocableStorage:
         """
         kept = None
         try:
-            kept = await self._records._carry_out(revocable.save(session, self._space))
+            with anew():
+                kept = await self._records._carry_out(revocable.save(session, self._space))
             return value_of(*kept) if isinstance(kept, tuple) else kept
         except BaseException as error:
             kept = None  # it holds the id, and error reporters print the locals of this frame
@@ -80,7 +82,8 @@ class AsyncRevocableStorage:
     async def _look(self) -> None:
         """Ask which sign-ins are over."""
         try:
-            found = await self._records._get_many(self._watch.keys)
+            with anew():
+                found = await self._records._get_many(self._watch.keys)
         except BackendError as error:
             self._watch.failed(error)
             return

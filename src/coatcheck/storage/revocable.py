@@ -15,6 +15,7 @@ from coatcheck._session.lifecycle import refused_session
 from coatcheck._session.plan import Keyspace
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
+from coatcheck.storage.anew import anew
 from coatcheck.storage.cookie import CookieStorage, value_of
 from coatcheck.storage.protocol import Powers, SessionStorage
 from coatcheck.storage.records import Records
@@ -68,7 +69,8 @@ class RevocableStorage:
         """
         kept = None
         try:
-            kept = self._records._carry_out(revocable.save(session, self._space))
+            with anew():
+                kept = self._records._carry_out(revocable.save(session, self._space))
             return value_of(*kept) if isinstance(kept, tuple) else kept
         except BaseException as error:
             kept = None  # it holds the id, and error reporters print the locals of this frame
@@ -82,7 +84,8 @@ class RevocableStorage:
     def _look(self) -> None:
         """Ask which sign-ins are over."""
         try:
-            found = self._records._get_many(self._watch.keys)
+            with anew():
+                found = self._records._get_many(self._watch.keys)
         except BackendError as error:
             self._watch.failed(error)
             return
