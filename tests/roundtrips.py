@@ -19,12 +19,13 @@ import redis
 import redis.asyncio
 from sqlalchemy import Connection, Engine, text
 
-from coatcheck import Session
+from coatcheck import Session, Users
 from coatcheck.storage import MemcachedStorage, RedisStorage, SqliteStorage, SqlStorage
 from coatcheck.storage.backends.memcached import AsyncMemcachedBackend, MemcachedBackend
+from coatcheck.testing import Clock
 from tests import servers
 from tests.engines import async_engine, create_table, plain_engine
-from tests.hosts import Browser, Handler
+from tests.hosts import COOKIE, Browser, Front, Handler
 from tests.storage_kinds import Made, front_of
 
 Counter = Callable[[], int]
@@ -73,6 +74,46 @@ def count(browser: Browser, counter: Counter) -> dict[str, int]:
         browser.ask(handler)
         counted[name] = counter() - before
     return counted
+
+
+LISTED: dict[str, int] = {
+    "without a cookie, signs in": 3,
+    "signs in from a visitor's session": 5,
+    "signed in, reads": 1,
+    "signed in, reads and writes": 2,
+    "signed in, refreshes": 4,
+    "signed in, signs out": 4,
+}
+"""Round trips of requests in an application with `users=`, where sessions are listed."""
+
+
+def count_listed(front: Front, counter: Counter, clock: Clock) -> dict[str, int]:
+    """Return the round trips of requests whose sessions are listed."""
+    browser = front.browser(users=Users(COOKIE, front.storage))
+    warm_up: list[Handler] = [enters, destroys, writes, enters, writes, destroys]  # connects
+    for handler in warm_up:
+        browser.ask(handler)
+    counted: dict[str, int] = {}
+
+    def note(handler: Handler) -> None:
+        before = counter()
+        browser.ask(handler)
+        counted[list(LISTED)[len(counted)]] = counter() - before
+
+    note(enters)
+    browser.header = None
+    browser.ask(writes)
+    acts: list[Handler] = [enters, reads, writes]
+    for handler in acts:
+        note(handler)
+    clock.advance(2 * 24 * 3600)
+    note(reads)
+    note(destroys)
+    return counted
+
+
+def enters(session: Session) -> None:
+    session.sign_in("42")
 
 
 def redis_reads(path: str) -> Counter:

@@ -7,9 +7,11 @@ import pytest
 
 from coatcheck.testing import Clock
 from tests.roundtrips import (
+    LISTED,
     REQUESTS,
     Counter,
     count,
+    count_listed,
     mariadb_statements,
     memcached_commands,
     postgresql_statements,
@@ -71,6 +73,28 @@ def test_a_request_asks_no_oftener_than_promised(
     ):
         counted = count(front.browser(), counter)
     assert counted == {does: trips for does, (trips, _, _) in REQUESTS.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("wsgi", "redis"),
+        ("asgi", "redis-asyncio"),
+        ("wsgi", "postgresql"),
+        ("asgi", "mariadb-asyncio"),
+        ("asgi", "sqlite"),
+    ],
+)
+def test_a_list_of_sessions_costs_no_more_than_promised(
+    request: pytest.FixtureRequest, clock: Clock, name: str, kind: str
+) -> None:
+    """A read asks nothing more, a first sign-in two questions, a refresh two, a sign-out two."""
+    with (
+        counter_of(kind, request) as counter,
+        storage_of(kind, request, clock) as made,
+        front_of(name, made) as front,
+    ):
+        assert count_listed(front, counter, clock) == LISTED
 
 
 def test_the_numbers_are_shown_as_a_table() -> None:
