@@ -24,8 +24,6 @@ from coatcheck.storage.backends.sql_codes import Demoted, Lost, Stale
 
 _FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
 
 class PostgresqlConnection:
     """
@@ -41,7 +39,7 @@ class PostgresqlConnection:
         self._pg = opened.pgconn
         self._pg.nonblocking = 1
         self._prepared: set[bytes] | None = set() if prepares else None
-        self._selector = _Selector()
+        self._selector = selectors.DefaultSelector()  # gevent replaces the class
         self._events = selectors.EVENT_READ
         self._selector.register(self._pg.socket, self._events)
         self.opened_at = time.monotonic()
