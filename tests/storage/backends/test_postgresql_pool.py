@@ -33,8 +33,10 @@ ONE = statement("SELECT 1", 0)
 @contextmanager
 def pool_at(url: str, **more: Any) -> Iterator[PostgresqlPool]:
     pool = PostgresqlPool(place_at(url, **more))
-    yield pool
-    pool.close()
+    try:
+        yield pool
+    finally:
+        pool.close()
 
 
 @contextmanager
@@ -68,12 +70,11 @@ def test_threads_get_connections_in_the_order_in_which_they_came(postgresql_url:
 
         with held(postgresql_url), ThreadPoolExecutor(8) as threads:
             first = threads.submit(ask, 0, LOCK)
-            wait_until(lambda: pool._count == 1)
+            asked_for_lock(postgresql_url)
             calls = []
             for number in range(1, 6):
                 calls.append(threads.submit(ask, number, ONE))
                 is_waiting(pool, number)
-            asked_for_lock(postgresql_url)
             with administrator_at(postgresql_url) as other:
                 told = (
                     "SELECT pg_cancel_backend(pid) FROM pg_locks "
@@ -134,11 +135,12 @@ def test_a_server_that_is_gone_is_tried_again_after_a_pause() -> None:
 def test_dropped_connections_are_not_used_again(postgresql_url: str) -> None:
     """One that is in use is closed after its call."""
     with pool_at(postgresql_url, size=2) as pool, ThreadPoolExecutor(1) as threads:
-        slow = threads.submit(pool.run, "read", SLEEP, ())
-        wait_until(lambda: pool._count == 1)
-        pool.run("read", ONE, ())
-        wait_until(lambda: len(pool._idle) == 1)
-        pool.drop()
+        with held(postgresql_url):
+            slow = threads.submit(pool.run, "read", LOCK, ())
+            asked_for_lock(postgresql_url)
+            pool.run("read", ONE, ())
+            assert len(pool._idle) == 1
+            pool.drop()
         slow.result(10)
         assert (pool._count, pool._idle) == (0, [])
 
