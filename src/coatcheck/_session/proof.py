@@ -160,7 +160,7 @@ class Proofs:
         return key.public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
 
 
-class _Jwk(msgspec.Struct):
+class _Jwk(Hidden, msgspec.Struct):
     """The public key in a header: RFC 7518, 6.2.1 and 6.3.1."""
 
     kty: str
@@ -171,14 +171,14 @@ class _Jwk(msgspec.Struct):
     e: str = ""
 
 
-class _Header(msgspec.Struct):
+class _Header(Hidden, msgspec.Struct):
     alg: str
     typ: str
     jwk: _Jwk | msgspec.UnsetType = msgspec.UNSET
     crit: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Payload(msgspec.Struct):
+class _Payload(Hidden, msgspec.Struct):
     jti: str
     authorization: str = ""
 
