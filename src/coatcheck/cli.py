@@ -83,6 +83,19 @@ def _adopt(options: argparse.Namespace) -> int:
     return check(options.check, name=options.name, server=options.server, as_json=options.json)
 
 
+def _users(options: argparse.Namespace) -> int:
+    from coatcheck._commands import users
+
+    output = Output(as_json=options.json)
+    place = options.url, options.user
+    if options.command == "users":
+        return users.list_sessions(*place, output, cookie=options.cookie)
+    if options.command == "show":
+        return users.show_session(*place, options.handle, output, cookie=options.cookie)
+    handle = None if options.all else options.handle
+    return users.end_sessions(*place, output, cookie=options.cookie, handle=handle)
+
+
 def _stats(options: argparse.Namespace) -> int:
     from coatcheck._commands.stats import stats
 
@@ -143,9 +156,12 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "adopt": _adopt,
     "demo": _demo,
     "doctor": _doctor,
+    "end": _users,
     "move": _move,
     "secret": lambda options: secret(Output(as_json=options.json)),
+    "show": _users,
     "stats": _stats,
+    "users": _users,
     "sweep": lambda options: sweep(options.url, as_json=options.json),
 }
 """What each command does with its arguments; it returns the exit code."""
@@ -231,6 +247,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     moving.add_argument("old", metavar="OLD", help="URL of the storage to leave")
     moving.add_argument("new", metavar="NEW", help="URL of the storage to fill")
+    listing = commands.add_parser("users", allow_abbrev=False, help="list the sessions of a user")
+    ending = commands.add_parser("end", allow_abbrev=False, help="end sessions of a user")
+    showing = commands.add_parser(
+        "show", allow_abbrev=False, help="show what a session holds, without values"
+    )
+    for each in (listing, ending):
+        each.add_argument("url", metavar="URL", help="sqlite:PATH, redis://HOST, postgresql://…")
+        each.add_argument("user", metavar="USER", help="as the application gave it to sign_in()")
+    showing.add_argument("url", metavar="URL", help="sqlite:PATH, redis://HOST, postgresql://…")
+    showing.add_argument("--user", metavar="USER", required=True, help="whose session it is")
+    showing.add_argument("--handle", required=True, help="of the session, from `coatcheck users`")
+    which = ending.add_mutually_exclusive_group(required=True)
+    which.add_argument("--handle", help="of the session, from `coatcheck users`")
+    which.add_argument("--all", action="store_true", help="every session of the user")
+    for each in (listing, ending, showing):
+        each.add_argument(
+            "--cookie", metavar="NAME", default="__session", help="default: %(default)s"
+        )
+        each.add_argument("--json", action="store_true", help="write JSON, for programs")
     making = commands.add_parser("secret", allow_abbrev=False, help="make a secret for cookies")
     looking = commands.add_parser(
         "doctor", allow_abbrev=False, help="check a storage, or a running application"

@@ -49,7 +49,9 @@ class Output:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for place, column in enumerate(columns):
+            table.add_column(column, no_wrap=place == 0)  # a handle is to be copied
         for first, *rest in rows:
             cells = [escape(str(each)) for each in (first, *rest)]
             if (style := STYLES.get(str(first))) is not None:

@@ -1,0 +1,99 @@
+"""`coatcheck users`, `end` and `show`: the sessions of one user, and never a value."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from coatcheck import Cookie, Session, Users, session, user_digest
+from coatcheck.cli import main
+from coatcheck.storage import KeyedStorage, SqliteStorage
+from tests.hosts import SECRET, Browser, ask_wsgi, wsgi_app
+
+COOKIE = Cookie("__session", secrets=[SECRET])
+
+
+def signs_in(session: Session) -> None:
+    session.update(secret="hunter2", cart=[1])
+    session.sign_in("42", label="x")
+
+
+def signed_in(storage: KeyedStorage) -> list[Browser]:
+    """Sign a user in on two devices."""
+    app = session(COOKIE, storage, users=Users(COOKIE, storage)).wsgi(wsgi_app)
+    browsers = [
+        Browser(lambda handler, cookie, headers: ask_wsgi(app, handler, cookie, headers), COOKIE)
+        for _ in range(2)
+    ]
+    for browser in browsers:
+        browser.ask(signs_in)
+    return browsers
+
+
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_the_sessions_of_a_user_are_listed_shown_and_ended(
+    *,
+    encrypt: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the environment comes the secret that an encrypted list needs."""
+    monkeypatch.setenv("SESSION_SECRET", SECRET)
+    storage = SqliteStorage(tmp_path / "db", encrypt=encrypt)
+    signed_in(storage)
+    storage.close()
+    url = f"sqlite:{tmp_path}/db{'?encrypt=yes' if encrypt else ''}"
+    assert main(["users", url, "42", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["label"] for each in found] == ["x", "x"]
+    assert main(["users", url, "42"]) == 0
+    handle = found[0]["handle"]
+    assert handle in capsys.readouterr().out
+    if not encrypt:
+        assert main(["show", url, "--user", "42", "--handle", handle, "--json"]) == 0
+        said = capsys.readouterr().out
+        assert "hunter2" not in said
+        assert json.loads(said)["keys"] == {"cart": ["list", 2], "secret": ["str", 8]}
+        assert main(["show", url, "--user", "42", "--handle", handle]) == 0
+        assert "hunter2" not in capsys.readouterr().out
+    assert main(["end", url, "42", "--handle", handle, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ended": 1}
+    assert main(["end", url, "42", "--handle", handle]) == 1
+    assert main(["show", url, "--user", "42", "--handle", handle]) == 1
+    assert main(["show", url, "--user", "42", "--handle", handle, "--json"]) == 1
+    capsys.readouterr()
+    assert main(["end", url, "42", "--all"]) == 0
+    assert capsys.readouterr().out == "Ended 1 session.\n"
+    assert main(["users", url, "42"]) == 0
+    assert capsys.readouterr().out == "This user has no session.\n"
+
+
+def test_a_secret_that_is_needed_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of the variable."""
+    monkeypatch.delenv("SESSION_SECRET", raising=False)
+    with pytest.raises(SystemExit):
+        main(["users", f"sqlite:{tmp_path}/db?encrypt=yes", "42"])
+    assert "set SESSION_SECRET" in capsys.readouterr().err
+
+
+def test_ending_is_an_event(tmp_path: Path) -> None:
+    """Of each call that ended something: by whom, whose, and how many."""
+    heard: list[tuple[str, str, int]] = []
+    storage = SqliteStorage(tmp_path / "db")
+    users = Users(
+        COOKIE,
+        storage,
+        on_event=lambda event: heard.append((event.reason, event.user, event.changes)),
+    )
+    browser, _ = signed_in(storage)
+    browser.ask(users.end_others)
+    (left,) = users.sessions_of("42")
+    users.end("42", left.handle)
+    users.end("42", left.handle)
+    signed_in(storage)
+    users.end_all("42")
+    digest = user_digest(COOKIE, "42")
+    assert heard == [("end_others", digest, 1), ("end", digest, 1), ("end_all", digest, 2)]
