@@ -46,6 +46,12 @@ class Context:
         """
         found = self._find(key)
         if found is None:
+            if _is_session(key):
+                raise ConfigurationError(
+                    "this request has no Session: add session(cookie, storage) around the "
+                    "application, or setup(app, cookie, storage) of its framework, outside of what "
+                    "asks for it"
+                )
             raise ConfigurationError(
                 f"this request has no {key.__name__}: put the middleware that attaches it before "
                 "the handler or middleware that asks for it"

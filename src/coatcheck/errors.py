@@ -121,8 +121,8 @@ class CookieTooLarge(SessionError):
     def __init__(self, name: str, size: int, limit: int) -> None:
         super().__init__(
             f"the header of cookie {name!r} must have at most {limit} bytes, got {size}: store "
-            "less in the session, or keep it on the server (FileStorage, RedisStorage, "
-            "MemcachedStorage)"
+            "less in the session, or keep it on a server or in files (SqliteStorage, FileStorage, "
+            "SqlStorage, RedisStorage, MemcachedStorage)"
         )
         self.name, self.size, self.limit = name, size, limit
 

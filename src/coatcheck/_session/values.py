@@ -11,7 +11,8 @@ Pure: values in, bytes out.
 """
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +34,8 @@ _CONTAINERS = frozenset({dict, list})
 
 _SEVERAL = ("getlist", "getall")
 """What mappings with several values for a key call the method that returns them."""
+
+_HOLDS = "it is or holds a"
 
 _SURROGATE = "a lone surrogate, which is no valid text"
 
@@ -61,6 +64,8 @@ def encode(key: str, value: object) -> Encoded:
             reason = f"a text in it holds {_SURROGATE}"  # the error itself carries the text
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             reason = str(error)
+    if reason.startswith(_HOLDS) and "," not in reason:
+        reason = _told(value)
     value = None  # reporters of errors print the locals of this frame
     raise UnstorableValue(key, reason)
 
@@ -127,7 +132,46 @@ def _objection(value: object) -> str | None:
         return "a datetime in it has no time zone" if value.utcoffset() is None else None
     if isinstance(value, Mapping):
         return _objection_to_mapping(value)
-    return f"it is or holds a {type(value).__name__}"
+    return f"{_HOLDS} {type(value).__name__}"
+
+
+def _told(value: object) -> str:
+    """Return where inside a value the first part is that no session holds, and what to do."""
+    part, path = _stranger(value, "")
+    kind = type(part).__name__
+    place = f"the part at {path} is of type" if path else "it is of type"
+    hint = _INSTEAD.get(kind)
+    return f"{place} {kind}" + (f" (write {hint})" if hint else "")
+
+
+def _stranger(value: object, path: str) -> tuple[object, str]:
+    """Return the first part to which there is an objection, and the way to it."""
+    inner: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        inner = dict.items(value)
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
+    for name, part in inner:
+        if _objection(part):
+            plain = isinstance(name, int) or (isinstance(name, str) and _NAME.fullmatch(name))
+            return _stranger(part, f"{path}[{name!r}]" if plain else f"{path}[…]")
+    return value, path
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
+"""Keys that an error may show: any other one may be what a visitor typed."""
+
+_INSTEAD = {
+    "set": "list(value)",
+    "frozenset": "list(value)",
+    "Decimal": "str(value)",
+    "date": "value.isoformat()",
+    "time": "value.isoformat()",
+    "timedelta": "value.total_seconds()",
+    "UUID": "str(value)",
+    "PosixPath": "str(value)",
+}
+"""What to write for types that people put into sessions, by name."""
 
 
 def _objection_to_dict(value: dict[Any, Any]) -> str | None:

@@ -30,7 +30,7 @@ from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING
 from coatcheck._session.sign_in import SignIn
 from coatcheck.frameworks.flask_session import FlaskSession
-from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
+from coatcheck.frameworks.flask_settings import cookie_from, line_of_caller, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
@@ -120,7 +120,7 @@ class SessionInterface(FlaskInterface):
         storage: SessionStorage,
         **options: Unpack[Options],
     ) -> None:
-        self._cookie = cookie
+        self._cookie, self._line = cookie, line_of_caller()
         self._shell = Shell(Cycle(cookie, storage, **options))
         self._place = f"coatcheck.flask.{cookie.name}"
         self._apps: WeakSet[flask.Flask] = WeakSet()
@@ -135,7 +135,7 @@ class SessionInterface(FlaskInterface):
         """Return the session of a request; Flask's test client asks twice."""
         if app not in self._apps:
             self._apps.add(app)
-            warn_of_ignored(app, self._cookie)
+            warn_of_ignored(app, self._cookie, self._line)
         visit = self._visit(request)
         if visit is None or visit.closed or visit.changes is not None:
             visit = _Visit(self._shell, request, visit.session if visit else None)

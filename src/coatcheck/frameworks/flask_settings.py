@@ -7,6 +7,7 @@ A cookie that was made otherwise does not follow these settings. An application 
 warned once, because it would believe that they hold.
 """
 
+import sys
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
@@ -64,8 +65,23 @@ def cookie_from(app: App, *, permanent: bool = True, encrypt: bool = False) -> C
     return Cookie(secrets=[_text(secret) for secret in given], encrypt=encrypt, **attributes)
 
 
-def warn_of_ignored(app: App, cookie: Cookie) -> None:
-    """Warn of settings that say something else than the cookie does."""
+Line = tuple[str, int]
+"""A file, and a line in it."""
+
+
+def line_of_caller(depth: int = 2) -> Line:
+    """Return where the caller of the calling function stands."""
+    frame = sys._getframe(depth)
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def warn_of_ignored(app: App, cookie: Cookie, line: Line) -> None:
+    """
+    Warn of settings that say something else than the cookie does.
+
+    Args:
+        line: Where the application made its SessionInterface: the first request comes later.
+    """
     said = _attributes(app.config)
     ignored = [
         setting
@@ -74,12 +90,12 @@ def warn_of_ignored(app: App, cookie: Cookie) -> None:
         and said[attribute] != getattr(cookie, attribute)
     ]
     if ignored:
-        warnings.warn(
+        warnings.warn_explicit(
             f"these settings have no effect on the session cookie: {', '.join(ignored)}; it is the "
             "Cookie that SessionInterface was given: make that by cookie_from(app), or say there "
             "what they say",
             CoatcheckWarning,
-            stacklevel=2,
+            *line,
         )
 
 

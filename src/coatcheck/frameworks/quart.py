@@ -31,7 +31,7 @@ from coatcheck._request.visit import NOTHING, Changes
 from coatcheck._session.draft import Draft, Unread
 from coatcheck.errors import BackendError
 from coatcheck.frameworks.flask_session import FlaskSession
-from coatcheck.frameworks.flask_settings import cookie_from, warn_of_ignored
+from coatcheck.frameworks.flask_settings import cookie_from, line_of_caller, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
@@ -59,7 +59,7 @@ class SessionInterface(QuartInterface):
         storage: SessionStorage,
         **options: Unpack[Options],
     ) -> None:
-        self._cookie = cookie
+        self._cookie, self._line = cookie, line_of_caller()
         self._shell = AsyncShell(Cycle(cookie, storage, **options))
         self._place = f"coatcheck.quart.{cookie.name}"
         self._apps: WeakSet[quart.Quart] = WeakSet()
@@ -76,7 +76,7 @@ class SessionInterface(QuartInterface):
         """Return the session of a request; Quart's test client asks twice."""
         if app not in self._apps:
             self._apps.add(app)
-            warn_of_ignored(app, self._cookie)
+            warn_of_ignored(app, self._cookie, self._line)
         visit = self._visit(request)
         if visit is None or visit.closed or visit.changes is not None:
             visit = _Visit(self._shell, request, visit.session if visit else None)

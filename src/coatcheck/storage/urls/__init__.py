@@ -15,6 +15,7 @@ calls it at shutdown.
 
 import ssl
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote
@@ -85,7 +86,9 @@ def _made(url: str, clock: TimeSource) -> Storage:
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in SCHEMES:
         known = ", ".join(f"{name}:" for name in SCHEMES)
-        raise ConfigurationError(f"the URL of a storage must begin with one of {known}")
+        near = get_close_matches(scheme, SCHEMES, n=1) if colon else ()
+        hint = f"; did you mean {near[0]}:?" if near else ""
+        raise ConfigurationError(f"the URL of a storage must begin with one of {known}{hint}")
     form = SCHEMES[scheme]
     parts = parts_of(url, scheme, server=scheme not in _LOCAL)
     return form.make(parts, _options(parts, form.options), clock)
