@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coatcheck import Cookie, Session, Users, session, user_digest
+from coatcheck import Cookie, Session, Users, session
 from coatcheck.cli import main
 from coatcheck.storage import KeyedStorage, SqliteStorage
 from tests.hosts import SECRET, Browser, ask_wsgi, wsgi_app
@@ -77,23 +77,3 @@ def test_a_secret_that_is_needed_is_asked_for(
     with pytest.raises(SystemExit):
         main(["users", f"sqlite:{tmp_path}/db?encrypt=yes", "42"])
     assert "set SESSION_SECRET" in capsys.readouterr().err
-
-
-def test_ending_is_an_event(tmp_path: Path) -> None:
-    """Of each call that ended something: by whom, whose, and how many."""
-    heard: list[tuple[str, str, int]] = []
-    storage = SqliteStorage(tmp_path / "db")
-    users = Users(
-        COOKIE,
-        storage,
-        on_event=lambda event: heard.append((event.reason, event.user, event.changes)),
-    )
-    browser, _ = signed_in(storage)
-    browser.ask(users.end_others)
-    (left,) = users.sessions_of("42")
-    users.end("42", left.handle)
-    users.end("42", left.handle)
-    signed_in(storage)
-    users.end_all("42")
-    digest = user_digest(COOKIE, "42")
-    assert heard == [("end_others", digest, 1), ("end", digest, 1), ("end_all", digest, 2)]
