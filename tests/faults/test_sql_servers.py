@@ -378,6 +378,36 @@ def deadlocks(url: str) -> int:
 
 
 @pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("handler", [writes, ends])
+def test_a_write_that_loses_a_deadlock_of_postgresql_is_tried_again(
+    place: Place, handler: Callable[[Session], None]
+) -> None:
+    """
+    The application holds the row, and wants the whole table, as a migration does.
+
+    The storage waits first, so it is the one that finds the deadlock after a second, and gives way.
+    A storage from a URL waits for no row, and takes part in no deadlock.
+    """
+    bare = place.url.partition("?")[0]
+    create_table(bare)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    lost = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    with front_at(place.url, "wsgi-engine") as front, plain_engine(bare) as other:
+        browser = front.browser()
+        browser.ask(signs_in)
+        (before,) = ask(place.url, lost)
+        with other.connect() as rival, ThreadPoolExecutor(1) as pool:
+            rival.exec_driver_sql("UPDATE coatcheck_sessions SET expires = expires")
+            done = pool.submit(browser.ask, handler)
+            wait_until(lambda: ask(place.url, waits) == [1])
+            rival.exec_driver_sql("LOCK TABLE coatcheck_sessions")
+            rival.rollback()
+            assert done.result(30).status == 200
+        wait_until(lambda: ask(place.url, lost) != [before])
+        assert browser.ask(reads).json == (1 if handler is writes else None)
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
 def test_a_write_that_cannot_be_serialized_is_tried_again(
     place: Place, backend: SqlBackend
 ) -> None:
