@@ -22,6 +22,7 @@ GROUPS = {
     ),
     "In memory": (
         "memory",
+        "memory encrypt",
         "starsessions memory",
         "litestar memory",
         "django memory",
@@ -31,6 +32,7 @@ GROUPS = {
     "In files and databases": ("sqlite", "files", "postgresql", "mariadb", "django database"),
     "In Redis": (
         "redis",
+        "redis encrypt",
         "starsessions redis",
         "litestar redis",
         "aiohttp redis",
@@ -48,11 +50,13 @@ STORAGES = {
     "cookie": "signed cookie",
     "encrypted": "encrypted cookie",
     "memory": "memory",
+    "memory encrypt": "memory, encrypt=True",
     "sqlite": "SQLite",
     "files": "files",
     "postgresql": "PostgreSQL",
     "mariadb": "MariaDB",
     "redis": "Redis",
+    "redis encrypt": "Redis, encrypt=True",
     "memcached": "Memcached",
 }
 

@@ -41,6 +41,15 @@ def _redis(place: Place, _: int) -> Any:
     return RedisStorage(Redis(unix_socket_path=place.server("redis")))
 
 
+def _redis_encrypted(place: Place, _: int) -> Any:
+    from redis.asyncio import Redis
+
+    from coatcheck.storage import RedisStorage
+
+    client = Redis(unix_socket_path=place.server("redis"))
+    return RedisStorage(client, prefix="encrypted:", encrypt=True)
+
+
 def _memcached(place: Place, _: int) -> Any:
     from coatcheck.storage import MemcachedStorage
 
@@ -51,6 +60,12 @@ def _memory(_: Place, sessions: int) -> Any:
     from coatcheck.storage import MemoryStorage
 
     return MemoryStorage(max_records=sessions)
+
+
+def _memory_encrypted(_: Place, sessions: int) -> Any:
+    from coatcheck.storage import MemoryStorage
+
+    return MemoryStorage(max_records=sessions, encrypt=True)
 
 
 def _sqlite(place: Place, _: int) -> Any:
@@ -98,11 +113,13 @@ OURS: dict[str, tuple[str, Callable[[Place, int], Any]]] = {
     "cookie": ("signed cookie", _cookie),
     "encrypted": ("encrypted cookie", _cookie),
     "memory": ("memory", _memory),
+    "memory encrypt": ("memory, encrypt=True", _memory_encrypted),
     "sqlite": ("SQLite", _sqlite),
     "files": ("files", _files),
     "postgresql": ("PostgreSQL", _postgresql),
     "mariadb": ("MariaDB", _mariadb),
     "redis": ("Redis", _redis),
+    "redis encrypt": ("Redis, encrypt=True", _redis_encrypted),
     "memcached": ("Memcached", _memcached),
 }
 """What a storage is called, and what makes it."""

@@ -27,7 +27,7 @@ _CACHED = b"cache-control"
 """How the names of the fields for caches end: RFC 9213 has others than this one."""
 
 MAX_COOKIES, MAX_FIELDS = 64 * 1024, 100
-"""Bytes and fields of Cookie headers that are read of one request."""
+"""The bytes and fields of Cookie headers that are read of one request, however they came."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _COOKIE_OCTETS = re.compile(
@@ -70,6 +70,8 @@ class CookieFinder:
         """
         Return the values that a Cookie header gives for the name, in order.
 
+        Where it gives several, those beyond `MAX_COOKIES` bytes are ignored: each is to be opened.
+
         As browsers write it, the name stands there once, behind "; ". Looking for that takes 0.6 µs
         beside two other cookies, where the pattern takes 1.0; the pattern is left for the rest.
         """
@@ -79,7 +81,7 @@ class CookieFinder:
                 start = at + self._length
                 end = header.find(";", start)
                 return [_bare(header[start:] if end < 0 else header[start:end])]
-        return list(map(_bare, self._pattern.findall(header)))
+        return list(map(_bare, self._pattern.findall(header, 0, MAX_COOKIES)))
 
 
 def _bare(value: str) -> str:
