@@ -209,6 +209,13 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
         encode("key", deep())
 
 
+def test_a_key_may_be_any_text() -> None:
+    """Also one that is not ASCII."""
+    session = Session()
+    session["ключ"] = 1
+    assert session["ключ"] == 1
+
+
 def test_the_message_holds_nothing_of_the_value() -> None:
     """Errors end up in logs."""
     with pytest.raises(UnstorableValue) as raised:

@@ -110,7 +110,6 @@ class ShownOnce:
 
     def give_back(self, contents: Contents, /) -> None:
         """Undo the step: no page shows it after all."""
-        raise NotImplementedError
 
 
 class Consume(Hidden, ShownOnce, msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -207,9 +207,7 @@ def _base_of(value: object) -> object:
         return str.__str__(value)
     if isinstance(value, bytes):
         return bytes.__getitem__(value, slice(None))
-    if isinstance(value, float):
-        return float.__float__(value)
-    raise TypeError(f"a {type(value).__name__} is no value of a session")
+    return float.__float__(cast("float", value))  # no other kind gets this far
 
 
 def _base_of_datetime(value: datetime) -> datetime:
