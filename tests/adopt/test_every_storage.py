@@ -2,16 +2,29 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from coatcheck import Session, session
+from coatcheck import Session, asgi, session
+from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
 from tests.adopt.signed import reader, starlette
-from tests.hosts import COOKIE, Answer, Asgi, Browser, Front, asgi_app, ask_asgi
+from tests.hosts import (
+    COOKIE,
+    Answer,
+    Asgi,
+    Browser,
+    Front,
+    Sent,
+    asgi_app,
+    ask_asgi,
+    nothing_received,
+    scope_of,
+)
 from tests.storage_kinds import SERVER_SIDE, front_of, names, storage_of
 
 CLOCK = Clock()
@@ -57,6 +70,26 @@ def test_three_first_requests_make_one_session(front: Front) -> None:
         headers.add(browser.header)
     assert len(headers) == 1
     assert browser.ask(dict).json == {"user": 42, "0": 0, "1": 1, "2": 2}
+
+
+def test_a_save_during_the_request_adopts_too() -> None:
+    """Its cookie, and the removal of the old one, leave with the response."""
+    storage = MemoryStorage()
+
+    async def app(scope: asgi.Scope, _: asgi.Receive, send: asgi.Send) -> None:
+        assert scope["session"]["user"] == 42
+        await asgi.save(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def asked() -> list[str]:
+        sent = Sent()
+        scope = scope_of(starlette(time.time(), user=42))
+        await session(COOKIE, storage, adopts=[reader()])(app)(scope, nothing_received, sent)
+        return sent.answer.all("set-cookie")
+
+    lines = asyncio.run(asked())
+    assert [line.partition("=")[0] for line in lines] == ["old", "__session"]
 
 
 def in_parallel(front: Front, browser: Browser, old: str) -> list[Answer]:

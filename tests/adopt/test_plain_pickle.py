@@ -7,7 +7,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck.adopt import plain_pickle
@@ -36,7 +36,6 @@ def reason(data: bytes) -> str:
     return refused.value.reason
 
 
-@settings(max_examples=80, deadline=None)
 @given(PLAIN, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_plain_data_is_read_as_pickle_reads_it(value: Any, protocol: int) -> None:
     """Of every protocol, parts that repeat included."""
@@ -120,7 +119,6 @@ def test_a_pickle_larger_than_a_record_is_refused() -> None:
     assert reason(pickle.dumps(b"x" * 1_000_001)) == "too_large"
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """Nothing else is raised."""
@@ -128,7 +126,6 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         read_pickle(data)
 
 
-@settings(max_examples=60, deadline=None)
 @given(PLAIN, st.integers(0, 200), st.integers(0, 255))
 def test_one_changed_byte_is_read_or_refused(value: Any, at: int, byte: int) -> None:
     """Most damage changes one byte of a real pickle."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coatcheck import adopt
@@ -157,7 +157,6 @@ def test_a_cookie_of_any_text_is_no_error(name: str) -> None:
     vector = VECTORS[name]
     reader = reader_of(vector)
 
-    @settings(max_examples=60, deadline=None)
     @given(st.fixed_dictionaries({each: st.text(max_size=80) for each in vector["cookies"]}))
     def holds(cookies: dict[str, str]) -> None:
         assert reader.read(cookies, vector["now"]) is None
@@ -165,7 +164,6 @@ def test_a_cookie_of_any_text_is_no_error(name: str) -> None:
     holds()
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["flask-session/msgpack", "django.cache"]))
 def test_a_record_of_any_bytes_is_no_error(data: bytes, name: str) -> None:
     """A server may hold anything; a client may have written part of it."""

@@ -47,7 +47,8 @@ def python_with(packages: list[str]) -> Path:
     if not (folder / "done").exists():
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(folder)])
-        _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages])
+        pip = [str(python), "-m", "pip", "install", "-q", "--retries", "1", "--timeout", "20"]
+        _run([*pip, "--disable-pip-version-check", *packages])
         (folder / "done").touch()
     return python
 
@@ -70,7 +71,14 @@ def _folder(kind: str, packages: list[str]) -> Path:
     return cache() / f"{kind}-{digest}"
 
 
+_failed: dict[tuple[str, ...], str] = {}
+"""Commands that failed in this run: they are not tried again for the next test."""
+
+
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode:
-        pytest.skip(f"{command[0]} could not install: {done.stderr[-300:]}")
+    if tuple(command) not in _failed:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        if not done.returncode:
+            return
+        _failed[tuple(command)] = done.stderr[-300:]
+    pytest.skip(f"{command[0]} could not install: {_failed[tuple(command)]}")
