@@ -10,6 +10,7 @@ import pytest
 
 from coatcheck import BackendError, ConfigurationError, Cookie, Event, Session, Users, adopt
 from coatcheck._request.async_shell import AsyncShell
+from coatcheck._request.cycle import Cycle
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING, VARY, Changes
 from coatcheck._session.adopted import old_id
@@ -18,6 +19,7 @@ from coatcheck._session.plan import look
 from coatcheck._session.record import GRACE
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
 from coatcheck.testing import Clock, failing
+from tests._request.test_shell import AnyShell, Driven
 from tests._request.visits import COOKIE, PLACE, DictVisit, cycle_of, header_after, kept
 from tests.adopt.formats import VECTORS, AsyncRecords, Records, read, records_of
 from tests.adopt.signed import reader, starlette
@@ -29,6 +31,16 @@ UNTIL = date(2099, 1, 1)
 DAY = 24 * 3600
 
 
+@pytest.fixture(params=["plain", "awaited"], autouse=True)
+def _form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Both shells, one after the other."""
+    with asyncio.Runner() as runner:
+        if request.param == "awaited":
+            shell_of = staticmethod(lambda cycle: Driven(cycle, runner))
+            monkeypatch.setattr(Site, "shell_of", shell_of)
+        yield
+
+
 class Site:
     """An application behind a shell, its storage, and a clock."""
 
@@ -36,7 +48,12 @@ class Site:
         self.clock = Clock()
         self.storage = storage or MemoryStorage(clock=self.clock)
         options.setdefault("adopts", [reader()])
-        self.shell = Shell(cycle_of(self.storage, **options))
+        self.shell = self.shell_of(cycle_of(self.storage, **options))
+
+    @staticmethod
+    def shell_of(cycle: Cycle) -> AnyShell:
+        """Return the shell that carries the decisions out."""
+        return Shell(cycle)
 
     def old(self, **values: Any) -> str:
         """Return the Cookie header of a session of the old package."""
@@ -561,7 +578,7 @@ def test_a_storage_without_a_place_for_markers_needs_until() -> None:
 def test_wsgi_needs_a_plain_client() -> None:
     """An awaited one cannot be asked there."""
     with pytest.raises(ConfigurationError, match="must have a plain client under WSGI"):
-        Site(adopts=[adopt.Express(AsyncRecords({}), secrets=["x"])])
+        Shell(cycle_of(adopts=[adopt.Express(AsyncRecords({}), secrets=["x"])]))
 
 
 # ---- the awaited shell
