@@ -50,11 +50,11 @@ class Checkroom:
 
     def users(self, cookie: Cookie) -> Users | None:
         """Return what lists a visitor's sessions, and ends them; None: the storage keeps none."""
-        if not isinstance(self.storage, KeyedStorage | AsyncKeyedStorage):
+        if not isinstance(self.storage, KeyedStorage | AsyncKeyedStorage | CookieStorage):
             return None
-        # A server that may drop records keeps no lists: they are in this process then.
-        rosters = MemoryStorage() if powers_of(self.storage).may_evict else None
-        return Users(cookie, self.storage, rosters=rosters)
+        # Cookies, and a server that may drop records, keep no lists: they are in this process then.
+        elsewhere = not self.on_server or powers_of(self.storage).may_evict
+        return Users(cookie, self.storage, rosters=MemoryStorage() if elsewhere else None)
 
     async def reach(self) -> None:
         """
