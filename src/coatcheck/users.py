@@ -112,6 +112,7 @@ class Users:
             limit=max_sessions,
             lasts=CUT_OFF,
             cipher=RowCipher(cookie.secrets) if place.space.cipher else None,
+            unwarned={"eviction"},
         )
         if isinstance(storage, CookieStorage):
             self._carry(storage, place, check_every)

@@ -15,7 +15,17 @@ from typing import Any, Generic, TypeVar
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Visitor
 from coatcheck._session.moves import ROTATES, Moves
-from coatcheck._session.plan import Answer, Beside, Call, Get, GetMany, Keyspace, Plan, Swap
+from coatcheck._session.plan import (
+    Answer,
+    Beside,
+    Call,
+    Get,
+    GetMany,
+    Keyspace,
+    Plan,
+    Swap,
+    WarnOfEviction,
+)
 from coatcheck._session.record import Kept, Marker, Record, Refused, Stored, Terms, Who, unpack
 from coatcheck._session.session import Session
 from coatcheck.testing import Clock
@@ -49,6 +59,8 @@ class Scene:
         self.asked.append(call)
         if isinstance(call, Beside):
             call = call.call
+        if isinstance(call, WarnOfEviction):
+            return None
         if isinstance(call, GetMany):
             return {key: self.records[key] for key in call.keys if key in self.records}
         there = self.records.get(call.key)

@@ -252,3 +252,11 @@ def test_a_roster_is_packed_under_its_own_tag(scene: Scene) -> None:
     data = scene.records[key].record
     assert unpack_roster(data, tag_of(key), None) == roster_in(scene)
     assert data == pack_roster(roster_in(scene), tag_of(key), None)
+
+
+def test_the_server_is_asked_once_whether_it_evicts(scene: Scene) -> None:
+    """Before the first change of a list; not again by another user's."""
+    rosters = Rosters((OWNER,), 3, 5000.0, unwarned={"eviction"})
+    for _ in range(2):
+        scene.run(end_all(listing_in(scene, rosters), 1.0))
+    assert asked(scene) == ["WarnOfEviction", "Get", "Swap", "Get", "Swap"]

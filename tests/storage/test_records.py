@@ -10,7 +10,7 @@ import pytest
 from coatcheck import BackendError, Session
 from coatcheck._session.ids import key_of, new_id
 from coatcheck._session.moves import ROTATES
-from coatcheck._session.plan import Beside, Get, GetMany, Keyspace
+from coatcheck._session.plan import Beside, Get, GetMany, Keyspace, WarnOfEviction
 from coatcheck._session.record import Tombstone, unpack
 from coatcheck.storage import Refused, Stored
 from coatcheck.storage.async_records import AsyncRecords
@@ -138,7 +138,7 @@ def records_of(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Make]:
     with asyncio.Runner() as runner:
 
         def awaited(table: Table, sweep_every: int | None = None) -> Any:
-            kinds = {Swept: AwaitedSwept, Batch: AwaitedBatch}
+            kinds = {Swept: AwaitedSwept, Batch: AwaitedBatch, Evicting: AwaitedEvicting}
             backend = kinds.get(type(table), AwaitedTable)(table)
             return Awaited(AsyncRecords(backend, space, sweep_every), runner)
 
@@ -189,6 +189,33 @@ def test_several_keys_are_asked_together(records_of: Make, fails: bool | None) -
     assert found == table.records
     together, alone = ("get_many", "a", "b", "c"), [("get", key) for key in "abc"]
     assert table.asked == {None: alone, False: [together], True: [together, *alone]}[fails]
+
+
+class Evicting(Table):
+    """A backend whose server may drop records."""
+
+    def evicts(self) -> str:
+        return "allkeys-lru"
+
+
+class AwaitedEvicting(AwaitedTable):
+    """An `Evicting` whose methods are awaited."""
+
+    async def evicts(self) -> str:
+        return "allkeys-lru"
+
+
+@pytest.mark.parametrize("kind", [Table, Evicting])
+def test_a_server_that_may_evict_lists_is_told_of(
+    records_of: Make, kind: type[Table], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the policy, and what to do."""
+    assert records_of(kind())._ask(WarnOfEviction()) is None
+    said = [record.getMessage() for record in caplog.records]
+    assert [("allkeys-lru" in line, "noeviction" in line) for line in said] == [
+        (True, True) for _ in said
+    ]
+    assert len(said) == (kind is Evicting)
 
 
 def test_a_call_may_be_for_another_storage(records_of: Make) -> None:

@@ -9,6 +9,7 @@ the calls of several requests can be run in a test.
     Swap(key, version, record, ttl)     answered by None if it was done, else by what is there
     Delete(key)                         answered by None
     GetMany(keys)                       answered by a mapping of what is there
+    WarnOfEviction()                    answered by None, after a log line if lists may be evicted
     Beside(call, place)                 one of these, for the backend of another storage
 
 Pure: no I/O. The clock is handed in.
@@ -75,6 +76,10 @@ class GetMany(Hidden, msgspec.Struct, frozen=True, gc=False):
     keys: tuple[str, ...]
 
 
+class WarnOfEviction(Hidden, msgspec.Struct, frozen=True, gc=False):
+    """Log whether the server may drop a record before it expires."""
+
+
 class Beside(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
     A call for the backend of another storage than that of the sessions.
@@ -83,11 +88,11 @@ class Beside(Hidden, msgspec.Struct, frozen=True, gc=False):
         place: That storage, as the one who carries out the plan knows it.
     """
 
-    call: Get | Swap | Delete | GetMany
+    call: Get | Swap | Delete | GetMany | WarnOfEviction
     place: Any
 
 
-Call = Get | Swap | Delete | GetMany | Beside
+Call = Get | Swap | Delete | GetMany | WarnOfEviction | Beside
 
 Answer = Stored | Refused | Mapping[str, Stored] | None
 

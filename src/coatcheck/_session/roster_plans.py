@@ -29,7 +29,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from coatcheck._session.ids import tag_of
-from coatcheck._session.plan import Beside, Get, GetMany, Keyspace, Plan, Swap, There, look
+from coatcheck._session.plan import (
+    Beside,
+    Call,
+    Get,
+    GetMany,
+    Keyspace,
+    Plan,
+    Swap,
+    There,
+    WarnOfEviction,
+    look,
+)
 from coatcheck._session.record import (
     ANY_OWNER,
     GRACE,
@@ -95,6 +106,7 @@ class Rosters(msgspec.Struct, frozen=True):
         cipher: Encrypts the rows; None: they are kept in clear.
         revocations: Digests of the records that say which sign-ins are over, where cookies carry
             the sessions; (): sessions are records.
+        unwarned: Is emptied when the server was asked whether it may evict the lists.
     """
 
     owners: tuple[bytes, ...]
@@ -104,6 +116,7 @@ class Rosters(msgspec.Struct, frozen=True):
     place: Any = None
     cipher: RowCipher | None = None
     revocations: tuple[str, ...] = ()
+    unwarned: set[str] = msgspec.field(default_factory=set)
 
     def of(self, user: str, sessions: Keyspace, owner: bytes | None = None) -> "Listing":
         """
@@ -116,7 +129,7 @@ class Rosters(msgspec.Struct, frozen=True):
         digest = roster_digest(owner or self.owners[0], user)
         return Listing(self, sessions, (self.space or sessions).prefix + digest)
 
-    def ask(self, call: Get | Swap) -> Get | Swap | Beside:
+    def ask(self, call: Get | Swap | WarnOfEviction) -> Call:
         """Return the call that asks the backend of the rosters."""
         return call if self.place is None else Beside(call, self.place)
 
@@ -189,6 +202,9 @@ def change(listing: Listing, edit: Callable[[Roster], Roster | None]) -> Plan[Ro
         SessionConflict: Other requests kept winning the race.
     """
     rosters = listing.rosters
+    if rosters.unwarned:
+        rosters.unwarned.clear()
+        yield rosters.ask(WarnOfEviction())
     stored: Stored | None = yield rosters.ask(Get(listing.key))
     for _ in range(ATTEMPTS):
         there = listing.opened(stored)

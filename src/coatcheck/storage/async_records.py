@@ -24,13 +24,20 @@ from coatcheck._session.plan import (
     Plan,
     Swap,
     There,
+    WarnOfEviction,
 )
 from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.anew import anew
-from coatcheck.storage.backend import AskAlone, AsyncBackend, AsyncGetsMany, AsyncSweeps
+from coatcheck.storage.backend import (
+    AskAlone,
+    AsyncBackend,
+    AsyncEvicts,
+    AsyncGetsMany,
+    AsyncSweeps,
+)
 from coatcheck.storage.protocol import AsyncCloses
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 
@@ -158,6 +165,9 @@ class AsyncRecords:
             return await records._ask(call.call)
         if type(call) is GetMany:
             return await self._get_many(call.keys)
+        if type(call) is WarnOfEviction:
+            await self._warn_of_eviction()
+            return None
         assert type(call) is Delete  # noqa: S101 - there is no other
         await self.backend.delete(call.key)
         return None
@@ -175,6 +185,17 @@ class AsyncRecords:
             if stored is not None:
                 found[key] = stored
         return found
+
+    async def _warn_of_eviction(self) -> None:
+        """Log a line if the server may drop the list of a user's sessions."""
+        backend = self.backend
+        policy = await backend.evicts() if isinstance(backend, AsyncEvicts) else ""
+        if policy:
+            _logger.warning(
+                "the server has maxmemory-policy %s, and may evict the list of a user's sessions: "
+                "then a sign-out everywhere misses some; use noeviction, or Users(rosters=...)",
+                policy,
+            )
 
     async def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

@@ -18,10 +18,12 @@ from coatcheck.errors import BackendError
 __all__ = [
     "AskAlone",
     "AsyncBackend",
+    "AsyncEvicts",
     "AsyncGetsMany",
     "AsyncSwapsMany",
     "AsyncSweeps",
     "Backend",
+    "Evicts",
     "GetsMany",
     "Refused",
     "Stored",
@@ -79,6 +81,22 @@ class AsyncBackend(Protocol):
 
 class AskAlone(BackendError):
     """A batch, or one call of it, changed nothing: the same call alone may succeed."""
+
+
+@runtime_checkable
+class Evicts(Protocol):
+    """A backend whose server can be told to drop records that have not expired."""
+
+    def evicts(self) -> str:
+        """Return the policy by which it does; "": it does not, or tells nothing."""
+
+
+@runtime_checkable
+class AsyncEvicts(Protocol):
+    """An `Evicts` whose method is awaited."""
+
+    async def evicts(self) -> str:
+        """Return the policy by which it does; "": it does not, or tells nothing."""
 
 
 @runtime_checkable

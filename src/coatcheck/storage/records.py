@@ -26,13 +26,20 @@ from coatcheck._session.plan import (
     Plan,
     Swap,
     There,
+    WarnOfEviction,
 )
 from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.anew import anew
-from coatcheck.storage.backend import AskAlone, Backend, GetsMany, Sweeps
+from coatcheck.storage.backend import (
+    AskAlone,
+    Backend,
+    Evicts,
+    GetsMany,
+    Sweeps,
+)
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 
@@ -160,6 +167,9 @@ class Records:
             return records._ask(call.call)
         if type(call) is GetMany:
             return self._get_many(call.keys)
+        if type(call) is WarnOfEviction:
+            self._warn_of_eviction()
+            return None
         assert type(call) is Delete  # noqa: S101 - there is no other
         self.backend.delete(call.key)
         return None
@@ -177,6 +187,17 @@ class Records:
             if stored is not None:
                 found[key] = stored
         return found
+
+    def _warn_of_eviction(self) -> None:
+        """Log a line if the server may drop the list of a user's sessions."""
+        backend = self.backend
+        policy = backend.evicts() if isinstance(backend, Evicts) else ""
+        if policy:
+            _logger.warning(
+                "the server has maxmemory-policy %s, and may evict the list of a user's sessions: "
+                "then a sign-out everywhere misses some; use noeviction, or Users(rosters=...)",
+                policy,
+            )
 
     def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

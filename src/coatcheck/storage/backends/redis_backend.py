@@ -12,10 +12,11 @@ is its own version, and the server keeps no counter beside.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import Refused, Stored
+from coatcheck.storage.backend import AskAlone, Refused, Stored
 from coatcheck.storage.backends.redis_client import Client, ask_of, check, errors_of
 from coatcheck.storage.backends.redis_commands import REPLACE, REPLACE_SHA, marked, stored
 
@@ -36,12 +37,38 @@ class RedisBackend:
         self._ask = ask_of(client)
         self._errors = errors_of(client)
         self._has_ifeq = True
+        self._is_cluster = hasattr(client, "nodes_manager")
 
     def get(self, key: str) -> Stored | None:
         try:
             return stored(self._ask("GET", key))
         except self._errors as error:
             raise BackendError("Redis", "read") from error
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
+        """Return the records that are there; a cluster has keys on several nodes, and refuses."""
+        if self._is_cluster:
+            raise AskAlone("Redis", "read", "keys of a cluster are on several nodes")
+        if not keys:
+            return {}
+        try:
+            answers = self._ask("MGET", *keys)
+        except self._errors as error:
+            if "permission" in str(error) or "unknown command" in str(error):
+                raise AskAlone("Redis", "read") from error
+            raise BackendError("Redis", "read") from error
+        found = {key: stored(answer) for key, answer in zip(keys, answers, strict=True)}
+        return {key: record for key, record in found.items() if record is not None}
+
+    def evicts(self) -> str:
+        """Return the policy by which the server may drop records; "": none, or it is not told."""
+        try:
+            told = self._ask("INFO", "memory")
+        except self._errors:
+            return ""
+        policy = str(told.get("maxmemory_policy", "")) if isinstance(told, dict) else ""
+        limited = isinstance(told, dict) and told.get("maxmemory", 0)
+        return policy if limited and policy != "noeviction" else ""
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         data, px = marked(record), max(1, math.ceil(ttl * 1000))
