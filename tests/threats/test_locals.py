@@ -145,14 +145,18 @@ def test_a_refused_change_shows_no_value(change: Callable[[Session], object]) ->
     assert shown_by(raised.value, VALUE) == []
 
 
-def test_a_session_too_large_for_any_cookie_shows_no_value() -> None:
-    """Nor its id, when an application saves by itself."""
-    session = Session()
-    grows(session)
-    id = session.id
-    with pytest.raises(SessionError) as raised:
-        CookieStorage().save(session)
-    assert shown_by(raised.value, VALUE, id) == []
+@pytest.mark.parametrize("storage", [CookieStorage(), MemoryStorage()], ids=repr)
+def test_a_session_that_is_too_large_shows_no_value(storage: Any) -> None:
+    """Nor its id, when an application saves by itself; a new session, and one that was stored."""
+    new, stored = storage.read(None), Session()
+    stored["kept"] = VALUE
+    value = storage.save(stored)
+    for session in (new, storage.read(value)):
+        grows(session)
+        id = session.id
+        with pytest.raises(SessionError) as raised:
+            storage.save(session)
+        assert shown_by(raised.value, VALUE, id) == []
 
 
 def test_a_change_of_pyramids_session_shows_no_value() -> None:

@@ -101,7 +101,11 @@ class AsyncRecords:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
-        write = saving.first_write(session, self.space)
+        try:
+            write = saving.first_write(session, self.space)
+        except BaseException as error:
+            forget_frames(error)
+            raise
         if write is None:
             with anew():
                 value = await self._carry_out(saving.save_in_steps(session, self.space))
