@@ -530,6 +530,19 @@ def test_while_our_storage_fails_nothing_is_adopted() -> None:
     assert site.ask(old)[0] == {"user": 42}
 
 
+def test_while_a_server_fails_the_answer_may_be_503() -> None:
+    """`on_outage="unavailable"`: of our storage, and of the old package's server."""
+    site = Site(on_outage="unavailable")
+    with failing(site.storage):
+        answer = site.shell.read(DictVisit(site.old()))
+    assert answer is not None
+    assert answer.status == 503
+    readers = [adopt.Express(Down({}), secrets=EXPRESS["secrets"])]
+    answer = Site(adopts=readers, on_outage="unavailable").shell.read(DictVisit(EXPRESS_COOKIE))
+    assert answer is not None
+    assert answer.status == 503
+
+
 # ---- a session that the cookie carries
 
 
