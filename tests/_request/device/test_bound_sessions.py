@@ -167,8 +167,10 @@ def test_what_a_move_in_place_takes_away_is_gone_in_the_same_request(shop: Shop)
     assert under_way.ask(lambda session: (looks(session), dict(session))) == ("bob", {})
 
 
-def test_a_request_without_proof_is_not_rotated(clock: Clock) -> None:
-    """The id is due, and waits for a request that proves its device."""
+def test_a_request_without_proof_is_not_rotated(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id is due, and waits for a request that proves its device; nothing is written."""
     shop = Shop(clock, rotate=300)
     browser = shop.browser()
     browser.ask(lambda session: session.sign_in("ada"))
@@ -177,7 +179,9 @@ def test_a_request_without_proof_is_not_rotated(clock: Clock) -> None:
     browser.registers()
     shop.later(20)
     before = under_way.cookies[LONG]
-    assert under_way.ask() == "ada"
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.storage.backend, "swap", lambda *_: pytest.fail("it was written"))
+        assert under_way.ask() == "ada"
     assert under_way.cookies[LONG] == before
     browser.ask()
     assert browser.cookies[LONG] != before
