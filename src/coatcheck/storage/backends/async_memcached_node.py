@@ -1,7 +1,8 @@
 """
 One node of Memcached, over one connection of an event loop: answers come in the order of commands.
 
-Commands of many requests are under way at once, so they share what it costs to send and receive.
+Commands of many requests are under way at once, so they share what it costs to send and receive:
+while one is under way, those of one turn of the event loop are sent together.
 A request that is cancelled leaves its answer to be read and dropped. As in `memcached_node`, the
 connection is looked at before it is used after a pause, and a command whose connection ended is
 sent once more over a new one.
@@ -103,6 +104,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.closed = asyncio.Event()
         self._waiting: deque[tuple[Command, asyncio.Future[Reply]]] = deque()
+        self._unsent: list[bytes] = []
         self._received = bytearray()
         self._transport: asyncio.Transport
         self._open = False
@@ -122,10 +124,22 @@ class Connection(asyncio.Protocol):
         """Return the answer to a command, or raise `ConnectionLost`."""
         if not self._open:
             raise ConnectionLost
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Reply] = loop.create_future()
+        if not self._waiting:
+            self._transport.write(command.data)
+        else:  # others are under way: what this turn of the loop asks is sent as one
+            if not self._unsent:
+                loop.call_soon(self._send)
+            self._unsent.append(command.data)
         self._waiting.append((command, answer))
-        self._transport.write(command.data)
         return await answer
+
+    def _send(self) -> None:
+        """Send the commands of this turn of the loop."""
+        if self._open:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     def close(self) -> None:
         """Close it; commands that are under way fail."""
