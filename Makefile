@@ -38,6 +38,9 @@ format: .venv/dev  ## Format the code
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
+release: .venv/dev  ## Build the wheel and the sdist into dist/, and check them
+	scripts/release
+
 docs: .venv/docs  ## Build the documentation into site/
 	.venv/bin/mkdocs build --strict
 

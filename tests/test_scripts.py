@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from coatcheck import __version__
+
 ROOT = Path(__file__).parent.parent
 
 plain_text: Callable[[str, Mapping[str, str]], str] = runpy.run_path(str(ROOT / "scripts/twins"))[
@@ -66,3 +68,10 @@ def test_the_tests_mirror_the_source() -> None:
     """A module has its test file, no test file is too long, and no exception is stale."""
     done = run("mirror")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    """The package has it; the changelog and the pages repeat it, as `make release` asks."""
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"coatcheck {__version__}\n" in (ROOT / "mkdocs.yml").read_text()
+    assert "version = " not in (ROOT / "pyproject.toml").read_text().partition("[tool.")[0]

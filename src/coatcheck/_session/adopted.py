@@ -31,7 +31,7 @@ class Adopted(Hidden, msgspec.Struct, frozen=True):
     """
     A session of another package.
 
-    Args:
+    Attributes:
         values: What a handler of that package would see, as a session of ours can hold it.
         flashes: The messages for the next page, by category.
         created: When the package made or signed it, as a Unix time; None: it keeps no such time.

@@ -44,7 +44,7 @@ class Limits(NamedTuple):
     """
     What bounds the batches of one kind of call.
 
-    Args:
+    Attributes:
         lanes: Batches under way at the same time.
         calls: Calls in a batch.
         size: Bytes of the records in a batch; a larger record goes alone.

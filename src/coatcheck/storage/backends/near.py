@@ -34,7 +34,7 @@ class Near(msgspec.Struct, frozen=True, kw_only=True):
     """
     How many records may be kept in this process, and for how long without a word of the server.
 
-    Args:
+    Attributes:
         max_bytes: Memory for the copies; when it is full, the least recently used go.
         max_stale: Seconds. If the server can tell nothing for so long, no copy is used.
 
