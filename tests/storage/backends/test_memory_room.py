@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from coatcheck import Session
+from coatcheck._session.record import Contents, Record, owner_of, pack
+from coatcheck._session.values import encode
 from coatcheck.csrf import csrf_token
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.storage.backends.memory import MemoryBackend, is_passing
@@ -135,3 +137,13 @@ def stored(storage: KeyedStorage, value: str) -> bytes:
 def test_what_is_no_session_is_not_passing(record: bytes) -> None:
     """A backend may hold any bytes."""
     assert not is_passing(record)
+
+
+@pytest.mark.parametrize(
+    ("keys", "passes"),
+    [(["user"], False), (["_csrf", "user"], False), (["_csrf"], True), ([], True)],
+)
+def test_the_record_of_a_middleware_is_told_by_its_keys(keys: list[str], passes: bool) -> None:
+    """Whichever comes first: only where it is a mark, the others are looked at."""
+    body = Contents({key: encode(key, 1) for key in keys})
+    assert is_passing(pack(Record(b"8 bytes.", owner_of("session"), 1.0, 2.0, 3.0, body))) is passes
