@@ -8,6 +8,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,7 @@ from aiohttp.test_utils import TestServer
 from django.test import override_settings
 from flask import Flask
 from flask import session as flask_session
+from flask.sessions import SecureCookieSessionInterface
 from litestar import Litestar, Request, get
 from litestar.exceptions import LitestarException
 from litestar.testing import TestClient as LitestarClient
@@ -26,7 +28,12 @@ from quart import Quart
 from quart import session as quart_session
 
 import coatcheck
-from coatcheck import BackendError, Session, SessionError
+from coatcheck import BackendError, Session, SessionError, adopt
+from coatcheck._request.adoption import Judged
+from coatcheck._request.visit import Changes, Theirs
+from coatcheck.adopt.reader import Found
+from coatcheck.adopt.stores import Row
+from coatcheck.adopt.timed import Timed
 from coatcheck.frameworks import aiohttp as of_aiohttp
 from coatcheck.frameworks import flask as of_flask
 from coatcheck.frameworks import quart as of_quart
@@ -284,3 +291,40 @@ def test_a_failing_server_shows_nothing_in_djangos_engine(
         with pytest.raises(BackendError) as raised:
             operation(engine().SessionStore(key), key)
     assert shown_by(raised.value, VALUE, key) == []
+
+
+# ---- the cookies of other packages
+
+
+@pytest.mark.parametrize("fails", ["read", "write"])
+@both
+def test_a_failing_server_shows_no_cookie_of_another_package(name: str, fails: str) -> None:
+    """It signs in until it is adopted, and by then it is in variables of its own."""
+    theirs = flask_cookie()
+    backend = Failing(max_records=100, clock=time.time)
+    backend.fails = fails
+    things = [
+        Theirs(None, {"session": theirs}, ("session",)),
+        Changes(set_cookies=(theirs,)),
+        Judged(theirs, None),
+        Timed(theirs, 0.0, theirs.encode()),
+        Found({"word": theirs}, theirs.encode()),
+        Row(theirs.encode()),
+    ]
+    assert theirs not in repr(things)
+    adopts = [adopt.Flask(secrets=["s" * 40], until=date(2100, 1, 1))]
+    with front_of(name, Made(KeyedStorage(backend, waits=False))) as front:
+        browser = front.browser(adopts=adopts)
+        browser.header = f"session={theirs}"
+        with pytest.raises(BackendError) as raised:
+            browser.ask(sets(word=VALUE))
+    assert shown_by(raised.value, theirs) == []
+
+
+def flask_cookie() -> str:
+    """Return a cookie that Flask's own sessions made."""
+    app = Flask("pages")
+    app.secret_key = "s" * 40
+    signer: Any = SecureCookieSessionInterface().get_signing_serializer(app)
+    cookie: str = signer.dumps({"user": "ada"})
+    return cookie

@@ -72,6 +72,9 @@ class Judged(NamedTuple):
     id: str
     found: Adopted | None
 
+    def __repr__(self) -> str:
+        return "<Judged>"
+
 
 class Adoption:
     """

@@ -30,6 +30,9 @@ class Theirs(NamedTuple):
     beside: bool = False
     first: bool = False
 
+    def __repr__(self) -> str:
+        return "<Theirs>"
+
 
 class Visit:
     """
@@ -102,6 +105,9 @@ class Changes(NamedTuple):
     set_cookies: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     instead: "Answer | None" = None
+
+    def __repr__(self) -> str:
+        return "<Changes>"
 
 
 NOTHING = Changes()

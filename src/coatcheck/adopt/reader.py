@@ -53,6 +53,9 @@ class Found(NamedTuple):
     created: float | None = None
     expires: float | None = None
 
+    def __repr__(self) -> str:
+        return "<Found>"
+
 
 Search = Generator[str, Row | None, Found | None]
 """Yields keys of records, is sent what is there, returns what it found; None: no cookie."""

@@ -45,6 +45,9 @@ class Row(NamedTuple):
         """Return when it ends, as a Unix time; None: nothing tells."""
         return self.expires if self.left is None else now + self.left
 
+    def __repr__(self) -> str:
+        return "<Row>"
+
 
 class Columns(NamedTuple):
     """The columns of a package's table."""

@@ -32,6 +32,9 @@ class Timed(NamedTuple):
     signed_at: float
     signed: bytes
 
+    def __repr__(self) -> str:
+        return "<Timed>"
+
 
 def sha1_keys(secrets: Iterable[bytes], salt: bytes) -> list[bytes]:
     """Return itsdangerous' keys by its default derivation, "django-concat"."""
