@@ -202,7 +202,8 @@ def test_a_lost_read_is_asked_once_more(play: Play, mariadb_url: str, together: 
         found = await asyncio.gather(*map(batching.get, versions))
         assert [each and each.record for each in found] == [b"one"] * together
         end_all(mariadb_url)
-        assert await write_all(batching, versions) == [None] * together
+        answers = await write_all(batching, versions)
+        assert answers == [None] * together, [repr(each.__cause__) for each in answers if each]
 
     play(scene)
 

@@ -4,7 +4,7 @@ The connections of one event loop to a database, for sessions alone.
 A call takes a connection that is idle, or a new one if there are fewer than *size*; else it waits
 until one is free, in the order in which calls came. Connections are made one after another, by a
 task that no request cancels. After one could not be made, the next attempt is made later, each time
-a little more: calls wait for it, and fail with it.
+a little more: calls wait for it, and fail with it. The first failure is told to no call.
 
 One timer watches all connections. A driver has no time limit of its own for a server that stops to
 answer, or one that costs a timer for each call.
@@ -164,10 +164,12 @@ class AsyncConnections(Generic[C]):
                     async with asyncio.timeout(self._connect_limit):
                         connection = await self._connect()
                 except self._errors as error:
+                    is_first = not self._pause
                     self._pause = longer(self._pause)
                     if self._all:  # as many as the server allows: calls wait for one of these
                         return
-                    self._fail(error)
+                    if not is_first:  # a server that just ended a connection may refuse once
+                        self._fail(error)
                 else:
                     self._pause = 0.0
                     self._add(connection)
