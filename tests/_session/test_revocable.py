@@ -2,8 +2,8 @@
 
 import pytest
 
-from coatcheck import BackendError, Session
-from coatcheck._session import revocable
+from coatcheck import BackendError, Session, SessionConflict
+from coatcheck._session import revocable, roster_plans
 from coatcheck._session.draft import Carried, Visitor
 from coatcheck._session.lifecycle import admit, found
 from coatcheck._session.plan import Get, Swap
@@ -124,3 +124,10 @@ def test_the_record_of_another_key_is_an_error_of_the_backend(scene: Scene) -> N
     scene.put(listing.revocations_key, stored.record)
     with pytest.raises(BackendError, match="another key"):
         scene.run(living(listing))
+
+
+def test_a_list_that_always_changes_gives_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as many attempts as a save makes."""
+    monkeypatch.setattr(roster_plans, "ATTEMPTS", 0)
+    with pytest.raises(SessionConflict):
+        scene.run(revoke(listing_in(scene), {"a": 5.0}))

@@ -1,5 +1,6 @@
 """Sessions in cookies that can be ended, through the middleware, plain and awaited."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -294,4 +295,7 @@ def test_what_is_shown_holds_nothing(processes: Processes, site: tuple[Users, Fr
     users, _ = site
     assert repr(users._kept) == "RevocableStorage(CookieStorage())"
     assert isinstance(processes.lists, KeyedStorage)
-    assert users._kept.close() is None  # type: ignore[attr-defined]
+    kept: Any = users._kept
+    assert kept.close() is None
+    assert repr(kept.aio) == "AsyncRevocableStorage(CookieStorage())"
+    asyncio.run(kept.aio.close())
