@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.values import CORRUPT
 from coatcheck.errors import BackendError, ConfigurationError
 
@@ -176,7 +177,7 @@ class Folder:
         return self._folder / hashlib.blake2s(key.encode()).hexdigest()
 
 
-class _Kept(msgspec.Struct):
+class _Kept(Hidden, msgspec.Struct):
     expires_at: datetime | None
     data: bytes
 
