@@ -145,6 +145,9 @@ CASES: dict[str, tuple[list[Make], Store, Collection[int], dict[str, Any]]] = {
 
 
 LONG = {
+    "limit 2: the same, another session",
+    "limit 1: 2 sign-ins, one there, crashes",
+    "limit 1: the same, another sign-in",
     "old and new sign-in, revocation, crashes",
     "refresh, new id, end",
     "two revocations, sign-in, crashes",
