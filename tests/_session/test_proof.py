@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from coatcheck import ConfigurationError
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
-from coatcheck._session.proof import Proof, Proofs
+from coatcheck._session.proof import Proof, Proofs, mark_of
 from tests.devices import Key, number, rsa_key
 
 PROOFS = Proofs()
@@ -61,6 +61,11 @@ def test_both_kinds_of_keys_are_known(kind: str, request: pytest.FixtureRequest)
     assert isinstance(first, Proof)
     assert (first.challenge, first.authorization) == ("c", "a")
     assert PROOFS.holding(key.refreshes("d"), first.key) == Proof(first.key, "d", "")
+
+
+def test_proofs_of_one_challenge_have_marks_of_their_own(curve: Key) -> None:
+    """Of two tabs that sign the same challenge, each counts once."""
+    assert mark_of(curve.refreshes("d")) != mark_of(curve.refreshes("d"))
 
 
 def known(key: Key) -> bytes:

@@ -272,6 +272,7 @@ LINES = {
         "test_browser_requests.py::test_a_refresh_that_is_wrong_is_refused",
         "test_browser_requests.py::test_a_proof_of_another_session_is_refused",
         "test_browser_requests.py::test_a_challenge_of_an_earlier_round_is_stale",
+        "test_browser_requests.py::test_a_copied_proof_is_refused_in_its_other_form_too",
         "_session/test_proof.py::test_a_key_belongs_to_a_registration_alone",
     ],
     "a thief registers no key of their own, and gets no new id without a proof": [

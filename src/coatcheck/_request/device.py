@@ -29,7 +29,7 @@ from coatcheck._session import binding
 from coatcheck._session.binding import Binding, Rebind
 from coatcheck._session.draft import VISITOR, Draft, Found, Lost, Moved, OnDevice, Unread
 from coatcheck._session.moves import is_hushed
-from coatcheck._session.proof import Flaw, Proofs
+from coatcheck._session.proof import Flaw, Proofs, mark_of
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 
@@ -277,7 +277,7 @@ class Device:
             binding.refreshed,
             key=proof.key,
             challenge=proof.challenge,
-            jws=jws,
+            mark=mark_of(jws),
             now=found.read_at,
             every=self._every,
         )

@@ -55,7 +55,7 @@ class Binding(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
         key: The public key, as SubjectPublicKeyInfo in DER; b"": it is only offered.
         until: When the newest bound cookie ends.
         previous: A challenge that counts for one more proof; "": none.
-        used: The digest of the proof that used it first.
+        used: The digest of the mark of the proof that used it first.
     """
 
     id: str
@@ -101,12 +101,17 @@ def registered(
 
 
 def refreshed(
-    there: Binding, key: bytes, challenge: str, jws: str, *, now: float, every: float
+    there: Binding, key: bytes, challenge: str, mark: str, *, now: float, every: float
 ) -> Binding | Refusal:
-    """Return the binding after a refresh, or why there is none."""
+    """
+    Return the binding after a refresh, or why there is none.
+
+    Args:
+        mark: Tells the proof from every other one, see `mark_of`.
+    """
     if there.key != key:
         return "another key"
-    until, proof = now + every, hashlib.sha256(jws.encode()).digest()[:16]
+    until, proof = now + every, hashlib.sha256(mark.encode()).digest()[:16]
     if challenge == there.challenge:
         return msgspec.structs.replace(
             there, challenge=token_urlsafe(16), until=until, previous=challenge, used=proof

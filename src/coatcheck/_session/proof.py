@@ -42,6 +42,9 @@ RSA_EXPONENT = 65537
 COORDINATE = 32
 """Bytes of a coordinate of a key on P-256, and of each half of its signature."""
 
+_CHARACTERS_OF_S = 44
+"""At the end of a proof: those that hold the second half of its signature, or bits of it."""
+
 Flaw = Literal["malformed", "algorithm", "type", "key", "signature"]
 """
 What is wrong with a proof: its form; an algorithm that is not known, or not that of the key; its
@@ -62,6 +65,16 @@ class Proof(Hidden, msgspec.Struct, frozen=True):
     key: bytes
     challenge: str
     authorization: str
+
+
+def mark_of(jws: str) -> str:
+    """
+    Return what tells a proof from every other one of the same key.
+
+    The end of it is left out: whoever has a signature (r, s) of ES256 can make (r, n - s), which
+    fits, too. An r is never used twice.
+    """
+    return jws[:-_CHARACTERS_OF_S]
 
 
 class Proofs:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from coatcheck import BackendError, Bound, Event, Session
+from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.shell import Shell
 from coatcheck._session.binding import UNDER_WAY
@@ -20,6 +21,9 @@ from tests.bound_browsers import (
     headers_of,
 )
 from tests.devices import Key
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""n, the order of the group of P-256 (FIPS 186-4, D.1.2.3)."""
 
 
 def test_a_refresh_asks_first_and_then_needs_one_request(either: Shop) -> None:
@@ -236,6 +240,18 @@ def test_a_challenge_of_an_earlier_round_is_stale(shop: Shop) -> None:
     assert browser.refreshes(browser.key.refreshes(older)).status == 403
     assert browser.refreshes(browser.key.refreshes(previous)).status == 200
     assert browser.refreshes(browser.key.refreshes(previous)).status == 403
+
+
+def test_a_copied_proof_is_refused_in_its_other_form_too(shop: Shop) -> None:
+    """With each signature (r, s) of ES256, (r, n - s) fits, too: anybody can make one of both."""
+    browser = shop.browser().signs_in()
+    browser.refreshes()
+    signed, _, signature = browser.last.rpartition(".")
+    pair = unpack_base64url(signature)
+    assert pair is not None
+    other = (P256_ORDER - int.from_bytes(pair[32:])).to_bytes(32)
+    assert browser.refreshes(f"{signed}.{pack_base64url(pair[:32] + other)}").status == 403
+    assert shop.refused == ["challenge"]
 
 
 def test_a_refresh_without_the_browsers_own_header_is_refused(shop: Shop) -> None:
