@@ -76,6 +76,7 @@ class SessionMiddleware:
         self.app = app
         self._cycle = cycle
         self._shell = AsyncShell(cycle)
+        self._begins_empty = cycle.starts_empty and not cycle.skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""
@@ -87,7 +88,7 @@ class SessionMiddleware:
             scope = self._nested(scope)
         cycle = self._cycle
         connection = Connection(self, scope, receive, send)
-        if connection.cookies is None and cycle.starts_empty and not cycle.skip:
+        if self._begins_empty and connection.cookies is None:
             connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
         else:
             if cycle.skip and cycle.passes_over(connection):
@@ -218,6 +219,9 @@ class Connection(Visit):
             and self.scope.get(ALIAS) is session
         ):
             session._draft = cycle.late_visitor
+            for name, _ in message.get("headers", ()):
+                if name == b"content-length":
+                    return self._send(message)
             return self._begin(message)
         return self._start(message)
 
