@@ -10,7 +10,7 @@ Helpers for your own tests.
 
 `pytest_plugins = ["coatcheck.testing.plugin"]` gives the same as fixtures.
 
-This package needs pytest; the rest of coatcheck does not.
+The contracts and the fixtures are for pytest; the rest needs no package.
 """
 
 from coatcheck.testing.backend_contract import BackendContract

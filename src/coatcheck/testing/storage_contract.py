@@ -15,8 +15,7 @@ for that promise are then skipped.
 
 import asyncio
 from datetime import UTC, datetime
-
-import pytest
+from unittest import SkipTest
 
 from coatcheck._session.session import Session
 from coatcheck.testing.plain_or_awaited import Driven, Make, rule
@@ -103,7 +102,7 @@ class StorageContract:
     async def test_a_flash_is_there_once(self, storage: Driven) -> None:
         """The next request that reads a flash finds it, and later requests do not."""
         if not self.keeps_flashes:
-            pytest.skip("this storage keeps no flashes")
+            raise SkipTest("this storage keeps no flashes")
         session = await storage.read(None)
         session.flash("notice", "Saved.")
         value = await storage.save(session)
@@ -140,7 +139,7 @@ class StorageContract:
     async def test_two_requests_lose_nothing_of_each_other(self, storage: Driven) -> None:
         """If two requests read, change and save one session at once, both changes are kept."""
         if not self.keeps_every_update:
-            pytest.skip("of two requests at once, the later wins")
+            raise SkipTest("of two requests at once, the later wins")
         value = await _kept(storage, await storage.read(None), n=0)
         one, other = await storage.read(value), await storage.read(value)
         for session, key in ((one, "one"), (other, "other")):
@@ -153,7 +152,7 @@ class StorageContract:
     async def test_many_requests_lose_nothing_of_each_other(self, storage: Driven) -> None:
         """If many requests save at once, each key is kept, and a shared count is exact."""
         if not self.keeps_every_update:
-            pytest.skip("of two requests at once, the later wins")
+            raise SkipTest("of two requests at once, the later wins")
         value = await _kept(storage, await storage.read(None), n=0)
         start = asyncio.Barrier(RACERS)
 
@@ -172,7 +171,7 @@ class StorageContract:
     async def test_a_destroyed_session_stays_gone(self, storage: Driven) -> None:
         """A request that had read the session before destroy() cannot store it again."""
         if not (self.revocable and self.keeps_every_update):
-            pytest.skip("this storage cannot tell that a session is over")
+            raise SkipTest("this storage cannot tell that a session is over")
         value = await _kept(storage, await storage.read(None), user=1)
         slow, sign_out = await storage.read(value), await storage.read(value)
         sign_out.destroy()
