@@ -172,22 +172,38 @@ def carried_away(key: str, body: Contents, now: float) -> Marker:
 
 
 def adopted(
-    key: str, *, old: str, new: str, new_key: str, now: float, lives_until: float
+    move: Moves,
+    body: Contents,
+    *,
+    old: str,
+    old_key: str,
+    new: str,
+    new_key: str,
+    now: float,
+    lives_until: float,
 ) -> Marker:
     """
     Return the marker for the cookie of another package whose session was adopted.
 
-    It stays as long as that cookie could live, and hands the new id over for the grace alone. So it
-    carries the time of the adoption behind the sealed id.
+    It is that of a rotation, or of what the request did beside: a sign-in gives the new id away to
+    no request that has the old cookie alone. It stays as long as that cookie could live, and hands
+    the new id over for the grace alone. So it carries the time of the adoption behind the sealed
+    id.
 
     Args:
-        key: Of the id that stands for that cookie, without a prefix.
-        new, new_key: The new id, and its key without a prefix; "": the session ended at once.
+        body: As it was adopted.
+        old: The id that stands for that cookie.
+        old_key, new_key: The keys of the ids, without a prefix.
+        new: "": the session ended at once.
     """
-    sealed = seal_id(new, under=old, purpose=ROTATES.purpose) if new else bytes(ID_BYTES)
-    expires = max(lives_until, now + GRACE)
-    kind: Kind = "rotation" if new else "other"
-    return Marker(tag_of(key), expires, kind, new_key, sealed + _TIME.pack(now))
+    marker = closed(old_key, now)
+    if new:
+        marker = marker_of(move, body, old=old, old_key=old_key, new=new, new_key=new_key, now=now)
+    return msgspec.structs.replace(
+        marker,
+        expires=max(lives_until, now + GRACE),
+        sealed_id=(marker.sealed_id or bytes(ID_BYTES)) + _TIME.pack(now),
+    )
 
 
 def is_adopted(kept: object) -> bool:

@@ -42,6 +42,7 @@ from coatcheck._session.listed import (
     withdraw,
 )
 from coatcheck._session.moves import (
+    ROTATES,
     Moves,
     adopted,
     closed,
@@ -414,7 +415,7 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     id, entry = claim
     there = There(origin.id, space.key(origin.id), None, None)
     refused: Refused | None = yield space.mark(
-        there, _marker_of_adopted(origin, there, id, space), now, draft.terms.idle
+        there, _marker_of_adopted(draft, origin, there, id, space), now, draft.terms.idle
     )
     if refused is None:
         if entry is not None:
@@ -433,7 +434,7 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     if not followed or type(there.kept) is not Record:
         if type(fate) is Moves:
             return (yield from _after_lost_move(draft, fate, there, space))
-        return Lost("another request ended it")
+        return reason_of(draft, there)
     if type(fate) is not Moves or _is_done(fate, there.kept):
         draft.fate = "renews"  # the client is to get the cookie of the new id
     return (yield from _kept(draft, there, space, first=False))
@@ -453,17 +454,21 @@ def _is_done(move: Moves, record: Record) -> bool:
 def _shut_adopted(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[bool]:
     """Let the cookie of another package lead nowhere; True: another user goes on with it."""
     there, now = There(origin.id, space.key(origin.id), None, None), space.clock()
-    marker = _marker_of_adopted(origin, there, "", space)
+    marker = _marker_of_adopted(draft, origin, there, "", space)
     refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
     if refused is None:
         return False
     return (yield from end_at(space.there(refused.stored, there.key), draft, space))
 
 
-def _marker_of_adopted(origin: Foreign, there: There, id: str, space: Keyspace) -> Marker:
+def _marker_of_adopted(
+    draft: Draft, origin: Foreign, there: There, id: str, space: Keyspace
+) -> Marker:
     return adopted(
-        there.key.removeprefix(space.prefix),
+        draft.fate if type(draft.fate) is Moves else ROTATES,
+        origin.body,
         old=origin.id,
+        old_key=there.key.removeprefix(space.prefix),
         new=id,
         new_key=space.key(id).removeprefix(space.prefix) if id else "",
         now=space.clock(),
