@@ -165,6 +165,14 @@ def test_a_token_is_needed_under_wsgi() -> None:
         assert post(app, cookie, body, **more).status == 403
 
 
+def test_no_token_counts_where_no_session_is_read() -> None:
+    """`skip=`: the request is refused like any without a token; the server has no error."""
+    client = site(session(COOKIE, MemoryStorage(), skip=("/order",)), csrf())
+    token = client.get("/token").text
+    assert client.post("/order", headers={"X-CSRF-Token": token}).status_code == 403
+    assert client.post("/order").status_code == 403
+
+
 def test_a_masked_token_is_another_each_time() -> None:
     """Both forms are the session's token; what is none is refused."""
     storage = MemoryStorage()

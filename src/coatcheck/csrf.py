@@ -31,7 +31,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from coatcheck._request.origins import SAFE, Facts, Rules, rules_of
-from coatcheck._session.draft import Moved
+from coatcheck._session.draft import Moved, Skipped
 from coatcheck._session.session import Session
 from coatcheck.asgi import ASGIApp, Receive, Scope, Send
 from coatcheck.context import Context
@@ -153,7 +153,8 @@ def csrf(
     Return a middleware that asks for the token of the session with each unsafe request.
 
     Put it inside of `session()`. The token comes in a header, or in a field of the form: under ASGI
-    of the form that `form_data()` read, under WSGI of an urlencoded one.
+    of the form that `form_data()` read, under WSGI of an urlencoded one. Where `skip=` of `session()`
+    reads no session, no token counts.
 
     Args:
         header: The header that may carry the token.
@@ -213,7 +214,7 @@ class Csrf:
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and not self._passes(scope["method"], scope["path"]):
                 given = _header(scope, self._header) or _form_value(scope, self._field)
-                if not is_csrf_token(Context(scope).get(Session), given):
+                if not _is_held(Context(scope).get(Session), given):
                     await _refuse(self._refused, scope, receive, send)
                     return
             await app(scope, receive, send)
@@ -227,7 +228,7 @@ class Csrf:
         def checked(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             if not self._passes(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")):
                 given = environ.get(name) or _field_in(environ, self._field)
-                if not is_csrf_token(Context(environ).get(Session), given):
+                if not _is_held(Context(environ).get(Session), given):
                     return (self._refused or _forbidden)(environ, start_response)
             return app(environ, start_response)
 
@@ -235,6 +236,11 @@ class Csrf:
 
     def _passes(self, method: str, path: str) -> bool:
         return method in SAFE or (bool(self._rules.bypass) and path.startswith(self._rules.bypass))
+
+
+def _is_held(session: Session, given: object) -> bool:
+    """Tell whether a token is that of the session; where no session is read, there is none."""
+    return type(session._draft) is not Skipped and is_csrf_token(session, given)
 
 
 def _facts_of(scope: Scope) -> Facts:
