@@ -119,3 +119,13 @@ def test_sessions_in_clear_do_not_move_into_encryption(
         main(["move", f"sqlite:{tmp_path}/old", f"sqlite:{tmp_path}/new?encrypt=yes"])
     assert ended.value.code == 2
     assert "let Migrating(OLD, NEW) move the sessions" in capsys.readouterr().err
+
+
+def test_one_storage_does_not_move_into_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same URL twice is a mistake, and the message says so."""
+    _, _, (url, _) = pair(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["move", url, url])
+    assert "OLD and NEW must be two storages" in capsys.readouterr().err

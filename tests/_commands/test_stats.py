@@ -62,3 +62,24 @@ def test_what_cannot_be_listed_is_told(
         main(["stats", url])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stats", "URL"],
+        ["users", "URL", "42"],
+        ["end", "URL", "42", "--all"],
+        ["move", "URL", "memory:"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("scheme", ["sqlite", "file"])
+def test_a_path_without_sessions_is_an_error(
+    scheme: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelled path is not counted as an empty storage, and nothing is made there."""
+    path = tmp_path / "misspelled"
+    assert main([word.replace("URL", f"{scheme}:{path}") for word in command]) == 1
+    assert "there are no sessions at" in capsys.readouterr().err
+    assert not path.exists()

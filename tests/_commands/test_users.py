@@ -74,6 +74,9 @@ def test_a_secret_that_is_needed_is_asked_for(
 ) -> None:
     """By the name of the variable."""
     monkeypatch.delenv("SESSION_SECRET", raising=False)
+    storage = SqliteStorage(tmp_path / "db", encrypt=True)
+    signed_in(storage)
+    storage.close()
     with pytest.raises(SystemExit):
         main(["users", f"sqlite:{tmp_path}/db?encrypt=yes", "42"])
     assert "set SESSION_SECRET" in capsys.readouterr().err

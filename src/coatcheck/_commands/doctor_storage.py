@@ -49,7 +49,7 @@ def doctor_storage(url: str, output: Output) -> int:
         ConfigurationError: The URL makes no sense.
         BackendError: The server cannot be reached.
     """
-    storage = open_storage(url)
+    storage = open_storage(url, may_be_new=True)
     try:
         backend_of(storage)
         return write(_checks(url, storage), output)

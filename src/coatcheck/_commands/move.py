@@ -39,9 +39,12 @@ def move(old_url: str, new_url: str, output: Output) -> int:
     Raises:
         ConfigurationError: A URL makes no sense, the old storage cannot list its sessions, or the
             new one encrypts what the old one keeps in clear.
+        FileNotFoundError: There are no sessions at the path of the old storage.
         BackendError: A server failed.
     """
-    old, new = open_storage(old_url), open_storage(new_url)
+    if old_url == new_url:
+        raise ConfigurationError("OLD and NEW must be two storages, got one URL twice")
+    old, new = open_storage(old_url), open_storage(new_url, may_be_new=True)
     moved = {"moved": 0, "expired": 0, "gone": 0, "left": 0}
     try:
         backend = Migrating(old, new).backend

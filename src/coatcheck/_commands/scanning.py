@@ -9,9 +9,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage import KeyedStorage, storage_from_url
+from coatcheck.storage.backends import files, sqlite
 from coatcheck.storage.backends.files import _DEADLINE, _FOLDERS, FileBackend
 from coatcheck.storage.backends.marks import unmarked
 from coatcheck.storage.backends.redis_backend import RedisBackend
@@ -35,17 +37,33 @@ class Step(NamedTuple):
 Scan = Iterator[Step]
 
 
-def open_storage(url: str) -> KeyedStorage:
+def open_storage(url: str, *, may_be_new: bool = False) -> KeyedStorage:
     """
-    Return the storage of a URL; nothing is made there.
+    Return the storage of a URL; no table is made there.
+
+    Args:
+        may_be_new: Its file or folder need not be there yet.
 
     Raises:
         ConfigurationError: The URL makes no sense, or its sessions are in no place to look at.
+        FileNotFoundError: There are no sessions at its path.
     """
+    if not may_be_new:
+        check_path(url)
     storage = storage_from_url(re.sub(r"([?&]create_table=)yes\b", r"\1no", url))
     if not isinstance(storage, KeyedStorage):
         raise ConfigurationError("the sessions are in cookies: there is no server to look at")
     return storage
+
+
+def check_path(url: str) -> None:
+    """Raise FileNotFoundError if the path of a storage in files holds no sessions."""
+    scheme, _, rest = url.partition(":")
+    holds_sessions = {"file": files.holds_sessions, "sqlite": sqlite.holds_sessions}.get(scheme)
+    text = unquote(rest.partition("?")[0])
+    path = Path(f"/{text.lstrip('/')}" if text.startswith("/") else text)
+    if holds_sessions and text.strip("/") and not holds_sessions(path):
+        raise FileNotFoundError(f"there are no sessions at {path}, and nothing was made")
 
 
 def backend_of(storage: KeyedStorage) -> Any:

@@ -11,13 +11,11 @@ import re
 import sys
 import time
 from io import StringIO
-from pathlib import Path
 from typing import TextIO
-from urllib.parse import unquote
 
+from coatcheck._commands.scanning import check_path
 from coatcheck.storage import KeyedStorage, storage_from_url
 from coatcheck.storage.backend import Sweeps, swept
-from coatcheck.storage.backends import files, sqlite
 
 WIDTH = 40
 
@@ -42,7 +40,7 @@ def sweep(
         BackendError: The server failed, or has no table of sessions.
     """
     out, bar = out or sys.stdout, bar or sys.stderr
-    _check_path(url)
+    check_path(url)
     storage = storage_from_url(re.sub(r"([?&]create_table=)yes\b", r"\1no", url))
     if not isinstance(storage, KeyedStorage) or not isinstance(storage.backend, Sweeps):
         said = "Nothing to do: what expires there goes by itself."
@@ -66,16 +64,6 @@ def sweep(
     said = f"Removed {removed:,} expired session{'' if removed == 1 else 's'}."
     print(json.dumps({"removed": removed}) if as_json else said, file=out)
     return 0
-
-
-def _check_path(url: str) -> None:
-    """Raise FileNotFoundError if the path of a storage in files holds no sessions."""
-    scheme, _, rest = url.partition(":")
-    holds_sessions = {"file": files.holds_sessions, "sqlite": sqlite.holds_sessions}.get(scheme)
-    text = unquote(rest.partition("?")[0])
-    path = Path(f"/{text.lstrip('/')}" if text.startswith("/") else text)
-    if holds_sessions and text.strip("/") and not holds_sessions(path):
-        raise FileNotFoundError(f"there are no sessions at {path}, and nothing was made")
 
 
 def _draw(bar: TextIO, share: float, removed: int, end: str = "") -> None:
