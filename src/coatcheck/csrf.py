@@ -153,8 +153,8 @@ def csrf(
     Return a middleware that asks for the token of the session with each unsafe request.
 
     Put it inside of `session()`. The token comes in a header, or in a field of the form: under ASGI
-    of the form that `form_data()` read, under WSGI of an urlencoded one. Where `skip=` of `session()`
-    reads no session, no token counts.
+    of the form that `form_data()` read, under WSGI of an urlencoded one. Where no session is read,
+    because `skip=` of `session()` says so, no token counts.
 
     Args:
         header: The header that may carry the token.
