@@ -3,13 +3,20 @@
 import pytest
 
 from coatcheck import BackendError, Session, SessionConflict
-from coatcheck._session import revocable, roster_plans
+from coatcheck._session import revocable, revocations, roster_plans
 from coatcheck._session.draft import Carried, Visitor
 from coatcheck._session.lifecycle import admit, found
 from coatcheck._session.plan import Get, Swap
 from coatcheck._session.record import GRACE, Record
-from coatcheck._session.revocations import digests_of
-from coatcheck._session.roster_plans import Listing, Rosters, end_all, living, revoke
+from coatcheck._session.revocations import Revocations, digests_of
+from coatcheck._session.roster_plans import (
+    Listing,
+    Rosters,
+    end_all,
+    living,
+    revocations_of,
+    revoke,
+)
 from tests._session.scene import Change, Running, Scene, confirms, destroys, sets
 
 OWNER = b"12345678"
@@ -105,6 +112,46 @@ def test_two_sign_outs_at_once_are_both_entered(scene: Scene) -> None:
     change(scene, second, destroys)
     assert running.finish() == ""
     assert scene.run(living(listing_in(scene))) == []
+
+
+def revoked_in(scene: Scene) -> Revocations:
+    return scene.run(revocations_of(listing_in(scene)))
+
+
+def test_one_user_cannot_fill_the_record_of_many(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many sign-outs a cut-off is left, and the user's other session goes on."""
+    monkeypatch.setattr(revocations, "CROWDED", 2)
+    stays = signed_in(scene)
+    for _ in range(5):
+        cookie = signed_in(scene)
+        scene.clock.advance(1)
+        assert change(scene, cookie, destroys) == ""
+        copy = read(scene, cookie)._draft.contents.who
+        assert copy
+        digest = listing_in(scene).key[-64:]
+        assert revoked_in(scene).is_over(digest, copy.handle, copy.signed_in_at)
+    found = revoked_in(scene)
+    assert (len(found.handles), len(found.cuts)) == (2, 1)
+    ((row, _),) = scene.run(living(listing_in(scene)))
+    assert row.key.hex() == scene.space.key(stays[0])
+    assert isinstance(change(scene, stays, confirms), tuple)
+
+
+def test_a_cut_off_in_place_of_handles_misses_no_sign_in(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a machine whose clock is ahead, or whose row was lost."""
+    monkeypatch.setattr(revocations, "CROWDED", 0)
+    ahead, lost = signed_in(scene), signed_in(scene)
+    scene.clock.advance(-1)
+    change(scene, ahead, destroys)
+    del scene.records[listing_in(scene).key]
+    scene.clock.advance(2)
+    change(scene, lost, destroys)
+    handles = [cookie[1].body.who.handle for cookie in (ahead, lost) if cookie[1].body.who]
+    assert sorted(revoked_in(scene).handles) == sorted(handles)
 
 
 def test_a_handle_that_is_there_is_not_written_again(scene: Scene) -> None:

@@ -27,6 +27,9 @@ from coatcheck.errors import RecordTooLarge
 COUNT = 256
 """Records of one cookie: each is small, and all are read as one question."""
 
+CROWDED = 10_000
+"""Handles of one record, about a third of its room; from here on, cut-offs take their place."""
+
 _KIND = b"\x07"
 
 _logger = logging.getLogger("coatcheck")
@@ -141,6 +144,11 @@ def revoked(found: Revocations, handles: Mapping[str, float]) -> Revocations:
     for handle, until in handles.items():
         merged[handle] = max(until, merged.get(handle, 0.0))
     return msgspec.structs.replace(found, handles=merged)
+
+
+def is_crowded(found: Revocations) -> bool:
+    """Tell whether a cut-off of a user is to take the place of further handles."""
+    return len(found.handles) >= CROWDED
 
 
 def cut(

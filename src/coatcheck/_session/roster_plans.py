@@ -57,6 +57,7 @@ from coatcheck._session.revocations import (
     NONE,
     Revocations,
     cut,
+    is_crowded,
     pack_revocations,
     place_of,
     revoked,
@@ -387,6 +388,9 @@ def revoke(
     """
     Enter handles of sign-ins that are over, by swap until that works.
 
+    Where many are entered already, a cut-off of the user takes their place, which spares the other
+    sessions on the roster. So one user who signs in and out all day does not fill the record.
+
     Args:
         handles: Until when each stays.
         edit: Makes a further change.
@@ -396,6 +400,8 @@ def revoke(
     for _ in range(ATTEMPTS):
         there = opened(listing, stored)
         newer = revoked(there, handles)
+        if newer is not there and is_crowded(there):
+            newer = yield from _cut_instead(listing, there, handles)
         newer = newer if edit is None else edit(newer)
         if newer is there:
             return
@@ -405,6 +411,22 @@ def revoke(
             return
         stored = refused.stored
     raise SessionConflict(ATTEMPTS)
+
+
+def _cut_instead(
+    listing: Listing, there: Revocations, handles: Mapping[str, float]
+) -> Plan[Revocations]:
+    """
+    Return the revocations with a cut-off that spares the user's other living sessions.
+
+    A handle that the roster does not have, or that a clock ahead of ours made, is entered itself.
+    """
+    roster, now = (yield from read(listing)), listing.now
+    alive = {row.handle for row in roster.rows if not is_revoked(listing, there, row)}
+    reached = {row.handle for row in roster.rows if row.signed_in_at < now}
+    until = now + listing.rosters.lasts
+    newer = cut(there, listing.key[-64:], now, until, alive.difference(handles))
+    return revoked(newer, {each: handles[each] for each in handles if each not in reached})
 
 
 def look_at_all(listing: Listing, rows: Collection[Row]) -> Plan[dict[str, There]]:
