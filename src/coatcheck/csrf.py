@@ -240,7 +240,7 @@ class Csrf:
 
 def _is_held(session: Session, given: object) -> bool:
     """Tell whether a token is that of the session; where no session is read, there is none."""
-    return type(session._draft) is not Skipped and is_csrf_token(session, given)
+    return not isinstance(session._draft, Skipped) and is_csrf_token(session, given)
 
 
 def _facts_of(scope: Scope) -> Facts:
