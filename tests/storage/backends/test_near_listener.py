@@ -15,7 +15,12 @@ import redis.asyncio
 from coatcheck.storage import Near, Stored
 from coatcheck.storage.backends.near import Copies
 from coatcheck.storage.backends.near_backend import NearRedisBackend
-from coatcheck.storage.backends.near_listener import AsyncNearListener, NearListener
+from coatcheck.storage.backends.near_listener import (
+    CHANNEL,
+    AsyncNearListener,
+    NearListener,
+    told,
+)
 from coatcheck.storage.backends.redis import RedisBackend
 from tests import servers
 from tests.redis_servers import Node, node, sentinel
@@ -45,6 +50,18 @@ def backend(server: Node) -> Iterator[NearRedisBackend]:
 
 def keeps(backend: NearRedisBackend, key: str) -> None:
     servers.wait_until(lambda: (backend.get(key), backend.copies.get(key))[1] is not None)
+
+
+@pytest.mark.parametrize("prefix", ["near:", "café:", "店:"])
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_a_change_is_told_under_any_prefix(prefix: str, encoding: str) -> None:
+    """A copy that is not found by its key would be used for as long as the server proves all."""
+    copies, key = Copies(NEAR), f"{prefix}a"
+    copies.prove(copies.clock())
+    copies.keep(key, copies.ask(key), Stored(b"record", 1))
+    assert copies.get(key)
+    assert not told([b"message", CHANNEL.encode(), [key.encode(encoding)]], copies)
+    assert copies.get(key) is None
 
 
 def test_a_killed_connection_drops_all_and_is_made_again(

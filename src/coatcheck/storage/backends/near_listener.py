@@ -73,11 +73,10 @@ def told(message: Any, copies: Copies) -> bool:
     if kind == b"pong":
         return True
     if kind == b"message":
-        keys = message[2]
-        if keys is None:  # FLUSHALL or FLUSHDB
+        try:
+            copies.drop([key.decode() for key in message[2]])
+        except (TypeError, UnicodeDecodeError):  # FLUSHALL or FLUSHDB; a client with other texts
             copies.clear()
-        else:
-            copies.drop(key.decode("latin-1") for key in keys)
     return False
 
 
