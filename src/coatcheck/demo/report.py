@@ -90,8 +90,12 @@ def cookie_facts(cookie: Cookie, sent: str | None) -> list[tuple[str, str]]:
         ("SameSite", cookie.samesite or "not set"),
         ("Secure", "yes" if cookie.secure else "no: this shop is served over plain HTTP"),
         ("Path", cookie.path or "not set"),
-        ("Max-Age", spoken(timedelta(seconds=cookie.max_age)) if cookie.max_age else "not set"),
+        ("Max-Age", f"{_max_age(cookie)}; a sign-in has its own"),
     ]
+
+
+def _max_age(cookie: Cookie) -> str:
+    return spoken(timedelta(seconds=cookie.max_age)) if cookie.max_age else "not set"
 
 
 def spoken(span: timedelta) -> str:
