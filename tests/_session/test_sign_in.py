@@ -345,6 +345,17 @@ def test_a_time_must_be_above_zero(seconds: Any, clock: Clock) -> None:
         session.act_as("7", seconds=seconds)
 
 
+def test_the_text_of_a_form_is_no_time(clock: Clock) -> None:
+    """The value of a checkbox is not quoted; what to give is said."""
+    session = session_at(clock)
+    wrong: Any = "on"
+    with pytest.raises(TypeError, match="remember must be a bool, seconds or a timedelta, got"):
+        session.sign_in("ada", remember=wrong)
+    session.sign_in("ada")
+    with pytest.raises(TypeError, match="seconds must be seconds or a timedelta, got str"):
+        session.act_as("7", seconds=wrong)
+
+
 def test_what_needs_a_sign_in_says_so(clock: Clock) -> None:
     """confirm(), act_as() and stop_acting()."""
     session = session_at(clock)

@@ -142,7 +142,7 @@ def signing_in(
     Return the move of a sign-in.
 
     Raises:
-        TypeError: *user* is no text, int or UUID.
+        TypeError: *user* is no text, int or UUID, or *remember* is a text, such as that of a form.
         ValueError: *user* is empty, or *remember* is no time.
         ConfigurationError: A pin needs the secrets of a cookie.
     """
@@ -221,8 +221,13 @@ def positive(name: str, duration: float | timedelta) -> float:
     Return a duration in seconds.
 
     Raises:
+        TypeError: It is neither a number nor a timedelta, such as the text of a form.
         ValueError: It is not above 0.
     """
+    if not isinstance(duration, int | float | timedelta):
+        also = "a bool, " if name == "remember" else ""
+        what = type(duration).__name__
+        raise TypeError(f"{name} must be {also}seconds or a timedelta, got {what}")
     seconds = seconds_of(duration)
     if not seconds > 0:
         raise ValueError(f"{name} must be seconds above 0, or a timedelta of them, got {duration}")
