@@ -69,7 +69,7 @@ def check_path(url: str) -> None:
 def backend_of(storage: KeyedStorage) -> Any:
     """Return the backend itself, connected to its server."""
     backend = storage.backend
-    return backend._backend if isinstance(backend, LazyBackend) else backend
+    return backend.behind() if isinstance(backend, LazyBackend) else backend
 
 
 def scan(storage: KeyedStorage) -> Scan:

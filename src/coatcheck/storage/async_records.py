@@ -36,6 +36,7 @@ from coatcheck.storage.backend import (
     AsyncBackend,
     AsyncEvicts,
     AsyncGetsMany,
+    AsyncInFront,
     AsyncSweeps,
 )
 from coatcheck.storage.protocol import AsyncCloses
@@ -178,21 +179,22 @@ class AsyncRecords:
 
     async def _get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
         """Return what is there, by key: one question where the backend can."""
-        if isinstance(self.backend, AsyncGetsMany):
+        backend = await self._innermost()
+        if isinstance(backend, AsyncGetsMany):
             try:
-                return await self.backend.get_many(keys)
+                return await backend.get_many(keys)
             except AskAlone:
                 pass
         found = {}
         for key in keys:
-            stored = await self.backend.get(key)
+            stored = await backend.get(key)
             if stored is not None:
                 found[key] = stored
         return found
 
     async def _warn_of_eviction(self) -> None:
         """Log a line if the server may drop the list of a user's sessions."""
-        backend = self.backend
+        backend = await self._innermost()
         policy = await backend.evicts() if isinstance(backend, AsyncEvicts) else ""
         if policy:
             _logger.warning(
@@ -200,6 +202,13 @@ class AsyncRecords:
                 "then a sign-out everywhere misses some; use noeviction, or Users(rosters=...)",
                 policy,
             )
+
+    async def _innermost(self) -> AsyncBackend:
+        """Return the backend that tells what it can do beyond the contract."""
+        backend = self.backend
+        while isinstance(backend, AsyncInFront):
+            backend = await backend.behind()
+        return backend
 
     async def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

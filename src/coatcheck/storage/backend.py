@@ -20,11 +20,13 @@ __all__ = [
     "AsyncBackend",
     "AsyncEvicts",
     "AsyncGetsMany",
+    "AsyncInFront",
     "AsyncSwapsMany",
     "AsyncSweeps",
     "Backend",
     "Evicts",
     "GetsMany",
+    "InFront",
     "Refused",
     "Stored",
     "Swap",
@@ -97,6 +99,22 @@ class AsyncEvicts(Protocol):
 
     async def evicts(self) -> str:
         """Return the policy by which it does; "": it does not, or tells nothing."""
+
+
+@runtime_checkable
+class InFront(Protocol):
+    """A backend in front of another, which tells what both can do beyond the contract."""
+
+    def behind(self) -> Backend:
+        """Return the other one."""
+
+
+@runtime_checkable
+class AsyncInFront(Protocol):
+    """An `InFront` whose method is awaited."""
+
+    async def behind(self) -> AsyncBackend:
+        """Return the other one."""
 
 
 @runtime_checkable

@@ -38,6 +38,7 @@ from coatcheck.storage.backend import (
     Backend,
     Evicts,
     GetsMany,
+    InFront,
     Sweeps,
 )
 from coatcheck.storage.protocol import Closes
@@ -180,21 +181,22 @@ class Records:
 
     def _get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
         """Return what is there, by key: one question where the backend can."""
-        if isinstance(self.backend, GetsMany):
+        backend = self._innermost()
+        if isinstance(backend, GetsMany):
             try:
-                return self.backend.get_many(keys)
+                return backend.get_many(keys)
             except AskAlone:
                 pass
         found = {}
         for key in keys:
-            stored = self.backend.get(key)
+            stored = backend.get(key)
             if stored is not None:
                 found[key] = stored
         return found
 
     def _warn_of_eviction(self) -> None:
         """Log a line if the server may drop the list of a user's sessions."""
-        backend = self.backend
+        backend = self._innermost()
         policy = backend.evicts() if isinstance(backend, Evicts) else ""
         if policy:
             _logger.warning(
@@ -202,6 +204,13 @@ class Records:
                 "then a sign-out everywhere misses some; use noeviction, or Users(rosters=...)",
                 policy,
             )
+
+    def _innermost(self) -> Backend:
+        """Return the backend that tells what it can do beyond the contract."""
+        backend = self.backend
+        while isinstance(backend, InFront):
+            backend = backend.behind()
+        return backend
 
     def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

@@ -62,6 +62,10 @@ class AsyncNearRedisBackend:
         finally:
             self.copies.drop((key,))
 
+    async def behind(self) -> AsyncBackend:
+        """Return the backend whose records are copied; it always asks the server."""
+        return self._backend
+
     async def close(self) -> None:
         """Stop listening, and drop all copies; the next read listens again."""
         await self._listener.stop()

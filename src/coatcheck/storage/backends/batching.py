@@ -287,6 +287,10 @@ class BatchingBackend:
         """Remove the record, by a call of its own."""
         await self._backend.delete(key)
 
+    async def behind(self) -> AsyncBackend:
+        """Return the backend whose calls are batched."""
+        return self._backend
+
     async def sweep(self, limit: int) -> int:
         """Remove the expired among about *limit* records, if the backend has to be swept."""
         backend = self._backend

@@ -64,6 +64,10 @@ class NearRedisBackend:
         finally:
             self.copies.drop((key,))
 
+    def behind(self) -> Backend:
+        """Return the backend whose records are copied; it always asks the server."""
+        return self._backend
+
     def close(self) -> None:
         """Stop listening, and drop all copies; the next read listens again."""
         self._listener.stop()

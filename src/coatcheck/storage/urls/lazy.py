@@ -48,16 +48,16 @@ class LazyBackend:
         self._opened = PerProcess(open, lambda opened: opened.close())
 
     def get(self, key: str) -> Stored | None:
-        return self._backend.get(key)
+        return self.behind().get(key)
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        return self._backend.swap(key, version, record, ttl)
+        return self.behind().swap(key, version, record, ttl)
 
     def delete(self, key: str) -> None:
-        self._backend.delete(key)
+        self.behind().delete(key)
 
     def sweep(self, limit: int) -> int:
-        backend = self._backend
+        backend = self.behind()
         return backend.sweep(limit) if isinstance(backend, Sweeps) else 0
 
     @property
@@ -70,8 +70,8 @@ class LazyBackend:
         """Close the connections of this process, if there are any."""
         self._opened.close()
 
-    @property
-    def _backend(self) -> Backend:
+    def behind(self) -> Backend:
+        """Return the backend of this process."""
         return self._opened.get().backend
 
 
@@ -96,10 +96,10 @@ class AsyncLazyBackend:
         return self._open_and_swap(key, version, record, ttl)
 
     async def delete(self, key: str) -> None:
-        await (await self._backend()).delete(key)
+        await (await self.behind()).delete(key)
 
     async def sweep(self, limit: int) -> int:
-        backend = await self._backend()
+        backend = await self.behind()
         if not isinstance(backend, AsyncSweeps):
             return 0
         removed = await backend.sweep(limit)
@@ -116,12 +116,13 @@ class AsyncLazyBackend:
         await self._opened.close()
 
     async def _open_and_get(self, key: str) -> Stored | None:
-        return await (await self._backend()).get(key)
+        return await (await self.behind()).get(key)
 
     async def _open_and_swap(
         self, key: str, version: object, record: bytes, ttl: float
     ) -> Refused | None:
-        return await (await self._backend()).swap(key, version, record, ttl)
+        return await (await self.behind()).swap(key, version, record, ttl)
 
-    async def _backend(self) -> AsyncBackend:
+    async def behind(self) -> AsyncBackend:
+        """Return the backend of the running event loop."""
         return (await self._opened.get()).backend
