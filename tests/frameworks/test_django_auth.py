@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -130,6 +131,30 @@ def test_the_devices_of_a_user_are_listed_and_ended(kept: Any, ada: Any) -> None
         assert phone.get("/who").json()["user"] == ""
     with override_settings(COATCHECK_OPTIONS={}), pytest.raises(ImproperlyConfigured):
         users()
+
+
+def test_a_list_from_before_a_change_of_the_secret_is_found(kept: Any, ada: Any) -> None:
+    """With the old one in SECRET_KEY_FALLBACKS: its sessions are listed and ended."""
+    from coatcheck.frameworks.django import users
+
+    made = Users(Cookie("sessionid", secrets=["x" * 40]), kept)
+    laptop, phone, tablet = Client(), Client(), Client()
+    with override_settings(COATCHECK_OPTIONS={"user_key": "_auth_user_id", "users": made}):
+        for client in (laptop, phone):
+            client.get("/sign-in", {"password": RIGHT})
+        handle = store_of(phone).signed_in.handle
+        former = [settings.SECRET_KEY]
+        with override_settings(SECRET_KEY="the secret of today", SECRET_KEY_FALLBACKS=former):
+            tablet.get("/sign-in", {"password": RIGHT})
+            assert len(users().sessions_of(ada.pk)) == 3
+            assert users().end(ada.pk, handle)
+            assert [is_ada(client) for client in (laptop, phone, tablet)] == [True, False, True]
+            assert users().end_all(ada.pk) == 2
+            assert not is_ada(laptop) and not is_ada(tablet)
+
+
+def is_ada(client: Client) -> bool:
+    return bool(client.get("/who").json()["user"] == "ada")
 
 
 @pytest.mark.usefixtures("kept", "ada")
