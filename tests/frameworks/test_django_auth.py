@@ -153,6 +153,27 @@ def test_a_list_from_before_a_change_of_the_secret_is_found(kept: Any, ada: Any)
             assert not is_ada(laptop) and not is_ada(tablet)
 
 
+def test_two_logins_at_once_make_two_sessions_that_can_be_ended(kept: Any, ada: Any) -> None:
+    """`login()` makes a key first; neither session is missing in the list."""
+    from coatcheck.frameworks.django import SessionStore, users
+
+    made = Users(Cookie("sessionid", secrets=["x" * 40]), kept)
+    with override_settings(COATCHECK_OPTIONS={"user_key": "_auth_user_id", "users": made}):
+        visitor = SessionStore()
+        visitor["cart"] = ["tea"]
+        visitor.save()
+        clicks = [SessionStore(visitor.session_key) for _ in range(2)]
+        for session in clicks:
+            assert session["cart"] == ["tea"]
+        for session in clicks:
+            session.cycle_key()
+            session["_auth_user_id"] = str(ada.pk)
+            session.save()
+        assert len(users().sessions_of(ada.pk)) == 2
+        assert users().end_all(ada.pk) == 2
+        assert not any(SessionStore().exists(session.session_key) for session in clicks)
+
+
 def is_ada(client: Client) -> bool:
     return bool(client.get("/who").json()["user"] == "ada")
 
