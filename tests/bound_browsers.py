@@ -119,7 +119,7 @@ class BoundBrowser:
         """Keep what an answer gives."""
         for name, value in headers:
             if name == "set-cookie":
-                pair, _, attributes = value.partition(";")
+                pair, _, attributes = value.strip().partition(";")  # Django puts a space first
                 cookie, _, text = pair.partition("=")
                 self.cookies.pop(cookie, None)
                 if "Max-Age=0;" not in attributes:

@@ -59,6 +59,8 @@ _ALGORITHMS = "(ES256 RS256)"
 
 OnRefused = Callable[[Session, Reason], None]
 
+OnBound = Callable[[Session], None]
+
 
 class Device:
     """
@@ -68,13 +70,16 @@ class Device:
         cookie: The session cookie.
         bound: What the application says.
         on_refused: Is told of each request that is refused.
+        on_bound: Is told of each session to which a device has registered its key.
 
     Raises:
         ConfigurationError: The cookie does not reach the requests that need it, or the package
             cryptography is missing.
     """
 
-    def __init__(self, cookie: Cookie, bound: Bound, on_refused: OnRefused) -> None:
+    def __init__(
+        self, cookie: Cookie, bound: Bound, on_refused: OnRefused, on_bound: OnBound
+    ) -> None:
         if cookie.path != "/":
             raise ConfigurationError(
                 f'bound needs a session cookie with path="/", got {cookie.path!r}: the browser '
@@ -84,7 +89,7 @@ class Device:
         self.cookie = BoundCookie(cookie, bound.seconds)
         self._every = bound.seconds
         self._proofs = Proofs()
-        self._refused = on_refused
+        self._refused, self._on_bound = on_refused, on_bound
         self._register = f"{bound.path}/register"
         self._refresh = f"{bound.path}/refresh"
         self._reload = f"{bound.path}/reload.js"
@@ -228,6 +233,8 @@ class Device:
         there = step.result
         if not isinstance(there, Binding):
             return self._refuse(session, there, _bound(found))
+        if registers:
+            self._on_bound(session)
         lines = [self.cookie.line(there.id, there.key, there.until)]
         if set_cookie is not None:
             lines.append(set_cookie)

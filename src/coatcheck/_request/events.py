@@ -44,6 +44,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     - `signed_in` (`joined`: by two requests at once): a user signed in.
     - `confirmed`: the user proved again who they are.
     - `acting` (`begun`, `over`): somebody acts as another user.
+    - `bound`: a device registered its key: the session counts only with its proof from now on.
     - `signed_out` (`destroyed`): the session of a user was destroyed; `duration` is its age.
     - `ended` (`destroyed`, `emptied`; by `Users`: `end`, `end_others`, `end_all`, `most`): a
       session ended otherwise; `duration` is its age.

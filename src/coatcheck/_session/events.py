@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coatcheck._session.record import Who
 
 Kind = Literal[
-    "started", "read", "saved", "moved", "rotated", "signed_in", "confirmed", "acting",
+    "started", "read", "saved", "moved", "rotated", "signed_in", "confirmed", "acting", "bound",
     "signed_out", "ended", "expired", "adopted", "refused", "merged", "dropped", "conflict",
     "outage", "too_large",
 ]  # fmt: skip

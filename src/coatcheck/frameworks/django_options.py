@@ -20,6 +20,12 @@ from coatcheck.users import Users
 
 SETTING = "COATCHECK_OPTIONS"
 
+NOT_BOUND = (
+    "Django sets the cookie of its session, without a seal; put session(cookie, storage, "
+    "bound=Bound()) around the project's WSGI or ASGI application, and let users count only as far "
+    'as its session does: see "Django" on the page "Bind sessions to a device"'
+)
+
 
 class Misconfigured(ImproperlyConfigured):  # type: ignore[misc] # Django has no types
     """
@@ -73,6 +79,8 @@ def options() -> DjangoOptions:
         raise Misconfigured(
             f"{SETTING} is a {type(given).__name__}", f"set it to a dict of {known}"
         )
+    if "bound" in given:
+        raise Misconfigured(f"{SETTING} has the key 'bound', which has no effect here", NOT_BOUND)
     for name in given:
         if name not in DjangoOptions._fields:
             raise Misconfigured(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, Bound, Event, Session
+from coatcheck import BackendError, Bound, Event, Session, user_digest
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.shell import Shell
@@ -356,6 +356,36 @@ def test_each_refusal_is_an_event_with_its_reason(clock: Clock) -> None:
         ("device: no session", ""),
         ("device: no proof", handle),
     ]
+
+
+def test_a_registration_is_an_event(clock: Clock) -> None:
+    """One for each that counts, once it is saved: none for a second one, a lost one, a refresh."""
+    events: list[Event] = []
+    storage = MemoryStorage(clock=clock)
+    shell: Any = Shell(Cycle(COOKIE, storage, bound=BOUND, on_event=events.append))
+    browser = BoundBrowser(shell)
+    browser.ask(lambda session: session.sign_in("ada"))
+
+    def bound() -> list[tuple[str, str, str]]:
+        return [(it.handle, it.user, it.reason) for it in events if it.kind == "bound"]
+
+    with failing(storage, reads=False), pytest.raises(BackendError):
+        browser.registers()
+    assert browser.registers("a.b.c").status == 400
+    assert bound() == []
+    assert browser.registers().status == 200
+    handle = browser.ask(lambda session: session.signed_in and session.signed_in.handle)
+    assert bound() == [(handle, user_digest(COOKIE, "ada"), "")]
+    assert browser.registers().status == 400
+    assert browser.refreshes().status == 200
+    assert len(bound()) == 1
+
+
+def test_a_registration_without_a_listener_tells_nobody(clock: Clock) -> None:
+    """No event is made, and the session is bound as ever."""
+    shop = Shop(clock)
+    assert shop.cycle.reporter is None
+    assert shop.browser().signs_in().ask(lambda session: session.is_bound)
 
 
 def test_round_trips_are_as_promised(clock: Clock) -> None:
