@@ -523,3 +523,55 @@ def test_a_visit_knows_the_fields_that_an_environ_names_in_another_way() -> None
     visit = EnvironVisit(shell, environ)
     names = ("content-length", "content-type", "x-other", "x-none")
     assert [visit.header(name) for name in names] == ["5", "text/plain", "x", ""]
+
+
+def test_sessions_of_two_cookies_live_side_by_side(memory: KeyedStorage) -> None:
+    """The outer middleware goes on with its own, whatever the inner one attaches."""
+    other = Cookie("other", secrets=["another secret of 32 characters.."])
+
+    def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        session_of(environ)["inner"] = 1
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"ok"]
+
+    inner = SessionMiddleware(app, other, memory)
+    answer = served(SessionMiddleware(inner, COOKIE, memory), environ_of(None))
+    assert [line.partition("=")[0] for line in answer.all("set-cookie")] == ["other"]
+
+
+class Breaking:
+    """A body whose `close` fails, and that servers may close twice."""
+
+    def __init__(self) -> None:
+        self.fails = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"a part"
+
+    def close(self) -> None:
+        if self.fails:
+            self.fails = False
+            raise OSError("of the application")
+
+
+def test_a_body_whose_close_fails_ends_the_request_once(memory: KeyedStorage) -> None:
+    """Its error is the server's to see; a second close does nothing more."""
+    kept: list[Session] = []
+
+    def app(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        kept.append(session_of(environ))
+        start("200 OK", [("Content-Type", "text/plain")])
+        return Breaking()
+
+    body: Any = SessionMiddleware(app, COOKIE, memory)(environ_of(fill(memory, a=1)), starts)
+    assert list(body) == [b"a part"]
+    with pytest.raises(OSError, match="of the application"):
+        body.close()
+    body.close()
+    with pytest.raises(ResponseStarted):
+        kept[0]["late"] = 1
+
+
+def starts(*_: object) -> Write:
+    """Start a response, as a server does."""
+    return lambda _: None

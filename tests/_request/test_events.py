@@ -491,3 +491,11 @@ def test_a_session_without_its_device_is_refused(heard: Heard, storage: KeyedSto
     assert (two.reason, two.user) == ("device: no session", "")
     Cycle(COOKIE, storage)._tell_of_refusal(session, "no proof")
     assert len(heard.all) == 2
+
+
+def test_an_error_of_the_handler_is_no_event_of_its_own(heard: Heard) -> None:
+    """A value that no session holds is told by the exception."""
+    reporter = Reporter(SECRET, heard, Clock())
+    reporter.failed(SessionConflict(3))
+    reporter.failed(ValueError("of the handler"))
+    assert [it.kind for it in heard.all] == ["conflict"]

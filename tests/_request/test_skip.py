@@ -8,6 +8,7 @@ import flask
 import pytest
 
 from coatcheck import ConfigurationError, Session, session
+from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.shell import Shell
 from coatcheck.asgi import SessionMiddleware
@@ -134,3 +135,11 @@ def test_what_is_no_path_is_refused(skip: Any, says: str) -> None:
     """When the application starts."""
     with pytest.raises(ConfigurationError, match=says):
         session(COOKIE, MemoryStorage(), skip=skip)
+
+
+def test_hosts_in_a_loop_skip_too() -> None:
+    """Such as aiohttp and Quart, which read by the awaited shell."""
+    storage = MemoryStorage()
+    visit = DictVisit(fill(storage, user=1), path="/static/app.js")
+    assert asyncio.run(AsyncShell(Cycle(COOKIE, storage, skip=SKIP)).read(visit)) is None
+    assert repr(visit.session) == "<Session skipped>"

@@ -11,12 +11,16 @@ import quart
 from aiohttp import web
 
 from coatcheck import BackendError, session, wsgi
+from coatcheck._request.async_shell import AsyncShell
+from coatcheck._request.cycle import Cycle
+from coatcheck._request.shell import Shell
 from coatcheck.frameworks import aiohttp
 from coatcheck.frameworks.flask import SessionInterface
 from coatcheck.frameworks.quart import SessionInterface as QuartInterface
 from coatcheck.storage import KeyedStorage
 from coatcheck.testing import Clock
 from tests._request.test_outages import DAY, Breakable, get_user, set_user
+from tests._request.visits import DictVisit
 from tests.applications import ACCEPT, connection, fill
 from tests.frameworks.aiohttp.pages import browser_of
 from tests.hosts import COOKIE, Asgi, Front, Sent, Wsgi, environ_of, nothing_received, served
@@ -44,12 +48,15 @@ def storage(backend: Breakable, clock: Clock) -> KeyedStorage:
     return KeyedStorage(backend, clock=clock)
 
 
-@pytest.fixture(params=["asgi", "wsgi"])
-def front(request: pytest.FixtureRequest, storage: KeyedStorage) -> Iterator[Front]:
+@pytest.fixture(params=["asgi", "asgi in place", "wsgi"])
+def front(
+    request: pytest.FixtureRequest, backend: Breakable, clock: Clock, storage: KeyedStorage
+) -> Iterator[Front]:
     if request.param == "wsgi":
         yield Wsgi(storage)
         return
-    front = Asgi(storage)
+    in_place = KeyedStorage(backend, clock=clock, waits=False)
+    front = Asgi(in_place if request.param == "asgi in place" else storage)
     with front.runner:
         yield front
 
@@ -90,6 +97,7 @@ def test_a_refresh_can_wait(front: Front, backend: Breakable, clock: Clock) -> N
     clock.advance(2 * DAY)
     backend.writes = False
     assert browser.ask(get_user).json == 1
+    assert browser.ask(lambda _: "untouched").all("set-cookie") == []
 
 
 def test_of_two_cookies_neither_can_be_read(front: Front, backend: Breakable) -> None:
@@ -289,3 +297,29 @@ def test_in_aiohttp(backend: Breakable, storage: KeyedStorage) -> None:
     assert said["/set"].startswith("The service is unavailable")
     assert said["/socket"] == said["/set"]
     assert said["/stream"] == "of the stream"
+
+
+def test_what_waits_for_the_server_in_place(backend: Breakable, clock: Clock) -> None:
+    """A late change is dropped, and a session that cannot be read again stays as it is."""
+    storage = KeyedStorage(backend, clock=clock, waits=False)
+    shell = AsyncShell(Cycle(COOKIE, storage, on_outage="unavailable"))
+
+    async def scene() -> None:
+        visit = DictVisit(header)
+        await shell.read(visit)
+        assert visit.session.get("user") == 1
+        backend.reads = False
+        with pytest.raises(BackendError):
+            await shell.reload(visit.session)
+        assert visit.session.get("user") == 1
+        await shell.leave(visit)
+        visit.session["late"] = 1
+        backend.writes = False
+        await shell.end(visit)
+
+    header = fill(storage, user=1)
+    asyncio.run(scene())
+    backend.reads = backend.writes = True
+    later = DictVisit(header)
+    Shell(Cycle(COOKIE, storage)).read(later)
+    assert dict(later.session) == {"user": 1}

@@ -9,6 +9,7 @@ from coatcheck._session.moves import (
     HUSH,
     ROTATES,
     By,
+    MoveInPlace,
     Moves,
     carried_away,
     closed,
@@ -254,3 +255,8 @@ def test_only_the_user_who_signed_in_joins(user: str, other: str) -> None:
 def test_no_repr_shows_the_user() -> None:
     """Who is signed in is nobody's business in a log."""
     assert repr(Moves("sign_in", Who("hunter2"))) == "<Moves>"
+
+
+def test_a_move_in_place_has_the_name_of_its_call() -> None:
+    """It is the step of a log, and errors name it."""
+    assert MoveInPlace(Moves("confirm", ADA)).name == Moves("confirm", ADA).name

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from coatcheck import Session
+from coatcheck import Session, SessionConflict
 from coatcheck._session import operations
 from coatcheck._session.draft import Lost
 from coatcheck._session.record import Terms, owner_of
@@ -316,3 +316,18 @@ def test_an_id_that_leads_nowhere_or_to_another_cookies_session_ends_nothing(
     assert end_id(storage, "x" * 40)
     assert end_id(storage, others)
     assert storage.read(others)["a"] == 1
+
+
+def test_a_record_that_others_keep_changing_is_given_up(storage: KeyedStorage) -> None:
+    """It is to be written again for its owner of today, and each time another was faster."""
+    id = storage.save(Session._of(operations.start(TERMS)._draft)) or ""
+    plan = operations.find(id, TODAY, storage.space, formerly=[TERMS.owner])
+    with pytest.raises(SessionConflict):
+        refused_always(plan, storage)
+
+
+def refused_always(plan: Any, storage: KeyedStorage) -> None:
+    """Answer each call of a plan with what is there, as if another request had been faster."""
+    answer = None
+    while True:
+        answer = storage.backend.get(plan.send(answer).key)

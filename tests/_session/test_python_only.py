@@ -106,3 +106,13 @@ def test_a_subclass_may_have_words_that_templates_see() -> None:
 
     assert render("{{ session.total() }}", session=Shop()) == "3"
     assert render("{{ session.total }}", session=python_only(Hiding)()) == ""
+
+
+def test_what_is_neither_a_method_nor_a_property_stays() -> None:
+    """Such as a constant of the class."""
+
+    @python_only
+    class Sessions:
+        limit = 3
+
+    assert Sessions.limit == 3

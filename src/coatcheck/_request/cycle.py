@@ -494,9 +494,9 @@ class Cycle:
 
     def was_saved(self, session: Session, begun: float) -> None:
         """Tell of a session that was saved."""
-        if self.reporter is not None:
-            self.outages.works()
-            self.reporter.was_saved(session._draft, begun)
+        assert self.reporter is not None  # noqa: S101 - the shell asks only where there is one
+        self.outages.works()
+        self.reporter.was_saved(session._draft, begun)
 
     def failed(self, error: BaseException) -> None:
         """Tell why nothing of a session was kept."""

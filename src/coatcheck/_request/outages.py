@@ -130,5 +130,5 @@ class Outages:
             if now - self._failed[server] >= QUIET:
                 del self._began[server]
                 duration = self._failed[server] - began
-                if self.reporter is not None:
-                    self.reporter.tell(Happened("outage", "over", duration=duration))
+                assert self.reporter is not None  # noqa: S101 - it is noted for a listener
+                self.reporter.tell(Happened("outage", "over", duration=duration))

@@ -1,7 +1,7 @@
 """Fixtures: a shop, and one behind either shell."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,3 +24,18 @@ def either(request: pytest.FixtureRequest, shop: Shop) -> Iterator[Shop]:
     with asyncio.Runner() as runner:
         shop.shell = Driven(shop.cycle, runner)
         yield shop
+
+
+@pytest.fixture(params=["plain", "awaited"])
+def opened(request: pytest.FixtureRequest) -> Iterator[Callable[[Shop], Shop]]:
+    """Puts a shop behind either shell."""
+    if request.param == "plain":
+        yield lambda shop: shop
+        return
+    with asyncio.Runner() as runner:
+
+        def in_loop(shop: Shop) -> Shop:
+            shop.shell = Driven(shop.cycle, runner)
+            return shop
+
+        yield in_loop

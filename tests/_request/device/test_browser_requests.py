@@ -320,20 +320,48 @@ def test_a_refresh_renews_the_session(shop: Shop) -> None:
     assert any(line.startswith(f"{LONG}=") for line in lines)
 
 
-def test_while_the_storage_fails_the_browser_tries_later(clock: Clock) -> None:
+def test_while_the_storage_fails_the_browser_tries_later(
+    clock: Clock, opened: Callable[[Shop], Shop]
+) -> None:
     """With "unavailable" and "anonymous"; with "raise" the request fails as any other."""
-    shop = Shop(clock, on_outage="anonymous")
+    shop = opened(Shop(clock, on_outage="anonymous"))
     browser = shop.browser().signs_in()
     with failing(shop.storage):
         assert browser.refreshes().status == 503
-    shop = Shop(clock, on_outage="unavailable")
+    shop = opened(Shop(clock, on_outage="unavailable"))
     browser = shop.browser().signs_in()
     for reads in (True, False):
         with failing(shop.storage, reads=reads):
             assert browser.refreshes().status == 503
-    strict = Shop(clock)
+    strict = opened(Shop(clock))
     browser = strict.browser().signs_in()
     with failing(strict.storage), pytest.raises(BackendError):
+        browser.refreshes()
+
+
+def test_of_two_cookies_the_living_one_is_refreshed(
+    clock: Clock, opened: Callable[[Shop], Shop]
+) -> None:
+    """As on a page."""
+    browser = opened(Shop(clock)).browser().signs_in()
+    dead = COOKIE.serialize("A" * 40).partition(";")[0]
+    browser.cookies[LONG] = f"{dead.partition('=')[2]}; {LONG}={browser.cookies[LONG]}"
+    assert browser.refreshes().status == 200
+
+
+def test_an_error_of_our_own_is_no_outage(
+    clock: Clock, opened: Callable[[Shop], Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches the host, which answers 500."""
+    shop = opened(Shop(clock, on_outage="unavailable"))
+    browser = shop.browser().signs_in()
+    assert shop.cycle.device
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(shop.cycle.device, "finish", breaks)
+    with pytest.raises(RuntimeError, match="a fault"):
         browser.refreshes()
 
 
