@@ -119,9 +119,12 @@ def visit(storage: KeyedStorage) -> None:
 
 async def visit_awaited(storage: KeyedStorage) -> None:
     assert storage.aio
-    session = await storage.aio.read(None)
-    session["n"] = 1
-    assert (await storage.aio.read(await storage.aio.save(session)))["n"] == 1
+    try:
+        session = await storage.aio.read(None)
+        session["n"] = 1
+        assert (await storage.aio.read(await storage.aio.save(session)))["n"] == 1
+    finally:
+        await storage.aio.close()
 
 
 def keyed(url: str) -> KeyedStorage:
