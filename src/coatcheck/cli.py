@@ -164,7 +164,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "users": _users,
     "sweep": lambda options: sweep(options.url, as_json=options.json),
 }
-"""What each command does with its arguments; it returns the exit code."""
+"""The action of each command: takes its arguments, returns the exit code."""
 
 
 def _temporary(closing: ExitStack) -> str:

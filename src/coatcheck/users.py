@@ -35,13 +35,13 @@ from coatcheck._session.session import Session
 from coatcheck._session.sign_in import User, text_of
 from coatcheck._session.user_plans import UserSession
 from coatcheck.errors import ConfigurationError
-from coatcheck.storage.anew import anew
 from coatcheck.storage.async_revocable import AsyncRevocableStorage
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.protocol import SessionStorage, powers_of
 from coatcheck.storage.revocable import RevocableStorage
 from coatcheck.storage.two_forms import TwoForms
+from coatcheck.storage.uncached import uncached
 from coatcheck.storage.watch import Watch
 
 __all__ = ["AsyncUsers", "UserSession", "Users"]
@@ -186,7 +186,7 @@ class Users:
         Call it after a change of the password: `session.confirm(pin=new)`, then this.
 
         Raises:
-            ConfigurationError: Nobody is signed in, or somebody acts as the user; see also
+            ConfigurationError: No user is signed in, or another user acts as this one; see also
                 `sessions_of`.
             BackendError: The server failed.
         """
@@ -241,7 +241,7 @@ class Users:
             raise ConfigurationError(
                 f"{type(self._storage).__name__} has only methods that are awaited: use users.aio"
             )
-        with anew():
+        with uncached():
             return self._sessions.records._carry_out(plan(self._rosters, self._space))
 
     def __repr__(self) -> str:
@@ -276,7 +276,7 @@ class AsyncUsers:
     async def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
         sessions = self._users._sessions
         plan_of_user = plan(self._users._rosters, self._users._space)
-        with anew():
+        with uncached():
             return await sessions.async_records._carry_out(plan_of_user)
 
     def __repr__(self) -> str:

@@ -27,7 +27,7 @@ ATTEMPTS = 10
 """Races for one record that the command may lose; the request that wins has moved it."""
 
 RESTS = 1
-"""How many times as long as a step took the command rests after it."""
+"""The pause after a step, in multiples of the time that the step took."""
 
 _SESSION, _EXPIRES, _OTHERS_EXPIRES = 0x03, 4, 1
 

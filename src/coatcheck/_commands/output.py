@@ -1,5 +1,5 @@
 """
-What a command writes: a table for people, or one JSON value for programs.
+The output of a command: a table for people, or one JSON value for programs.
 
 A table is drawn by `rich`: it fits the terminal, and has no colour where that is not wanted
 (`NO_COLOR`, a pipe, a file).
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "cyan"}
-"""How the word of a check is shown."""
+"""The style of a check's result."""
 
 
 class Bar(Protocol):
@@ -23,7 +23,7 @@ class Bar(Protocol):
 
 class Output:
     """
-    Where a command writes.
+    The output of one command.
 
     Args:
         as_json: Write one JSON value.

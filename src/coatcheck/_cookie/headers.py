@@ -24,7 +24,7 @@ VARY = (b"vary", b"Cookie")
 _VARY_LENGTH = len(VARY[0])
 
 _CACHED = b"cache-control"
-"""How the names of the fields for caches end: RFC 9213 has others than this one."""
+"""The ending of field names for caches: RFC 9213 allows others than this one."""
 
 MAX_COOKIES, MAX_FIELDS = 64 * 1024, 100
 """The bytes and fields of Cookie headers that are read of one request, however they came."""

@@ -1,5 +1,5 @@
 """
-What an error shows of a session: nothing.
+Clear the frames of an error, so that a traceback shows nothing of a session.
 
 Error reporters print the local variables of every frame of a traceback. The frames between a
 handler and the server of a storage hold ids, keys, values and records, so an error leaves them

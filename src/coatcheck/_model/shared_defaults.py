@@ -5,7 +5,7 @@ Defaults of a model that two sessions would share.
         prefs: Prefs = Prefs()      one object, which a visitor would change for all others
 
 So a model is made twice when the middleware is made, and what may change in place has to be made
-anew each time.
+again each time.
 
 Pure: objects in, a name out.
 """

@@ -82,7 +82,7 @@ class Adoption:
 
     Args:
         leaves_markers: The storage can remember that a cookie was adopted.
-        tell: Reports an event; None: nobody listens.
+        tell: Reports an event; None: no listener is set.
 
     Raises:
         ConfigurationError: One is no reader, or needs `until`.

@@ -17,7 +17,7 @@ _is_rule = re.compile(r"/[A-Za-z0-9._~!$&'()*+=:@%/-]*").fullmatch
 @dataclass(frozen=True)
 class Bound:
     """
-    How sessions are bound to the device on which their user signed in: `session(..., bound=…)`.
+    The binding of sessions to the device of the sign-in: `session(..., bound=…)`.
 
     All paths are as the browser sees them.
 

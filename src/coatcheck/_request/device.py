@@ -64,7 +64,7 @@ OnBound = Callable[[Session], None]
 
 class Device:
     """
-    What binds the sessions of one cookie.
+    The device binding of one cookie's sessions.
 
     Args:
         cookie: The session cookie.

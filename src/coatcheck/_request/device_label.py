@@ -1,5 +1,5 @@
 """
-What to call the device of a sign-in: "Firefox on Windows".
+A readable label for the device of a sign-in: "Firefox on Windows".
 
     session.sign_in(user, label=device_label(request.headers.get("user-agent")))
 

@@ -24,7 +24,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a decision needs of a request; a header that is missing is ""."""
+    """The parts of a request that a decision reads; a missing header is ""."""
 
     method: str
     path: str

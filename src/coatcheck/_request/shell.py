@@ -25,7 +25,7 @@ from coatcheck._request.visit import Answer, Changes, Theirs, Visit
 from coatcheck._session.lifecycle import is_current
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError, SessionError
-from coatcheck.storage.anew import anew
+from coatcheck.storage.uncached import uncached
 
 _logger = logging.getLogger("coatcheck")
 
@@ -133,7 +133,7 @@ class Shell:
         if not self.cycle.gives_id(session, changes):
             return changes
         try:
-            with anew():
+            with uncached():
                 found = done(self._calls.read(session._draft.issued))
         except BackendError:
             return changes  # nothing tells that the session ended
@@ -185,7 +185,7 @@ class Shell:
         if not self.cycle.can_reload(session):
             return
         try:
-            with anew():
+            with uncached():
                 found = done(self._calls.read(self.cycle.value_to_reload(session)))
         except BackendError as error:
             self.cycle.outages.note(error)

@@ -46,7 +46,7 @@ made for another offer; its challenge is unknown, stale, or used; the binding ha
 
 class Binding(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
     """
-    What binds a session to a device.
+    The binding of a session to a device.
 
     Args:
         id: What the browser calls the binding; random.
@@ -123,7 +123,7 @@ def refreshed(
 
 class Rebind(Hidden, msgspec.Struct):
     """
-    The step of a session's log that changes its binding: decided anew on what is there.
+    The step of a session's log that changes its binding: decided again on what is there.
 
     Args:
         id: Of the binding that it changes.

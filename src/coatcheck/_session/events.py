@@ -2,7 +2,7 @@
 Events: what a decision says of what happened to a session, to be reported by the shell.
 
 A decision notes them on the draft. A change that is lost is always noted, everything else only
-where somebody listens. Whoever carries the decision out reports them, or logs the losses alone.
+where a listener is set. The caller that carries the decision out reports them, or logs only losses.
 
 Pure, but for `log_losses`.
 """
@@ -24,7 +24,7 @@ Kind = Literal[
     "signed_out", "ended", "expired", "adopted", "refused", "merged", "dropped", "conflict",
     "outage", "too_large",
 ]  # fmt: skip
-"""What can happen to a session; `coatcheck.Event` says what each means."""
+"""The kinds of events; `coatcheck.Event` explains each."""
 
 HANDLE_LENGTH = 12
 """Characters of the digest that stands for an anonymous session."""
@@ -96,7 +96,7 @@ def handle_of(who: "Who | None", id: str) -> str:
 
 
 def log_losses(draft: "Draft") -> None:
-    """Log the changes that were dropped, where nobody reports them, and forget all events."""
+    """Log the changes that were dropped, where no listener is set, and forget all events."""
     events, draft.events = draft.events, ()
     for event in events:
         log_loss(event)

@@ -65,7 +65,7 @@ def follow(there: There, space: Keyspace) -> Plan[Session]:
         there, handed = (yield from look(space, space.key(next_id), next_id)), True
     session = restore(there, space.clock(), handed=handed)
     if handed and session._draft.found is None and is_adopted(first.kept):
-        return restore(first, space.clock())  # that cookie is never anew another package's session
+        return restore(first, space.clock())  # that cookie was adopted already
     return session
 
 

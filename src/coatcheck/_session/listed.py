@@ -1,12 +1,12 @@
 """
-What a save does to the rosters: the calls before and after those for the record.
+The roster's part of a save: the calls before and after those for the record.
 
     sign-in         enter it ─ claim its id ─ mark the old id ─ take that off ─ hold to the limit
     another new id  put it beside the old one ─ claim ─ mark ─ take the old one off
     refresh         note the new deadline ─ write the record
     sign-out        bury the record ─ take its keys off
 
-Each function does nothing if no rosters are kept, or nobody is signed in.
+Each function does nothing if no rosters are kept, or no user is signed in.
 
 Pure: no clock, no storage; the clock is an argument.
 """

@@ -62,7 +62,7 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """How a handler calls it."""
+        """The call as a handler writes it."""
         return _NAMES.get(self.by) or f"{self.by}()"
 
     @property

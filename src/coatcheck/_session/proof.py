@@ -71,7 +71,7 @@ def mark_of(jws: str) -> str:
     """
     Return what tells a proof from every other one of the same key.
 
-    The end of it is left out: whoever has a signature (r, s) of ES256 can make (r, n - s), which
+    The end of it is left out: from a signature (r, s) of ES256 everyone can make (r, n - s), which
     fits, too. An r is never used twice.
     """
     return jws[:-_CHARACTERS_OF_S]

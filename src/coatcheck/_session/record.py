@@ -102,7 +102,7 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def alone(self) -> "Who":
-        """The same sign-in when nobody acts any more: the account's own."""
+        """The same sign-in after the acting: the account's own."""
         return msgspec.structs.replace(self, user=self.account, actor=None, acts_until=None)
 
 

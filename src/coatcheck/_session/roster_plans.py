@@ -1,5 +1,5 @@
 """
-How the sessions of a user are listed and ended: the calls, one after another.
+Plans that list and end the sessions of a user: one call of a backend after another.
 
 A roster is one record for each user, changed by `swap`. These rules carry it:
 
@@ -96,7 +96,7 @@ _logger = logging.getLogger("coatcheck")
 
 class Rosters(msgspec.Struct, frozen=True):
     """
-    Where and how the sessions of one cookie are listed.
+    The storage and the rules for the lists of one cookie's sessions.
 
     Args:
         owners: Marks of the records of this cookie; the first one is current.
@@ -525,7 +525,7 @@ def living(listing: Listing) -> Plan[list[tuple[Row, Record | None]]]:
 
 
 def account_of(who: Who | None) -> str | None:
-    """Return the user on whose roster a session is; None: nobody is signed in."""
+    """Return the user on whose roster a session is; None: no user is signed in."""
     return who.account if who else None
 
 

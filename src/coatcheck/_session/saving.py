@@ -559,7 +559,7 @@ def _claim(
     Put a record under an id that no session has; False: that id is lost, and another is to be made.
 
     Args:
-        entry: On a roster; whoever ends the session may have left a tombstone for the claim.
+        entry: On a roster; a request that ends the session may have left a tombstone for the claim.
     """
     key = space.key(id)
     refused: Refused | None = yield space.write(There(id, key, None, None), record, record.issued)

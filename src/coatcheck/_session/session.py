@@ -255,7 +255,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             pin: A new pin, if the password changed; None: the pin stays.
 
         Raises:
-            ConfigurationError: Nobody is signed in, or somebody acts as the user.
+            ConfigurationError: No user is signed in, or another user acts as this one.
             SessionDestroyed, ResponseStarted: See `regenerate_id`.
         """
         draft, who = self._own, self._who("confirm()")
@@ -274,7 +274,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             seconds: How long; then the session is the actor's again, and empty.
 
         Raises:
-            ConfigurationError: Nobody is signed in.
+            ConfigurationError: No user is signed in.
             SessionDestroyed, ResponseStarted: See `regenerate_id`.
         """
         draft, who = self._own, self._who("act_as()")
@@ -285,7 +285,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         Let the session be the actor's again; what was left while acting is removed.
 
         Raises:
-            ConfigurationError: Nobody acts as another user.
+            ConfigurationError: No user acts as another one.
             SessionDestroyed, ResponseStarted: See `regenerate_id`.
         """
         draft, who = self._own, self._who("stop_acting()")

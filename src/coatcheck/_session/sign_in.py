@@ -71,7 +71,7 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
         """
         Tell whether this pin was given at sign-in; False if none was.
 
-        A pin that was kept under an older secret of the cookie is kept anew.
+        A pin that was kept under an older secret of the cookie is kept again, under the newest.
         """
         draft = self._draft
         pins = draft.terms.pins
@@ -91,7 +91,7 @@ class Repin(Hidden, msgspec.Struct, frozen=True, gc=False):
 
     before: bytes
     now: bytes
-    name = "keeping a pin anew"
+    name = "keeping a pin under a newer secret"
 
     def replay(self, contents: Contents) -> bool:
         if contents.who is not None and contents.who.pin == self.before:

@@ -88,7 +88,7 @@ def _leave(draft: Draft, key: str, before: Encoded | None) -> None:
 
 
 def _user(encoded: Encoded | None, key: str) -> str | None:
-    """Return the user that an application put under its key; None: nobody."""
+    """Return the user that an application put under its key; None: no user."""
     value: Any = None if encoded is None else decode(encoded)
     if value is None or value == "":
         return None

@@ -1,5 +1,5 @@
 """
-What an application asks about the sessions of a user: one plan for each method of `Users`.
+Plans for the sessions of a user: one for each method of `Users`.
 
 A cookie may have former owners, whose rosters are looked up too.
 
@@ -90,7 +90,7 @@ def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[set[
     End every session of the signed-in user but this one; return the handles.
 
     Raises:
-        ConfigurationError: Nobody is signed in, or somebody acts as the user.
+        ConfigurationError: No user is signed in, or another user acts as this one.
     """
     draft = session._own
     who = draft.contents.who

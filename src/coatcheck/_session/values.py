@@ -33,7 +33,7 @@ _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _CONTAINERS = frozenset({dict, list})
 
 _SEVERAL = ("getlist", "getall")
-"""What mappings with several values for a key call the method that returns them."""
+"""The method that returns all values of a key, in mappings with several values for one."""
 
 _HOLDS = "it is or holds a"
 
@@ -171,7 +171,7 @@ _INSTEAD = {
     "UUID": "str(value)",
     "PosixPath": "str(value)",
 }
-"""What to write for types that people put into sessions, by name."""
+"""The replacement to suggest for a type that a session refuses, by its name."""
 
 
 def _objection_to_dict(value: dict[Any, Any]) -> str | None:

@@ -1,5 +1,5 @@
 """
-Readers for the sessions of other packages, so that a move signs nobody out.
+Readers for the sessions of other packages, so that every user stays signed in during a move.
 
     session(cookie, storage, adopts=[adopt.Flask(secrets=[…], until=date(2027, 3, 1))])
 

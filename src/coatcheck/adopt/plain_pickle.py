@@ -26,7 +26,7 @@ _LONGEST_NUMBER = 32
 
 
 class _Mark:
-    """Where a collection begins on the stack."""
+    """The start of a collection on the stack."""
 
 
 _MARK = _Mark()
@@ -209,7 +209,7 @@ def _paired(into: dict[Any, Any], items: list[Any]) -> dict[Any, Any]:
 
 
 _KEYS = frozenset({str, int, bool, float, bytes, type(None)})
-"""What may be a key here, because it can be hashed; `session_values` takes texts alone."""
+"""The types of keys here, because they can be hashed; `session_values` takes texts alone."""
 
 _STEPS: dict[bytes, Callable[[_Machine], None]] = {
     b"\x80": _Machine.protocol,

@@ -4,7 +4,7 @@ Sessions of Starlette's `SessionMiddleware`, in the cookie.
     base64(JSON) . base64url(time) . base64url(HMAC-SHA1(SHA1("itsdangerous.Signer" + "signer" +
     secret), all before the last dot))
 
-The middleware signs the cookie anew with each response, so its time is that of the last one.
+The middleware signs the cookie again with each response, so its time is that of the last one.
 
 Source: https://github.com/encode/starlette/blob/master/starlette/middleware/sessions.py
 """

@@ -26,7 +26,7 @@ _LONGEST_TIME = 8
 
 
 class Timed(NamedTuple):
-    """What was signed: the payload, the Unix time, and both as the signature covers them."""
+    """The signed parts: the payload, the Unix time, and both as the signature covers them."""
 
     payload: str
     signed_at: float

@@ -48,7 +48,7 @@ async def sign_in_form(request: Request) -> Response:
 
 
 async def sign_in(request: Request) -> Response:
-    """Let in whoever knows the password: under a new id, and with the cart of before."""
+    """Sign in a visitor who knows the password: under a new id, and with the cart of before."""
     async with request.form() as form:
         name, password = text_of(form, "name").strip()[:40], text_of(form, "password")
         onward, remembers = safe_redirect_target(text_of(form, "next")), "remember" in form
@@ -176,7 +176,7 @@ async def stop_acting(request: Request) -> Response:
 
 
 def own_sign_in(request: Request) -> SignIn | None:
-    """Return the sign-in of a visitor who is there in person; None: nobody, or the support."""
+    """Return the visitor's own sign-in; None: no user is signed in, or the support acts."""
     signed_in = session_of(request).signed_in
     return None if signed_in is None or signed_in.actor is not None else signed_in
 

@@ -1,4 +1,4 @@
-"""Where the demo's sessions live: a storage, and how to speak of it."""
+"""The storage of the demo's sessions, and the words to describe it."""
 
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -58,7 +58,7 @@ class Checkroom:
 
     async def reach(self) -> None:
         """
-        Ask the storage for a session that nobody has, to see whether it answers.
+        Ask the storage for a session that does not exist, to see whether it answers.
 
         Raises:
             BackendError: It does not.

@@ -1,5 +1,5 @@
 """
-What every response of the shop carries, and the requests that it refuses.
+The headers of every response of the shop, and the requests that it refuses.
 
 A form of another site cannot post here. `SameSite=Lax` keeps most of them out already, but not a
 page on another port of the same host, which counts as the same site. So a request that changes

@@ -63,7 +63,7 @@ async def change_cart(request: Request) -> Response:
 
 
 async def order(request: Request) -> Response:
-    """Empty the cart, as if it had been paid; only for whoever is signed in."""
+    """Empty the cart, as if it had been paid; only for a signed-in user."""
     session = session_of(request)
     if session.signed_in is None:
         return RedirectResponse("/sign-in?next=/cart", 303)

@@ -1,5 +1,5 @@
 """
-What the shop sells, and what a cart is.
+The products of the shop, and its carts.
 
 A cart is a dict from a product's slug to how many, so that a session can hold it. Its changes are
 functions from one cart to the next: `Session.apply` runs them again when another request was

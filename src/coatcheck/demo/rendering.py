@@ -1,7 +1,7 @@
 """
-How a page of the shop is made: a template, and what stands on every one.
+Make a page of the shop: a template, and the parts that every page has.
 
-Everything a template shows is escaped, whoever wrote it; none of them marks anything as safe.
+Everything a template shows is escaped, whatever its source; none of them marks anything as safe.
 """
 
 from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -1,7 +1,7 @@
 """
 The session's own state, for the page that shows it.
 
-The id stays hidden: it is a credential, and whoever sees it can use it. What is shown instead is
+The id stays hidden: it is a credential, and everyone who sees it can use it. The page shows instead
 the beginning of the key under which the record is filed, which leads nowhere.
 """
 
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What there is to tell about a session at one moment of a request."""
+    """The facts about a session at one moment of a request."""
 
     is_stored: bool
     created: datetime | None

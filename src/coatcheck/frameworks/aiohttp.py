@@ -187,7 +187,7 @@ class _Visit(RequestVisit):
 
 
 class _SentAtOnce(web.HTTPException):
-    """What is raised to answer with a response as it is, in place of the application's."""
+    """The exception that is raised to answer with a response of our own."""
 
     status_code = 503  # a class must have one; each response has its own
     empty_body = True  # until it is set

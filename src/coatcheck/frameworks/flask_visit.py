@@ -35,7 +35,7 @@ class WerkzeugVisit(RequestVisit):
         streams: Code makes the body while it is sent, and may still use the session.
         body_begun: It runs.
         closed: The framework has left the context of the request: the next one
-            reads anew.
+            reads again.
         refusal: What is raised in place of the handler, or None.
     """
 

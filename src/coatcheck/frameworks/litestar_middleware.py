@@ -73,7 +73,7 @@ class PluginMiddleware(SessionMiddleware[Any]):
 
 
 class _Place:
-    """Where a scope has the session, and a handler may put something else."""
+    """The key of the session in a scope; a handler may put something else there."""
 
     def __init__(self, scope: asgi.Scope) -> None:
         self._scope = scope

@@ -1,5 +1,5 @@
 """
-Where sessions live.
+Storages: they keep the sessions of an application.
 
 A storage turns the value of a cookie into a session, and a session into the value of a cookie:
 two methods, plain or `async def`, and a storage of your own needs nothing else.

@@ -30,7 +30,6 @@ from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.storage.anew import anew
 from coatcheck.storage.backend import (
     AskAlone,
     AsyncBackend,
@@ -41,6 +40,7 @@ from coatcheck.storage.backend import (
 )
 from coatcheck.storage.protocol import AsyncCloses
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
+from coatcheck.storage.uncached import uncached
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class AsyncRecords:
             forget_frames(error)
             raise
         if write is None:
-            with anew():
+            with uncached():
                 value = await self._carry_out(saving.save_in_steps(session, self.space))
         else:
             value = await self._write(session, write)
@@ -125,7 +125,7 @@ class AsyncRecords:
         except BaseException as error:
             forget_frames(error)
             raise
-        with anew():
+        with uncached():
             return await self._carry_out(saving.write_again(session, write, refused, self.space))
 
     async def sweep(self, limit: int = 1000) -> int:

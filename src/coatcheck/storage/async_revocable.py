@@ -13,10 +13,10 @@ from coatcheck._session.lifecycle import refused_session
 from coatcheck._session.plan import Keyspace
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.storage.anew import anew
 from coatcheck.storage.async_records import AsyncRecords
 from coatcheck.storage.cookie import CookieStorage, value_of
 from coatcheck.storage.protocol import Powers, SessionStorage
+from coatcheck.storage.uncached import uncached
 from coatcheck.storage.watch import Watch
 
 
@@ -67,7 +67,7 @@ class AsyncRevocableStorage:
         """
         kept = None
         try:
-            with anew():
+            with uncached():
                 kept = await self._records._carry_out(revocable.save(session, self._space))
             return value_of(*kept) if isinstance(kept, tuple) else kept
         except BaseException as error:
@@ -82,7 +82,7 @@ class AsyncRevocableStorage:
     async def _look(self) -> None:
         """Ask which sign-ins are over."""
         try:
-            with anew():
+            with uncached():
                 found = await self._records._get_many(self._watch.keys)
         except BackendError as error:
             self._watch.failed(error)

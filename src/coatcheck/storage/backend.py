@@ -37,7 +37,7 @@ __all__ = [
 
 class Backend(Protocol):
     """
-    Where records live.
+    Keeps records under keys.
 
     Every method raises `BackendError` when the server fails, and for nothing else: a record that is
     missing is an answer, not an error. A key is at most 200 ASCII letters, digits, "-", "_", ":".

@@ -32,7 +32,6 @@ from coatcheck._session.record import Record, Stored
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.storage.anew import anew
 from coatcheck.storage.backend import (
     AskAlone,
     Backend,
@@ -43,6 +42,7 @@ from coatcheck.storage.backend import (
 )
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
+from coatcheck.storage.uncached import uncached
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Records:
             forget_frames(error)
             raise
         if write is None:
-            with anew():
+            with uncached():
                 value = self._carry_out(saving.save_in_steps(session, self.space))
         else:
             value = self._write(session, write)
@@ -127,7 +127,7 @@ class Records:
         except BaseException as error:
             forget_frames(error)
             raise
-        with anew():
+        with uncached():
             return self._carry_out(saving.write_again(session, write, refused, self.space))
 
     def sweep(self, limit: int = 1000) -> int:

@@ -1,5 +1,5 @@
 """
-What a process knows of the sign-ins in cookies that are over, and how old that is.
+A process's copy of the revocations of cookie sessions, and the age of that copy.
 
     due       older than `check_every`: the next request of a signed-in user asks again
     too old   older than three times that, or never read: without an answer, nothing is known

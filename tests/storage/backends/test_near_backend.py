@@ -11,8 +11,8 @@ import redis.asyncio
 
 from coatcheck import ConfigurationError
 from coatcheck.storage import KeyedStorage, Near, RedisStorage, storage_from_url
-from coatcheck.storage.anew import anew
 from coatcheck.storage.backends.near_backend import NearRedisBackend
+from coatcheck.storage.uncached import uncached
 from coatcheck.testing import Clock
 from tests.servers import wait_until
 
@@ -140,7 +140,7 @@ def test_a_read_that_must_be_true_asks(near: KeyedStorage, elsewhere: KeyedStora
     value = stored(near)
     keep_stale(near, elsewhere, value, n=2)
     assert near.read(value)["n"] == 1
-    with anew():
+    with uncached():
         assert near.read(value)["n"] == 2
 
 

@@ -1,1 +1,1 @@
-"""Where records are kept: one module for each kind of server or file."""
+"""The backends that keep records: one module for each kind of server or file."""

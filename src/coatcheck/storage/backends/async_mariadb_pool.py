@@ -54,7 +54,7 @@ class AsyncMariadbConnection:
         self._statements: dict[str, Any] = {}
         self._ended = ended
         self.cause: BaseException | None = None
-        """What ended it."""
+        """The error that ended it."""
         self.is_busy = self.is_last = False
         self.asked_at = 0.0
 

@@ -1,5 +1,5 @@
 """
-What the backends over a database's own driver share: writes that are recognized, and tried again.
+The common part of the backends over a database's own driver: recognized and retried writes.
 
 Each row has a random version, new with every write. A write that changed nothing looks at what is
 there: its own version means that it was done, though its answer was lost; the version that it was

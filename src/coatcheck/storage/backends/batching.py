@@ -42,7 +42,7 @@ class BatchBackend(AsyncBackend, AsyncGetsMany, AsyncSwapsMany, Protocol):
 
 class Limits(NamedTuple):
     """
-    What bounds the batches of one kind of call.
+    The limits of the batches of one kind of call.
 
     Attributes:
         lanes: Batches under way at the same time.
@@ -98,7 +98,7 @@ class Batches(Generic[Call, Answer]):
         self._start(None)
 
     def _start(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Begin anew: what another loop left behind is not waited for."""
+        """Begin with an empty batch: calls that another loop left behind are not waited for."""
         self._loop = loop
         self._under_way = 0
         self._waiting: list[Waiting[Call, Answer]] = []

@@ -1,4 +1,4 @@
-"""Where a database is, how it is reached, and the pauses between attempts to reach it."""
+"""The address of a database, the way to connect, and the pauses between attempts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ PROOFS = 3
 
 class Near(msgspec.Struct, frozen=True, kw_only=True):
     """
-    How many records may be kept in this process, and for how long without a word of the server.
+    The limits of the records kept in this process.
 
     Attributes:
         max_bytes: Memory for the copies; when it is full, the least recently used go.

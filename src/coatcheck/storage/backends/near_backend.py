@@ -8,10 +8,10 @@ A backend in Redis that keeps copies of the records that were read: see `near`.
 
 from typing import Any
 
-from coatcheck.storage.anew import asks_anew
 from coatcheck.storage.backend import Backend, Refused, Stored
 from coatcheck.storage.backends.near import Copies, Near
 from coatcheck.storage.backends.near_listener import NearListener
+from coatcheck.storage.uncached import reads_uncached
 
 
 class NearRedisBackend:
@@ -38,7 +38,7 @@ class NearRedisBackend:
         if not self._listener.runs:
             self._begin()
         copies = self.copies
-        stored = None if asks_anew() else copies.get(key)
+        stored = None if reads_uncached() else copies.get(key)
         if stored is not None:
             return stored
         ticket = copies.ask(key)

@@ -1,5 +1,5 @@
 """
-How Redis tells what changed: client tracking, in broadcast mode, by prefix.
+Listen to Redis's messages about changed keys: client tracking, in broadcast mode, by prefix.
 
     CLIENT TRACKING ON REDIRECT <this connection> BCAST PREFIX <prefix>
     SUBSCRIBE __redis__:invalidate
@@ -96,7 +96,7 @@ class _Run(NamedTuple):
 
 
 class Losses:
-    """What is logged of a server that tells nothing: once, until it tells again."""
+    """The log line about a server that sends no messages: once, until it sends again."""
 
     def __init__(self) -> None:
         self._is_said = False

@@ -29,7 +29,7 @@ _CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05"})
 """The server shuts down, or ends this connection."""
 
 _OUTDATED = "0A000"
-"""A prepared statement does not fit the table any more; it is prepared anew on a new connection."""
+"""A prepared statement does not fit the table any more; it is prepared again on a new one."""
 
 
 def error_of(result: PGresult, server: str, doing: str) -> BackendError:

@@ -20,14 +20,14 @@ from coatcheck.storage.backends.redis_connections import NO_LIMIT, Limit
 
 
 class Pipeline(Protocol):
-    """What is used of a client's pipeline."""
+    """The methods used of a client's pipeline."""
 
     def execute_command(self, *args: Any, **options: Any) -> object: ...
     def execute(self, raise_on_error: bool = ...) -> Awaitable[list[Any]]: ...  # noqa: FBT001 (theirs)
 
 
 class PipelineClient(Protocol):
-    """What is used of an asyncio client of one server."""
+    """The methods used of an asyncio client of one server."""
 
     def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]: ...
     def pipeline(self, *, transaction: bool) -> Pipeline: ...

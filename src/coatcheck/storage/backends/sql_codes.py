@@ -1,5 +1,5 @@
 """
-What the errors of a database mean, by their codes.
+The meaning of a database's errors, by their codes.
 
     Rejected    the database refused the statement, which changed nothing
     Taken       there is a row with this key
