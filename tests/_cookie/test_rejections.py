@@ -54,6 +54,44 @@ def test_a_secure_cookie_over_http(scheme: str, host: str, *, lost: bool) -> Non
 
 
 @pytest.mark.parametrize(
+    ("agent", "host", "lost"),
+    [
+        ("AppleWebKit/605.1.15 Version/18.0 Safari/605.1.15", "localhost:8000", True),
+        ("AppleWebKit/605.1.15 CriOS/140.0 Mobile/15E148 Safari/604.1", "127.0.0.1", True),
+        ("AppleWebKit/537.36 Chrome/140.0 Safari/537.36", "localhost:8000", False),
+        ("Gecko/20100101 Firefox/140.0", "localhost:8000", False),
+        ("", "localhost:8000", False),
+    ],
+)
+def test_a_secure_cookie_on_this_machine_in_safari(agent: str, host: str, *, lost: bool) -> None:
+    """Other browsers trust localhost without TLS, Safari does not."""
+    seen = {"scheme": "http", "host": host, "path": "/", "agent": agent}
+    assert found({}, **seen) == ["safari"] * lost
+    assert found({"secure": False}, **seen) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "times"),
+    [
+        (["localhost:8000", "127.0.0.1:8000", "localhost"], 1),
+        (["localhost", "localhost:8000"], 0),
+        (["a.localhost", "b.localhost", "localhost"], 0),
+        (["example.org", "example.com", "127.0.0.1"], 0),
+    ],
+)
+def test_one_machine_under_two_names(
+    hosts: list[str], times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Browsers keep the cookies apart; one application may well serve several domains."""
+    rejections = Rejections(cookie())
+    for host in hosts:
+        rejections.check(Seen("http" if times else "https", host, "/"), NOW)
+    assert len(caplog.records) == times
+    for record in caplog.records:
+        assert "was set for 'localhost', and now for '127.0.0.1'" in record.getMessage()
+
+
+@pytest.mark.parametrize(
     ("domain", "host", "lost"),
     [
         ("example.org", "example.org", False),

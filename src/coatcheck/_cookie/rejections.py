@@ -26,6 +26,8 @@ _PROXY = "if a proxy before the server is the reason, see docs/how-to/behind-a-p
 REASONS = {
     "secure": "it is Secure, and the request came over plain http to {host!r}: serve https, or set "
     f"secure=False while you develop; {_PROXY}",
+    "safari": "it is Secure, and Safari keeps no such cookie over plain http, not even from "
+    "{host!r}: set secure=False while you develop, or use another browser there",
     "domain": "its Domain is {cookie.domain!r}, and the request went to {host!r}: leave domain= "
     f"out to serve one host alone; {_PROXY}",
     "path": "its Path is {cookie.path!r}, so the browser does not send it back to the page that "
@@ -48,6 +50,7 @@ class Seen:
         path: As the client asked for it, so with the root path.
         site: The Sec-Fetch-Site header, from browsers: "cross-site".
         destination: The Sec-Fetch-Dest header: "document" is a page in a tab.
+        agent: The User-Agent header, from the client.
     """
 
     scheme: str = ""
@@ -55,6 +58,7 @@ class Seen:
     path: str = ""
     site: str = ""
     destination: str = ""
+    agent: str = ""
 
 
 class Rejections:
@@ -63,6 +67,7 @@ class Rejections:
     def __init__(self, cookie: Cookie) -> None:
         self._cookie = cookie
         self._said: set[str] = set()
+        self._local_name = ""
 
     def check(self, seen: Seen, now: datetime) -> None:
         """Log why a browser rejects the cookie, once for each reason."""
@@ -70,16 +75,34 @@ class Rejections:
             if attribute not in self._said:
                 self._said.add(attribute)
                 _logger.warning("cookie %r will be lost: %s", self._cookie.name, reason)
+        self._compare(_without_port(seen.host))
+
+    def _compare(self, host: str) -> None:
+        """Log once that this machine is opened under two names, whose cookies are kept apart."""
+        if not (host == "localhost" or _is_loopback(host)):
+            return
+        first = self._local_name = self._local_name or host
+        if host != first and "host" not in self._said:
+            self._said.add("host")
+            _logger.warning(
+                "cookie %r was set for %r, and now for %r: browsers keep them apart, so a session "
+                "under one name is absent under the other; open the application under one name",
+                self._cookie.name,
+                first,
+                host,
+            )
 
 
 def reasons(cookie: Cookie, seen: Seen, now: datetime) -> dict[str, str]:
     """Return the attributes for which a browser rejects the cookie, each with the reason."""
     host = _without_port(seen.host)
-    plain = seen.scheme in ("http", "ws") and host and not _is_local(host)
+    plain = seen.scheme in ("http", "ws") and host
+    local = _is_local(host)
     framed = seen.site == "cross-site" and seen.destination not in ("", "document")
     over = cookie.max_age is None and cookie.expires and cookie.expires <= now
     lost = {
-        "secure": cookie.secure and plain,
+        "secure": cookie.secure and plain and not local,
+        "safari": cookie.secure and plain and local and _is_safari(seen.agent),
         "domain": cookie.domain and host and not _covers_host(cookie.domain, host),
         "path": cookie.path and seen.path and not _covers_path(cookie.path, seen.path),
         "samesite": cookie.samesite in ("Lax", "Strict") and framed,
@@ -102,9 +125,16 @@ def _covers_path(prefix: str, path: str) -> bool:
 
 def _is_local(host: str) -> bool:
     """Tell whether some browsers trust a host without TLS (Secure Contexts, 3.1)."""
-    if _is_address(host):
-        return ip_address(host).is_loopback
-    return host == "localhost" or host.endswith(".localhost")
+    return _is_loopback(host) or host == "localhost" or host.endswith(".localhost")
+
+
+def _is_loopback(host: str) -> bool:
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _is_safari(agent: str) -> bool:
+    """Tell whether a browser is Safari, or its engine under another name, as all on iOS are."""
+    return "Safari/" in agent and "Chrome/" not in agent
 
 
 def _is_address(host: str) -> bool:

@@ -26,6 +26,7 @@ from coatcheck._request.adoption import Adoption, Reader
 from coatcheck._request.bound import Bound, check_bound
 from coatcheck._request.device import Device
 from coatcheck._request.events import OnEvent, Reporter
+from coatcheck._request.hints import Hints
 from coatcheck._request.options import (
     Duration,
     ListsSessions,
@@ -116,6 +117,8 @@ class Cycle:
         self.outages = Outages(on_outage)
         self.skip = checked_skip(skip)
         self.rejections = Rejections(cookie)
+        in_memory = powers.rotates and not powers.waits  # records, and no disk or server
+        self._hints: Hints | None = Hints(cookie, in_memory=in_memory)
         self.cookie = cookie
         self.storage = storage if users is None else users._storage_of(storage)
         self.terms = Terms(
@@ -161,8 +164,11 @@ class Cycle:
         """Give a request that brings no cookie a session that holds nothing: no server is asked."""
         visit.session = Session._of(self.visitor)
         visit.attach()
-        if self.reporter is not None and visit.cookies and self.cookie.is_in(visit.cookies):
-            self.reporter.tell(Happened("refused", "seal"))
+        if visit.cookies:
+            if self._hints is not None:
+                self._hints = self._hints.after(visit)
+            if self.reporter is not None and self.cookie.is_in(visit.cookies):
+                self.reporter.tell(Happened("refused", "seal"))
 
     def admit(self, visit: Visit, session: object) -> Answer | None:
         """
@@ -177,6 +183,8 @@ class Cycle:
                 return answer
         visit.session = self._admitted(session)
         visit.attach()
+        if self._hints is not None:
+            self._hints = self._hints.after(visit)
         return None
 
     def _admitted(self, session: object) -> Session:
@@ -577,6 +585,7 @@ class Cycle:
             path=visit.path,
             site=visit.header("sec-fetch-site"),
             destination=visit.header("sec-fetch-dest"),
+            agent=visit.header("user-agent"),
         )
         clock = self.terms.clock or system_clock
         self.rejections.check(seen, datetime.fromtimestamp(clock(), UTC))
