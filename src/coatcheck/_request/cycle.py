@@ -165,8 +165,9 @@ class Cycle:
         visit.session = Session._of(self.visitor)
         visit.attach()
         if visit.cookies:
-            if self._hints is not None:
-                self._hints = self._hints.after(visit)
+            hints = self._hints  # read once: another thread may be done with it
+            if hints is not None:
+                self._hints = hints.after(visit)
             if self.reporter is not None and self.cookie.is_in(visit.cookies):
                 self.reporter.tell(Happened("refused", "seal"))
 
@@ -183,8 +184,9 @@ class Cycle:
                 return answer
         visit.session = self._admitted(session)
         visit.attach()
-        if self._hints is not None:
-            self._hints = self._hints.after(visit)
+        hints = self._hints
+        if hints is not None:
+            self._hints = hints.after(visit)
         return None
 
     def _admitted(self, session: object) -> Session:
