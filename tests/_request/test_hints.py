@@ -4,7 +4,7 @@ import pytest
 
 from coatcheck import Cookie
 from coatcheck._request.cycle import Cycle
-from coatcheck._request.hints import TIMES
+from coatcheck._request.hints import REQUESTS, TIMES
 from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage
 from tests._request.visits import COOKIE, DictVisit, cycle_of, pair_of, stored
 
@@ -74,3 +74,16 @@ def test_ids_that_the_memory_does_not_know_are_told_once(caplog: pytest.LogCaptu
     assert "another worker has them" in record.getMessage()
     assert "RedisStorage" in record.getMessage()
     assert cycle._hints is None
+
+
+def test_the_look_ends_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    """So an application whose sessions are found pays nothing for it, in memory too."""
+    storage = MemoryStorage()
+    cycle = cycle_of(storage)
+    known = stored(storage, cart=1)
+    for _ in range(REQUESTS - 1):
+        ask(cycle, known)
+    assert cycle._hints is not None
+    ask(cycle, known)
+    assert cycle._hints is None
+    assert not caplog.records

@@ -12,6 +12,9 @@ from coatcheck._request.visit import Visit
 TIMES = 3
 """Requests that show the same before it is said: one may come from an old tab, or be forged."""
 
+REQUESTS = 1000
+"""Requests after which the look ends: a mistake of the set-up shows before."""
+
 _logger = logging.getLogger("coatcheck")
 
 
@@ -26,7 +29,7 @@ class Hints:
     def __init__(self, cookie: Cookie, *, in_memory: bool) -> None:
         self._cookie = cookie
         self._watches_seals, self._watches_ids = True, in_memory
-        self._unsealed = self._unknown = 0
+        self._unsealed = self._unknown = self._requests = 0
 
     def after(self, visit: Visit) -> "Hints | None":
         """Look at a request that has its session, and return the hints that go on, or None."""
@@ -36,7 +39,9 @@ class Hints:
                 self._note_unknown()
         elif self._watches_seals and visit.cookies and self._cookie.is_in(visit.cookies):
             self._note_unsealed()
-        return self if self._watches_seals or self._watches_ids else None
+        self._requests += 1
+        goes_on = (self._watches_seals or self._watches_ids) and self._requests < REQUESTS
+        return self if goes_on else None
 
     def _note_unsealed(self) -> None:
         self._unsealed += 1
