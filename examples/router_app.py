@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from coatcheck import Context, Cookie, Session, session
+import coatcheck
+from coatcheck import Context, Cookie, Session
 from coatcheck.auth import Auth, SessionScheme, auth, require_auth
 from coatcheck.forms import FormData, form_data
 from coatcheck.redirects import safe_redirect_target
@@ -65,7 +66,7 @@ scheme = SessionScheme(read=lambda session: session.get("user"), verify=known_us
 router = Router(
     middleware=[
         form_data(),  # read forms
-        session(session_cookie, session_storage),  # read the session
+        coatcheck.session(session_cookie, session_storage),  # read the session
         auth(schemes=[scheme]),  # tell who it is, by the session
     ]
 )

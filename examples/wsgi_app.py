@@ -19,7 +19,8 @@ from html import escape
 from urllib.parse import parse_qs
 from wsgiref.simple_server import make_server
 
-from coatcheck import Context, Cookie, Session, session
+import coatcheck
+from coatcheck import Context, Cookie, Session
 from coatcheck.storage import FileStorage
 from coatcheck.wsgi import Environ, StartResponse
 
@@ -127,7 +128,7 @@ def pages(environ: Environ, start_response: StartResponse) -> list[bytes]:
     return handler(environ, start_response)
 
 
-app = session(session_cookie, session_storage).wsgi(pages)
+app = coatcheck.session(session_cookie, session_storage).wsgi(pages)
 
 if __name__ == "__main__":
     with make_server("127.0.0.1", 8000, app) as server:

@@ -1,8 +1,18 @@
-"""The pages: their code runs, and their links lead somewhere."""
+"""
+The pages: their code runs, and their links lead somewhere.
 
+A block without a title runs as a part of its page. Blocks with a title are files: what the page
+saves under that name, in the order of the page. Each file is imported, as a reader's would be, and
+the tests in it are called.
+"""
+
+import ast
+import importlib
+import inspect
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +28,9 @@ TEXTS = [
 ]
 
 BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL
+    r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?"
+    r"```python(?: title=\"(?P<file>[\w.]+)\")?\n(?P<code>.*?)```",
+    re.DOTALL,
 )
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 
@@ -33,8 +45,17 @@ def blocks_of(path: Path) -> list[tuple[int, str]]:
     return [
         (text.count("\n", 0, found.start("code")), found["code"])
         for found in BLOCK.finditer(text)
-        if not found["reason"]
+        if not (found["reason"] or found["file"])
     ]
+
+
+def files_of(path: Path) -> dict[str, str]:
+    """Return the files that a page tells its reader to save."""
+    files: dict[str, str] = {}
+    for found in BLOCK.finditer(path.read_text()):
+        if found["file"] and not found["reason"]:
+            files[found["file"]] = files.get(found["file"], "") + found["code"]
+    return files
 
 
 @pytest.fixture
@@ -61,6 +82,52 @@ def test_the_code_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for line, code in blocks_of(page):
         exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), vars(module))
+
+
+@pytest.fixture
+def saved(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder from which modules are imported, for the time of a test."""
+    monkeypatch.syspath_prepend(somewhere)
+    before = set(sys.modules)
+    yield somewhere
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(somewhere)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if files_of(page)], ids=name_of)
+def test_the_files_of_a_page_run(page: Path, saved: Path) -> None:
+    """The program is one file and its tests are another; `pytest` runs them."""
+    files = files_of(page)
+    for name, code in files.items():
+        (saved / name).write_text(code)
+    for name in files:
+        module = importlib.import_module(name.removesuffix(".py"))
+        for test in [each for each in dir(module) if each.startswith("test_")]:
+            answer = getattr(module, test)()
+            assert not inspect.iscoroutine(answer), "pytest alone runs no async tests"
+
+
+def code_of(path: Path) -> list[ast.Module]:
+    """Return the Python of a page, or of a program: each file or run of blocks as one module."""
+    if path.suffix == ".py":
+        return [ast.parse(path.read_text())]
+    plain = "".join(code for _, code in blocks_of(path))
+    return [ast.parse(code) for code in (plain, *files_of(path).values())]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "examples").glob("*.py"))], ids=name_of)
+def test_session_is_the_session_of_a_request(path: Path) -> None:
+    """
+    Never the function: that is `coatcheck.session()`. So `session` is free in every handler, and
+    no name hides another.
+    """
+    for node in [node for module in code_of(path) for node in ast.walk(module)]:
+        if isinstance(node, ast.ImportFrom) and node.module in (
+            "coatcheck",
+            "coatcheck.middleware",
+        ):
+            assert "session" not in {each.asname or each.name for each in node.names}
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=name_of)

@@ -1,12 +1,14 @@
 """
 HTTP sessions: a sealed cookie in the browser, the data where you choose, no change ever lost.
 
-    from coatcheck import Cookie, session
-    from coatcheck.storage import FileStorage
+    import coatcheck
+    from coatcheck import Cookie
+    from coatcheck.storage import SqliteStorage
 
     cookie = Cookie("__session", secrets=[os.environ["SESSION_SECRET"]], max_age=7 * 24 * 3600)
-    app = session(cookie, FileStorage("sessions"))(app)              # any ASGI application
-    app.wsgi_app = session(cookie, FileStorage("sessions")).wsgi(app.wsgi_app)  # or any WSGI one
+    storage = SqliteStorage("sessions/db")
+    app = coatcheck.session(cookie, storage)(app)                    # any ASGI application
+    app.wsgi_app = coatcheck.session(cookie, storage).wsgi(app.wsgi_app)  # or any WSGI one
 """
 
 from coatcheck._cookie.cookie import Cookie

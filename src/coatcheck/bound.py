@@ -1,7 +1,7 @@
 """
 Sessions that are bound to a device: `Bound`, and `require_bound` for what only they may do.
 
-    sessions = session(cookie, storage, bound=Bound(required=True))
+    sessions = coatcheck.session(cookie, storage, bound=Bound(required=True))
     app = sessions(router)
     router.mount("/transfers", require_bound()(transfers))
 

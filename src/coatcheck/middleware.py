@@ -1,8 +1,8 @@
 """
 `session()`: sessions for any application, ASGI or WSGI.
 
-    app = session(cookie, storage)(app)
-    app.wsgi_app = session(cookie, storage).wsgi(app.wsgi_app)
+    app = coatcheck.session(cookie, storage)(app)
+    app.wsgi_app = coatcheck.session(cookie, storage).wsgi(app.wsgi_app)
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """
 A small router whose handlers take the context and return a response.
 
-    router = Router(middleware=[form_data(), session(cookie, storage), auth(schemes=[scheme])])
+    sessions = coatcheck.session(cookie, storage)
+    router = Router(middleware=[form_data(), sessions, auth(schemes=[scheme])])
 
     @router.get("/items/{id:int}")
     async def item(context: Context) -> Response:

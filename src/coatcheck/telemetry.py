@@ -1,8 +1,8 @@
 """
 Metrics of sessions, from their events: for OpenTelemetry and for Prometheus.
 
-    session(cookie, storage, on_event=open_telemetry())
-    session(cookie, storage, on_event=prometheus())
+    coatcheck.session(cookie, storage, on_event=open_telemetry())
+    coatcheck.session(cookie, storage, on_event=prometheus())
 
     coatcheck.session.events          counter, by event and reason
     coatcheck.session.read.duration   histogram, seconds, by result ("found", "none")

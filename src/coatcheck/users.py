@@ -2,7 +2,7 @@
 The sessions of a user: to list them, and to end them.
 
     users = Users(cookie, storage)
-    app = session(cookie, storage, users=users)(app)
+    app = coatcheck.session(cookie, storage, users=users)(app)
 
     users.sessions_of("42", current=session)    a page "Your devices"
     users.end("42", handle)                     sign out one of them

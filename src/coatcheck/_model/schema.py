@@ -1,7 +1,7 @@
 """
 The current version of a session's values, and the upgrades of older sessions.
 
-    session(cookie, storage, data=Schema(Visit, version=2, upgrade=upgrade))
+    coatcheck.session(cookie, storage, data=Schema(Visit, version=2, upgrade=upgrade))
 
     {"cart": [1, 2], "_schema": 2}      the version stands among the values; without it, it is 1
 

@@ -1,7 +1,7 @@
 """
 Sessions whose values a model describes: read through it, checked by it, kept as plain values.
 
-    session(cookie, storage, data=Visit)
+    coatcheck.session(cookie, storage, data=Visit)
 
 The model's fields are keys of the session, so what one request changes in `session.data` merges
 with what others change, field by field. The object is made when a handler first asks for it; before

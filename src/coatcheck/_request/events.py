@@ -1,7 +1,7 @@
 """
 Events: tell an application what happens to its sessions.
 
-    session(cookie, storage, on_event=print)
+    coatcheck.session(cookie, storage, on_event=print)
 
 Decisions note what happened (see `_session.events`); here it becomes an `Event`, with a time and
 without the user in clear, and is given to the listener, once the decision is carried out.

@@ -1,7 +1,7 @@
 """
 Readers for the sessions of other packages, so that every user stays signed in during a move.
 
-    session(cookie, storage, adopts=[adopt.Flask(secrets=[…], until=date(2027, 3, 1))])
+    coatcheck.session(cookie, storage, adopts=[adopt.Flask(secrets=[…], until=date(2027, 3, 1))])
 
 A request without a session of ours gets the one that its old cookie leads to, and keeps it as a
 session of ours. A reader can be tried without a request: `reader.read({"session": "eyJ…"}, now)`.

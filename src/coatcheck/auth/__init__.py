@@ -2,7 +2,7 @@
 Authentication: schemes recognise the user of a request.
 
     router = Router(middleware=[
-        session(cookie, storage),
+        coatcheck.session(cookie, storage),
         auth(schemes=[
             SessionScheme(verify=users.get, pin=lambda user: user.password_hash),
             BearerScheme(verify=user_of_token, realm="api"),

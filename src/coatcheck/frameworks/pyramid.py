@@ -2,7 +2,7 @@
 Sessions in Pyramid: `request.session` is what Pyramid's documentation says, over a session of ours.
 
     config.include("coatcheck.frameworks.pyramid")
-    app = session(cookie, storage).wsgi(config.make_wsgi_app())
+    app = coatcheck.session(cookie, storage).wsgi(config.make_wsgi_app())
 
 The middleware reads and saves; here is the face that views, templates and add-ons expect. Pyramid's
 flash messages are queues, and kept as such. CSRF tokens are those of `coatcheck.csrf`: bound to the
