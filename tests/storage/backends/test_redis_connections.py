@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import multiprocessing
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from coatcheck.errors import BackendError, CoatcheckWarning
 from coatcheck.storage import KeyedStorage, RedisStorage, storage_from_url
 from coatcheck.storage.backends.redis_connections import UNLIMITED, Limit, Slots, limit_of
 from tests import redis_servers
+from tests.faults.forwarder import Forwarder, forwarder
 from tests.redis_servers import Node
 from tests.servers import valkey_program, wait_until
 
@@ -187,53 +187,21 @@ def test_a_command_that_was_cancelled_while_it_waited_is_not_sent(redis_socket: 
 # ---- a server that was demoted
 
 
-class Address:
-    """An address that leads to one server, and later to another: a proxy's, or a name's."""
-
-    def __init__(self, node: Node) -> None:
-        self.leads_to = node.port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self.leads_to))
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
-
-    @staticmethod
-    def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-
 @contextmanager
-def two_servers(folder: Path, program: str | None) -> Iterator[tuple[Address, Node, Node]]:
+def two_servers(folder: Path, program: str | None) -> Iterator[tuple[Forwarder, Node, Node]]:
+    """Yield an address that leads to the first of two servers, as a proxy's does."""
     with (
         redis_servers.node(folder / "one", program=program) as one,
         redis_servers.node(folder / "two", program=program) as two,
+        forwarder(one.port) as address,
     ):
-        address = Address(one)
         yield address, one, two
-        address.close()
 
 
-def fail_over(address: Address, one: Node, two: Node) -> None:
+def fail_over(address: Forwarder, one: Node, two: Node) -> None:
     """Let the first server follow the second, and the address lead to that."""
     one.ask("REPLICAOF", "127.0.0.1", two.port)
-    address.leads_to = two.port
+    address.to = two.port
     wait_until(lambda: one.ask("INFO", "replication")["master_link_status"] == "up")
 
 
@@ -311,6 +279,21 @@ def failures(storage: Any, requests: int) -> int:
         except BackendError:
             failed += 1
     return failed
+
+
+def test_the_first_request_after_a_quiet_night(folder: Path) -> None:
+    """The server closed every connection, as its `timeout` does: no request fails."""
+    with redis_servers.node(folder) as node, asyncio.Runner() as runner:
+        storage = storage_from_url(f"redis://127.0.0.1:{node.port}")
+        assert isinstance(storage, KeyedStorage)
+        assert storage.aio
+        assert save_at_once(storage, 3) == 0
+        runner.run(save_awaited(storage.aio))
+        node.ask("CLIENT", "KILL", "TYPE", "normal")
+        assert failures(storage, 3) == 0
+        runner.run(save_awaited(storage.aio))
+        runner.run(storage.aio.close())
+        storage.close()
 
 
 def test_a_sentinel_demotes_the_master(folder: Path, program: str | None) -> None:
