@@ -12,6 +12,9 @@ demo: .venv/demo  ## Serve a small shop on http://127.0.0.1:8000
 test: .venv/dev  ## Run every check: format, lint, types, tests, coverage (ARGS="tests/_session -x": these tests alone)
 	scripts/test $(ARGS)
 
+thorough: .venv/dev  ## Run all tests, also what repeats a rule over further kinds of server, or takes long
+	scripts/test --thorough $(ARGS)
+
 quick: .venv/dev  ## Run in a minute the tests that need no server, browser or other process
 	scripts/test --quick $(ARGS)
 
@@ -23,7 +26,7 @@ lowest:  ## Run the tests of the storages and of the core on the lowest versions
 
 fuzz: .venv/dev  ## Run the random tests with 2,000 examples each
 	COATCHECK_EXAMPLES=2000 scripts/test -m hypothesis
-	COATCHECK_EXAMPLES=2000 scripts/test tests/test_random_schedules.py
+	COATCHECK_EXAMPLES=2000 scripts/test --thorough tests/test_random_schedules.py
 
 kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
 	.venv/bin/python -m tests.kills $(ARGS)
@@ -65,4 +68,4 @@ clean:  ## Remove what was made here
 .venv-bench/ready: pyproject.toml benchmarks/requirements.txt benchmarks/constraints.txt
 	benchmarks/install $(PYTHON)
 
-.PHONY: help demo test quick pythons lowest fuzz kills soak lint format docs bench lock clean
+.PHONY: help demo test thorough quick pythons lowest fuzz kills soak lint format docs bench lock clean

@@ -38,23 +38,31 @@ PROGRAMS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `make quick`, `make pythons` and `make lowest`."""
+    """Add the options of `make thorough`, `make quick`, `make pythons` and `make lowest`."""
+    parser.addoption("--thorough", action="store_true", help="run all tests, also the long ones")
     parser.addoption("--quick", action="store_true", help="run what starts no other process")
     parser.addoption("--no-browser", action="store_true", help="run what needs no browser")
     parser.addoption("--core", action="store_true", help="run the tests of the core and storages")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a server or a browser, and leave it out of `make quick`."""
+    """Mark what needs a server or a browser; leave out what was not asked for."""
     for item in items:
         if needs_server(item):
             item.add_marker("server")
+    if not config.getoption("thorough"):
+        leave_out("thorough", config, items)
     if config.getoption("quick"):
-        left_out = [item for item in items if item.get_closest_marker("server")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("server")]
+        leave_out("server", config, items)
     if config.getoption("no_browser"):
         items[:] = [item for item in items if "chromium" not in getattr(item, "fixturenames", [])]
+
+
+def leave_out(marker: str, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests with a marker."""
+    left_out = [item for item in items if item.get_closest_marker(marker)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -43,7 +43,7 @@ def node(
     command = [program or find("redis-server"), "--bind", "127.0.0.1", "--dir", str(folder)]
     if "--port" not in options:
         command += ["--port", str(port)]
-    command += ["--save", "", "--appendonly", "no", *options]
+    command += ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", *options]
     with Server(*command, ready=lambda: answers(port)) as running:
         yield Node(port, running)
 

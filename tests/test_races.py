@@ -30,14 +30,14 @@ from tests.hosts import (
     ask_wsgi,
     wsgi_app,
 )
-from tests.storage_kinds import SERVER_SIDE, Made, front_of, names, storage_of
+from tests.storage_kinds import SERVER_SIDE, Made, front_of, storage_of
 
 FIFTY = 50
 PATIENCE = 60
 """Seconds after which a race is stuck."""
 
 
-@pytest.fixture(params=SERVER_SIDE, ids=names(SERVER_SIDE))
+@pytest.fixture(params=SERVER_SIDE)
 def front(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Front]:
     """A front end over a storage on a server."""
     name, kind = request.param

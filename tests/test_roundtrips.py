@@ -20,26 +20,27 @@ from tests.roundtrips import (
     table,
 )
 from tests.storage_kinds import front_of, storage_of
+from tests.thorough import thorough
 
 PAIRS = [
     ("wsgi", "redis"),
-    ("asgi", "redis"),
     ("asgi", "redis-asyncio"),
-    ("wsgi", "valkey"),
     ("wsgi", "memcached"),
-    ("asgi", "memcached"),
     ("asgi", "memcached-asyncio"),
     ("wsgi", "postgresql"),
-    ("asgi", "postgresql"),
-    ("asgi", "postgresql-asyncio"),
-    ("wsgi", "postgresql-url"),
     ("asgi", "postgresql-url"),
     ("wsgi", "mariadb"),
-    ("asgi", "mariadb"),
-    ("asgi", "mariadb-asyncio"),
     ("asgi", "mariadb-url"),
-    ("wsgi", "sqlite"),
     ("asgi", "sqlite"),
+    thorough("asgi", "redis"),
+    thorough("wsgi", "valkey"),
+    thorough("asgi", "memcached"),
+    thorough("asgi", "postgresql"),
+    thorough("asgi", "postgresql-asyncio"),
+    thorough("wsgi", "postgresql-url"),
+    thorough("asgi", "mariadb"),
+    thorough("asgi", "mariadb-asyncio"),
+    thorough("wsgi", "sqlite"),
 ]
 
 

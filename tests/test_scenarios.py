@@ -18,7 +18,7 @@ from coatcheck import Session
 from coatcheck.storage import CookieStorage, FileStorage, RedisStorage
 from coatcheck.testing import Clock
 from tests.hosts import Answer, Browser, Front, Handler, Wsgi
-from tests.storage_kinds import EVERYWHERE, Made, front_of, names, storage_of
+from tests.storage_kinds import EVERYWHERE, Made, front_of, storage_of
 
 Told = Literal["nothing", "new", "changed", "renewed", "removed"]
 """
@@ -306,7 +306,7 @@ SCENARIOS = [
 ]
 
 
-@pytest.fixture(params=EVERYWHERE, ids=names(EVERYWHERE))
+@pytest.fixture(params=EVERYWHERE)
 def front(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Front]:
     """A front end over a storage."""
     name, kind = request.param

@@ -11,12 +11,12 @@ from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 from tests.applications import ACCEPT, connection, fill, run, sets, speaks
 from tests.hosts import COOKIE, SECRET, Browser, Front
-from tests.storage_kinds import EVERYWHERE, IN_COOKIE, Made, front_of, names, storage_of
+from tests.storage_kinds import EVERYWHERE, NEAR, Made, front_of, storage_of
 
 SHORT = Cookie("short", secrets=[SECRET], max_age=3600)
 
 
-@pytest.fixture(params=EVERYWHERE, ids=names(EVERYWHERE))
+@pytest.fixture(params=EVERYWHERE)
 def front(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Front]:
     """Every front end over every storage."""
     way, kind = request.param
@@ -24,7 +24,7 @@ def front(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Front]:
         yield front
 
 
-@pytest.fixture(params=[*IN_COOKIE, ("wsgi", "memory"), ("asgi", "memory")], ids=str)
+@pytest.fixture(params=NEAR)
 def near_front(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Front]:
     """Every front end, over a storage with ids and one without."""
     way, kind = request.param

@@ -25,12 +25,12 @@ from tests.hosts import (
     nothing_received,
     scope_of,
 )
-from tests.storage_kinds import SERVER_SIDE, front_of, names, storage_of
+from tests.storage_kinds import SERVER_SIDE, front_of, storage_of
 
 CLOCK = Clock()
 
 
-@pytest.fixture(params=SERVER_SIDE, ids=names(SERVER_SIDE))
+@pytest.fixture(params=SERVER_SIDE)
 def front(request: pytest.FixtureRequest) -> Iterator[Front]:
     """A way in over an empty storage."""
     way, kind = request.param

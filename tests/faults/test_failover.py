@@ -13,10 +13,16 @@ from tests import redis_servers
 from tests.faults.test_outages import FRONTS, front_at, reads, signs_in, writes
 from tests.hosts import Browser, Front
 from tests.servers import valkey_program
+from tests.thorough import crossed
 
 # redis-py's asyncio client of a cluster leaves connections to a lost master to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
+each = pytest.mark.parametrize(
+    ("program", "name"),
+    crossed(["redis", "valkey"], FRONTS, always={"valkey-asgi"}),
+    indirect=["program"],
+)
 PATIENCE = 60
 """Seconds that an election may take on a busy machine."""
 
@@ -28,7 +34,7 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture(params=["redis", "valkey"])
+@pytest.fixture
 def program(request: pytest.FixtureRequest) -> str | None:
     return valkey_program() if request.param == "valkey" else None
 
@@ -67,7 +73,8 @@ def go_on(browsers: list[Browser]) -> int:
     return failed
 
 
-@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.thorough
+@each
 def test_a_sentinel_elects_a_new_master(program: str | None, folder: Path, name: str) -> None:
     """Requests fail until it is elected, and work then; what was replicated is there."""
     with redis_servers.sentinel(folder, program=program) as watch:
@@ -82,7 +89,8 @@ def test_a_sentinel_elects_a_new_master(program: str | None, folder: Path, name:
         watch.master.server.start()
 
 
-@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.thorough
+@each
 def test_a_master_of_a_cluster_is_lost(program: str | None, folder: Path, name: str) -> None:
     """Its replica takes over; the sessions of the others are served meanwhile."""
     with redis_servers.cluster(folder, program=program) as nodes:
@@ -98,7 +106,7 @@ def test_a_master_of_a_cluster_is_lost(program: str | None, folder: Path, name: 
         nodes[0].server.start()
 
 
-@pytest.mark.parametrize("name", FRONTS)
+@each
 def test_slots_move_while_requests_come(program: str | None, folder: Path, name: str) -> None:
     """No request fails, and no session is lost, before, while and after its slot moves."""
     with (

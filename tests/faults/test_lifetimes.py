@@ -11,7 +11,7 @@ from coatcheck._session.record import GRACE, LONGEST
 from coatcheck.storage import CookieStorage, MemoryStorage
 from coatcheck.testing import Clock
 from tests.hosts import SECRET, Wsgi
-from tests.storage_kinds import EVERYWHERE, SERVER_SIDE, front_of, names, storage_of
+from tests.storage_kinds import EVERYWHERE, SERVER_SIDE, front_of, storage_of
 
 YEAR = 365 * 24 * 3600
 NOW = 1_795_000_000.0  # in November 2026: 12 years from then, time_t of 32 bits has ended
@@ -33,22 +33,24 @@ def is_fresh(session: Session) -> object:
 
 
 @pytest.mark.parametrize("max_age", [12 * YEAR, sys.maxsize], ids=["12 years", "for ever"])
-@pytest.mark.parametrize(("front", "kind"), EVERYWHERE, ids=names(EVERYWHERE))
+@pytest.mark.parametrize("pair", EVERYWHERE)
 def test_three_visits_count_three(
-    front: str, kind: str, max_age: int, request: pytest.FixtureRequest
+    pair: tuple[str, str], max_age: int, request: pytest.FixtureRequest
 ) -> None:
     """No storage loses a session because it is to live for very long."""
+    front, kind = pair
     cookie = Cookie("__session", secrets=[SECRET], max_age=max_age)
     with storage_of(kind, request, Clock(NOW)) as made, front_of(front, made) as opened:
         browser = opened.browser(cookie)
         assert [browser.ask(counts).json for _ in range(3)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("front", "kind"), SERVER_SIDE, ids=names(SERVER_SIDE))
+@pytest.mark.parametrize("pair", SERVER_SIDE)
 def test_a_sign_in_is_remembered_for_ever(
-    front: str, kind: str, request: pytest.FixtureRequest
+    pair: tuple[str, str], request: pytest.FixtureRequest
 ) -> None:
     """So it is with the duration that sign_in gets, and act_as."""
+    front, kind = pair
     with storage_of(kind, request, Clock(NOW)) as made, front_of(front, made) as opened:
         browser = opened.browser()
 

@@ -16,9 +16,18 @@ from coatcheck.storage import KeyedStorage, storage_from_url
 from tests.faults.breakable_servers import Place, place_of
 from tests.hosts import Browser, Front
 from tests.storage_kinds import Made, front_of
+from tests.thorough import crossed, thorough
 
 KINDS = ["redis", "valkey", "memcached", "postgresql", "mariadb"]
 FRONTS = ["wsgi", "asgi"]
+SERVERS = crossed(
+    KINDS,
+    FRONTS,
+    always={"redis-asgi", "valkey-wsgi", "memcached-asgi", "postgresql-asgi", "mariadb-wsgi"},
+)
+LIKE_REDIS = crossed(["redis", "valkey"], FRONTS, always={"redis-asgi", "valkey-wsgi"})
+each_server = pytest.mark.parametrize(("place", "browser"), SERVERS, indirect=True)
+like_redis = pytest.mark.parametrize(("place", "browser"), LIKE_REDIS, indirect=True)
 
 
 @contextmanager
@@ -32,7 +41,7 @@ def front_at(url: str, name: str) -> Iterator[Front]:
     storage.close()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A server of its own for each test."""
     with TemporaryDirectory(prefix="coatcheck-") as folder:
@@ -42,7 +51,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
             yield place
 
 
-@pytest.fixture(params=FRONTS)
+@pytest.fixture
 def browser(place: Place, request: pytest.FixtureRequest) -> Iterator[Browser]:
     """A browser whose session holds a user."""
     with front_at(place.url, request.param) as front:
@@ -75,6 +84,7 @@ def settle(browser: Browser) -> None:
     pytest.fail("a server that is back was not found again")
 
 
+@each_server
 def test_stopped_and_started(place: Place, browser: Browser) -> None:
     """Requests fail with BackendError while it is gone; then they work, without a restart."""
     place.server.stop()
@@ -93,6 +103,7 @@ def test_stopped_and_started(place: Place, browser: Browser) -> None:
         assert browser.ask(reads).json == 1
 
 
+@each_server
 def test_paused(place: Place, browser: Browser) -> None:
     """A server that answers nothing is a BackendError after the timeout, and nothing is lost."""
     place.server.pause()
@@ -149,7 +160,7 @@ def nonsense() -> Iterator[int]:
     thread.join(5)
 
 
-@pytest.mark.parametrize("place", ["redis", "valkey"], indirect=True)
+@like_redis
 def test_out_of_memory(place: Place, browser: Browser) -> None:
     """Reads go on; a write is a BackendError, and changes nothing."""
     place.tell("CONFIG", "SET", "maxmemory", "1")
@@ -164,7 +175,11 @@ def test_out_of_memory(place: Place, browser: Browser) -> None:
     assert browser.ask(lambda session: session["n"]).json == 2
 
 
-@pytest.mark.parametrize("place", ["redis", "valkey", "postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("place", "browser"),
+    [*LIKE_REDIS, ("postgresql", "wsgi"), thorough("postgresql", "asgi")],
+    indirect=True,
+)
 def test_refused_by_its_access_rules(place: Place, browser: Browser) -> None:
     """Reads go on; a write is a BackendError, and works when it is allowed again."""
     redis = place.url.startswith("redis")
@@ -183,7 +198,7 @@ def test_refused_by_its_access_rules(place: Place, browser: Browser) -> None:
         assert browser.ask(lambda session: session["n"]).json == 2
 
 
-@pytest.mark.parametrize("place", ["redis", "valkey"], indirect=True)
+@like_redis
 def test_a_record_that_is_garbage_counts_as_absent(
     place: Place, browser: Browser, caplog: pytest.LogCaptureFixture
 ) -> None:

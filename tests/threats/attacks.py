@@ -23,13 +23,13 @@ from tests.hosts import (
     ask_wsgi,
     wsgi_app,
 )
-from tests.storage_kinds import EVERYWHERE, SERVER_SIDE, names
+from tests.storage_kinds import EVERYWHERE, SERVER_SIDE
 
 SOURCE = Path(coatcheck.__file__).parent
 
 
-everywhere = pytest.mark.parametrize("front", EVERYWHERE, ids=names(EVERYWHERE), indirect=True)
-server_side = pytest.mark.parametrize("front", SERVER_SIDE, ids=names(SERVER_SIDE), indirect=True)
+everywhere = pytest.mark.parametrize("front", EVERYWHERE, indirect=True)
+server_side = pytest.mark.parametrize("front", SERVER_SIDE, indirect=True)
 both = pytest.mark.parametrize("name", ["asgi", "wsgi"])
 
 
