@@ -49,30 +49,31 @@ def node(
 
 
 @contextmanager
-def cluster(folder: Path, *, program: str | None = None) -> Iterator[list[Node]]:
-    """Run three masters and a replica of each, the masters first."""
+def cluster(folder: Path, *, program: str | None = None, replicas: int = 1) -> Iterator[list[Node]]:
+    """Run three masters and so many replicas of each, the masters first."""
     with ExitStack() as stack:
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT)]
         nodes = [
             stack.enter_context(node(folder / str(number), *options, program=program))
-            for number in range(6)
+            for number in range(3 + 3 * replicas)
         ]
         places = [f"127.0.0.1:{each.port}" for each in nodes]
-        create = [find("redis-cli"), "--cluster", "create", *places, "--cluster-replicas", "1"]
+        create = [find("redis-cli"), "--cluster", "create", *places]
+        create += ["--cluster-replicas", str(replicas)]
         subprocess.run([*create, "--cluster-yes"], check=True, capture_output=True)
-        wait_until(lambda: all(is_whole(each) for each in nodes))
+        wait_until(lambda: all(is_whole(each, len(nodes)) for each in nodes))
         yield nodes
 
 
-def is_whole(node: Node) -> bool:
-    """Tell whether a node sees a whole cluster, with its replica in step if it is a master."""
+def is_whole(node: Node, size: int = 6) -> bool:
+    """Tell whether a node sees a whole cluster, with its replica in step if it is to have one."""
     info = str(node.ask("CLUSTER", "INFO"))
     replication = node.ask("INFO", "replication")
     if replication["role"] == "master":
-        linked = replication.get("slave0", {}).get("state") == "online"
+        linked = size == 3 or replication.get("slave0", {}).get("state") == "online"
     else:
         linked = replication["master_link_status"] == "up"
-    return "ok" in info and linked and str(node.ask("CLUSTER", "NODES")).count("connected") >= 6
+    return "ok" in info and linked and str(node.ask("CLUSTER", "NODES")).count("connected") >= size
 
 
 class Watch(NamedTuple):

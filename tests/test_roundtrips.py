@@ -5,13 +5,16 @@ from contextlib import contextmanager
 
 import pytest
 
+from coatcheck import Users, UserSession
 from coatcheck.testing import Clock
+from tests.hosts import COOKIE, Asgi, Front
 from tests.roundtrips import (
     LISTED,
     REQUESTS,
     Counter,
     count,
     count_listed,
+    enters,
     mariadb_statements,
     memcached_commands,
     postgresql_statements,
@@ -96,6 +99,45 @@ def test_a_list_of_sessions_costs_no_more_than_promised(
         front_of(name, made) as front,
     ):
         assert count_listed(front, counter, clock) == LISTED
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("wsgi", "redis"),
+        ("asgi", "redis"),
+        ("asgi", "redis-asyncio"),
+        ("wsgi", "postgresql"),
+        ("asgi", "postgresql"),
+        ("asgi", "postgresql-asyncio"),
+        ("wsgi", "mariadb"),
+        ("asgi", "mariadb"),
+        ("asgi", "mariadb-asyncio"),
+    ],
+)
+def test_the_sessions_of_a_user_are_two_questions(
+    request: pytest.FixtureRequest, clock: Clock, name: str, kind: str
+) -> None:
+    """One for the list, and one for all of the sessions; from a worker thread, too."""
+    with (
+        counter_of(kind, request) as counter,
+        storage_of(kind, request, clock) as made,
+        front_of(name, made) as front,
+    ):
+        users = Users(COOKIE, made.storage)
+        for _ in range(5):
+            front.browser(users=users).ask(enters)
+        listed(front, users)  # as many connections as this takes are open
+        before = counter()
+        assert len(listed(front, users)) == 5
+        assert counter() - before == 2
+
+
+def listed(front: Front, users: Users) -> list[UserSession]:
+    """Return the sessions of the user who signs in."""
+    if isinstance(front, Asgi):
+        return front.runner.run(users.aio.sessions_of("42"))
+    return users.sessions_of("42")
 
 
 def test_the_numbers_are_shown_as_a_table() -> None:

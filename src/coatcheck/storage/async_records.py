@@ -6,7 +6,6 @@ and `await`, written by `scripts/twins`.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from coatcheck._cookie.tracebacks import forget_frames
@@ -26,18 +25,12 @@ from coatcheck._session.plan import (
     There,
     WarnOfEviction,
 )
-from coatcheck._session.record import Record, Stored
+from coatcheck._session.record import Record
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import (
-    AskAlone,
-    AsyncBackend,
-    AsyncEvicts,
-    AsyncGetsMany,
-    AsyncInFront,
-    AsyncSweeps,
-)
+from coatcheck.storage.async_innermost import async_eviction_policy, async_get_many
+from coatcheck.storage.backend import AsyncBackend, AsyncSweeps
 from coatcheck.storage.protocol import AsyncCloses
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 from coatcheck.storage.uncached import uncached
@@ -169,7 +162,7 @@ class AsyncRecords:
             records: AsyncRecords = call.place.async_records
             return await records._ask(call.call)
         if type(call) is GetMany:
-            return await self._get_many(call.keys)
+            return await async_get_many(self.backend, call.keys)
         if type(call) is WarnOfEviction:
             await self._warn_of_eviction()
             return None
@@ -177,38 +170,15 @@ class AsyncRecords:
         await self.backend.delete(call.key)
         return None
 
-    async def _get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
-        """Return what is there, by key: one question where the backend can."""
-        backend = await self._innermost()
-        if isinstance(backend, AsyncGetsMany):
-            try:
-                return await backend.get_many(keys)
-            except AskAlone:
-                pass
-        found = {}
-        for key in keys:
-            stored = await backend.get(key)
-            if stored is not None:
-                found[key] = stored
-        return found
-
     async def _warn_of_eviction(self) -> None:
         """Log a line if the server may drop the list of a user's sessions."""
-        backend = await self._innermost()
-        policy = await backend.evicts() if isinstance(backend, AsyncEvicts) else ""
+        policy = await async_eviction_policy(self.backend)
         if policy:
             _logger.warning(
                 "the server has maxmemory-policy %s, and may evict the list of a user's sessions: "
                 "then a sign-out everywhere misses some; use noeviction, or Users(rosters=...)",
                 policy,
             )
-
-    async def _innermost(self) -> AsyncBackend:
-        """Return the backend that tells what it can do beyond the contract."""
-        backend = self.backend
-        while isinstance(backend, AsyncInFront):
-            backend = await backend.behind()
-        return backend
 
     async def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

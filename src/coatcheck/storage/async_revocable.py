@@ -13,6 +13,7 @@ from coatcheck._session.lifecycle import refused_session
 from coatcheck._session.plan import Keyspace
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
+from coatcheck.storage.async_innermost import async_get_many
 from coatcheck.storage.async_records import AsyncRecords
 from coatcheck.storage.cookie import CookieStorage, value_of
 from coatcheck.storage.protocol import Powers, SessionStorage
@@ -83,7 +84,7 @@ class AsyncRevocableStorage:
         """Ask which sign-ins are over."""
         try:
             with uncached():
-                found = await self._records._get_many(self._watch.keys)
+                found = await async_get_many(self._records.backend, self._watch.keys)
         except BackendError as error:
             self._watch.failed(error)
             return

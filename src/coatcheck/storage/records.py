@@ -8,7 +8,6 @@ and `await`, written by `scripts/twins`.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from coatcheck._cookie.tracebacks import forget_frames
@@ -28,18 +27,12 @@ from coatcheck._session.plan import (
     There,
     WarnOfEviction,
 )
-from coatcheck._session.record import Record, Stored
+from coatcheck._session.record import Record
 from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import (
-    AskAlone,
-    Backend,
-    Evicts,
-    GetsMany,
-    InFront,
-    Sweeps,
-)
+from coatcheck.storage.backend import Backend, Sweeps
+from coatcheck.storage.innermost import eviction_policy, get_many
 from coatcheck.storage.protocol import Closes
 from coatcheck.storage.sweeping import SWEPT_AT_ONCE
 from coatcheck.storage.uncached import uncached
@@ -171,7 +164,7 @@ class Records:
             records: Records = call.place.records
             return records._ask(call.call)
         if type(call) is GetMany:
-            return self._get_many(call.keys)
+            return get_many(self.backend, call.keys)
         if type(call) is WarnOfEviction:
             self._warn_of_eviction()
             return None
@@ -179,38 +172,15 @@ class Records:
         self.backend.delete(call.key)
         return None
 
-    def _get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
-        """Return what is there, by key: one question where the backend can."""
-        backend = self._innermost()
-        if isinstance(backend, GetsMany):
-            try:
-                return backend.get_many(keys)
-            except AskAlone:
-                pass
-        found = {}
-        for key in keys:
-            stored = backend.get(key)
-            if stored is not None:
-                found[key] = stored
-        return found
-
     def _warn_of_eviction(self) -> None:
         """Log a line if the server may drop the list of a user's sessions."""
-        backend = self._innermost()
-        policy = backend.evicts() if isinstance(backend, Evicts) else ""
+        policy = eviction_policy(self.backend)
         if policy:
             _logger.warning(
                 "the server has maxmemory-policy %s, and may evict the list of a user's sessions: "
                 "then a sign-out everywhere misses some; use noeviction, or Users(rosters=...)",
                 policy,
             )
-
-    def _innermost(self) -> Backend:
-        """Return the backend that tells what it can do beyond the contract."""
-        backend = self.backend
-        while isinstance(backend, InFront):
-            backend = backend.behind()
-        return backend
 
     def _sweep_now_and_then(self, every: int) -> None:
         self._unswept += 1

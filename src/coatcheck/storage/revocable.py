@@ -16,6 +16,7 @@ from coatcheck._session.plan import Keyspace
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.cookie import CookieStorage, value_of
+from coatcheck.storage.innermost import get_many
 from coatcheck.storage.protocol import Powers, SessionStorage
 from coatcheck.storage.records import Records
 from coatcheck.storage.uncached import uncached
@@ -85,7 +86,7 @@ class RevocableStorage:
         """Ask which sign-ins are over."""
         try:
             with uncached():
-                found = self._records._get_many(self._watch.keys)
+                found = get_many(self._records.backend, self._watch.keys)
         except BackendError as error:
             self._watch.failed(error)
             return

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
+import valkey
+import valkey.asyncio
 
 from coatcheck import BackendError
 from coatcheck.storage.backend import AskAlone
 from coatcheck.storage.backends.redis import AsyncRedisBackend, RedisBackend
-from tests import servers
+from tests import redis_servers, servers
 
 
 @pytest.fixture
@@ -65,12 +68,41 @@ def test_a_server_without_that_command_is_asked_one_by_one(
     assert backend.evicts() == ""
 
 
-def test_a_cluster_is_asked_one_by_one(client: redis.Redis) -> None:
-    """Its keys are on several nodes."""
-    backend = RedisBackend(client)
-    backend._is_cluster = True
-    with pytest.raises(AskAlone):
-        backend.get_many(["a", "b"])
+def test_a_cluster_is_asked_once_for_each_node(tmp_path: Path) -> None:
+    """A hundred keys are on all masters; those of one node are one question, plain and awaited."""
+    keys = [f"lists:{number}" for number in range(100)]
+    with redis_servers.cluster(tmp_path, replicas=0) as nodes, ExitStack() as stack:
+        admins = [stack.enter_context(redis.Redis(port=node.port)) for node in nodes]
+
+        def reads() -> list[int]:
+            return [int(each.info("stats")["total_reads_processed"]) for each in admins]
+
+        def asked(since: list[int]) -> list[int]:
+            own = 1  # the question how many there were
+            return [now - before - own for now, before in zip(reads(), since, strict=True)]
+
+        for kind in (redis.RedisCluster, valkey.ValkeyCluster):
+            with kind(host="127.0.0.1", port=nodes[0].port) as client:
+                backend = RedisBackend(client)
+                for key in keys[1:]:
+                    backend.swap(key, None, key.encode(), 60)
+                before = reads()
+                found = backend.get_many(keys)
+                assert asked(before) == [1, 1, 1]
+                assert {key: found[key].record for key in found} == {
+                    key: key.encode() for key in keys[1:]
+                }
+
+        async def awaited(kind: Any) -> None:
+            async with kind(host="127.0.0.1", port=nodes[0].port) as client:
+                backend = AsyncRedisBackend(client)
+                assert await backend.get_many(keys) == found  # it is connected
+                before = reads()
+                assert await backend.get_many(keys) == found
+                assert asked(before) == [1, 1, 1]
+
+        asyncio.run(awaited(redis.asyncio.RedisCluster))
+        asyncio.run(awaited(valkey.asyncio.ValkeyCluster))
 
 
 def test_the_policy_of_a_server_is_told(tmp_path: Path) -> None:

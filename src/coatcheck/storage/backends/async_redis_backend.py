@@ -35,7 +35,6 @@ class AsyncRedisBackend:
         self._ask = async_ask_of(client)
         self._errors = errors_of(client)
         self._has_ifeq = True
-        self._is_cluster = hasattr(client, "nodes_manager")
 
     async def get(self, key: str) -> Stored | None:
         try:
@@ -44,9 +43,7 @@ class AsyncRedisBackend:
             raise BackendError("Redis", "read") from error
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
-        """Return the records that are there; a cluster has keys on several nodes, and refuses."""
-        if self._is_cluster:
-            raise AskAlone("Redis", "read", "keys of a cluster are on several nodes")
+        """Return the records that are there; a cluster is asked by one question to each node."""
         if not keys:
             return {}
         try:

@@ -1,7 +1,7 @@
 """The backend in a table of an SQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import uniform
 from secrets import randbits
@@ -34,11 +34,20 @@ LONGEST_PAUSE = 0.02
 """Seconds between two tries after a deadlock, at the most."""
 
 
+TOGETHER = 2000
+"""Keys that one statement reads: some databases take no more values."""
+
+
 class SqlResult(NamedTuple):
-    """The number of rows that a statement changed, and the first row that it found."""
+    """The number of rows that a statement changed, and the rows that it found."""
 
     changed: int
-    row: Row[Any] | None
+    rows: Sequence[Row[Any]]
+
+    @property
+    def row(self) -> Row[Any] | None:
+        """The first row."""
+        return self.rows[0] if self.rows else None
 
 
 class AsyncSqlBackend:
@@ -64,6 +73,14 @@ class AsyncSqlBackend:
         asked = {"of": key, "now": self._clock()}
         row = (await self._ask("read", self._sql.get, asked)).row
         return Stored(row.record, version=row.version) if row else None
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
+        now, found = self._clock(), {}
+        for first in range(0, len(keys), TOGETHER):
+            asked = {"among": keys[first : first + TOGETHER], "now": now}
+            for row in (await self._ask("read", self._sql.get_many, asked)).rows:
+                found[row.key] = Stored(row.record, version=row.version)
+        return found
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
@@ -181,7 +198,7 @@ class AsyncSqlBackend:
     ) -> SqlResult:
         async with self._connected(doing) as connection:
             done = await connection.execute(statement, values)
-            return SqlResult(done.rowcount, done.first() if done.returns_rows else None)
+            return SqlResult(done.rowcount, done.all() if done.returns_rows else ())
 
     @asynccontextmanager
     async def _connected(self, doing: str) -> AsyncIterator[AsyncConnection]:

@@ -2,7 +2,7 @@
 
 import ssl
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from inspect import signature
 from typing import Any, Protocol, cast
@@ -88,16 +88,41 @@ def _takes_every_certificate(client: Any) -> bool:
 
 def ask_of(client: Client) -> Callable[..., Any]:
     """Return the function that sends one command and returns its answer."""
-    return asking(client, errors_of(client))
+    execute = client.execute_command if _is_one_server(client) else _over_nodes(client)
+    return asking(client, execute, errors_of(client))
 
 
 def async_ask_of(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
     """Return the function that sends one command, together with those of the same moment."""
     limit = limit_of(client)
-    if not hasattr(client, "connection_pool"):  # a client of a cluster has one for each server
-        return limited(client.execute_command, limit)
+    if not _is_one_server(client):
+        return limited(_over_nodes(client), limit)
     together = Together(cast("PipelineClient", client), refused=_refusal_of(client), limit=limit)
     return async_asking(client, together.ask, errors_of(client))
+
+
+def _is_one_server(client: object) -> bool:
+    """Tell whether a client asks one server: one of a cluster has a pool for each."""
+    return hasattr(client, "connection_pool")
+
+
+def _over_nodes(client: Any) -> Callable[..., Any]:
+    """Return a cluster's own `execute_command`, which takes MGET of keys on several nodes, too."""
+
+    def execute(*args: Any, **options: Any) -> Any:
+        if args[0] == "MGET":
+            return _gets(client, args[1:]).execute()
+        return client.execute_command(*args, **options)
+
+    return execute
+
+
+def _gets(client: Any, keys: Sequence[str]) -> Any:
+    """Return a pipeline that reads several keys: it asks each node once, all at the same time."""
+    pipeline = client.pipeline()
+    for key in keys:
+        pipeline.execute_command("GET", key)
+    return pipeline
 
 
 def errors_of(client: object) -> tuple[type[Exception], ...]:

@@ -98,9 +98,16 @@ class Slots:
             free.release()
 
 
-def asking(client: Any, errors: tuple[type[Exception], ...]) -> Callable[..., Any]:
-    """Return the function that sends one command and returns its answer."""
-    execute, slots = client.execute_command, Slots(limit_of(client))
+def asking(
+    client: Any, execute: Callable[..., Any], errors: tuple[type[Exception], ...]
+) -> Callable[..., Any]:
+    """
+    Return the function that sends one command and returns its answer.
+
+    Args:
+        execute: The client's own method, or one over it.
+    """
+    slots = Slots(limit_of(client))
 
     def ask(*args: Any, **options: Any) -> Any:
         for last in range(1 - TRIES, 1):

@@ -5,7 +5,7 @@ The backend in a table of an SQL database.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from random import uniform
 from secrets import randbits
@@ -36,11 +36,20 @@ LONGEST_PAUSE = 0.02
 """Seconds between two tries after a deadlock, at the most."""
 
 
+TOGETHER = 2000
+"""Keys that one statement reads: some databases take no more values."""
+
+
 class SqlResult(NamedTuple):
-    """The number of rows that a statement changed, and the first row that it found."""
+    """The number of rows that a statement changed, and the rows that it found."""
 
     changed: int
-    row: Row[Any] | None
+    rows: Sequence[Row[Any]]
+
+    @property
+    def row(self) -> Row[Any] | None:
+        """The first row."""
+        return self.rows[0] if self.rows else None
 
 
 class SqlBackend:
@@ -65,6 +74,14 @@ class SqlBackend:
         asked = {"of": key, "now": self._clock()}
         row = (self._ask("read", self._sql.get, asked)).row
         return Stored(row.record, version=row.version) if row else None
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
+        now, found = self._clock(), {}
+        for first in range(0, len(keys), TOGETHER):
+            asked = {"among": keys[first : first + TOGETHER], "now": now}
+            for row in (self._ask("read", self._sql.get_many, asked)).rows:
+                found[row.key] = Stored(row.record, version=row.version)
+        return found
 
     def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         now = self._clock()
@@ -180,7 +197,7 @@ class SqlBackend:
     ) -> SqlResult:
         with self._connected(doing) as connection:
             done = connection.execute(statement, values)
-            return SqlResult(done.rowcount, done.first() if done.returns_rows else None)
+            return SqlResult(done.rowcount, done.all() if done.returns_rows else ())
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:

@@ -65,6 +65,8 @@ class Statements:
         self._table, self._dialect = table, dialect
         self._spent = rows.expires <= bindparam("now")
         self.get = select(rows.record, rows.version).where(this, living)
+        among = rows.key.in_(bindparam("among", expanding=True))
+        self.get_many = select(rows.key, rows.record, rows.version).where(among, living)
         self.claim = insert(table).values(key=bindparam("key"), **new)
         self.expel = delete(table).where(this, self._spent)
         self.replace = (

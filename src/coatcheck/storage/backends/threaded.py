@@ -6,8 +6,10 @@ tasks of its request may go on changing it while it is saved.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, swept
+from coatcheck.storage.innermost import eviction_policy, get_many
 from coatcheck.storage.protocol import Closes
 
 
@@ -30,6 +32,14 @@ class ThreadedBackend:
 
     async def delete(self, key: str) -> None:
         await asyncio.to_thread(self._backend.delete, key)
+
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, Stored]:
+        """Return the records that are there, by key; one thread asks for all."""
+        return await asyncio.to_thread(get_many, self._backend, keys)
+
+    async def evicts(self) -> str:
+        """Return the policy by which the server drops records; "": it drops none."""
+        return await asyncio.to_thread(eviction_policy, self._backend)
 
     async def sweep(self, limit: int) -> int:
         backend = self._backend
