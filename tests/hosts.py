@@ -153,7 +153,8 @@ class Sent:
     @property
     def answer(self) -> Answer:
         start, *parts = self.messages
-        headers = [(name.decode().lower(), text.decode()) for name, text in start["headers"]]
+        assert all(name == name.lower() for name, _ in start["headers"]), "ASGI: lower case alone"
+        headers = [(name.decode(), text.decode()) for name, text in start["headers"]]
         return Answer(start["status"], headers, b"".join(part["body"] for part in parts))
 
 

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -32,7 +33,9 @@ BLOCK = re.compile(
     r"```python(?: title=\"(?P<file>[\w.]+)\")?\n(?P<code>.*?)```",
     re.DOTALL,
 )
-LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)")
+
+HEADING = re.compile(r"^#+ (.+?)(?: \{ *#(?P<id>\S+) *\})?$", re.MULTILINE)
 
 
 def name_of(path: Path) -> str:
@@ -67,6 +70,8 @@ def somewhere(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.setenv("SESSION_SECRET", "a-secret-that-only-this-test-knows-0123456789")
+    for name in ("OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET", "OIDC_METADATA_URL"):
+        monkeypatch.setenv(name, "https://nobody.test")
     monkeypatch.setenv("REDIS_URL", f"unix://{server('redis_socket')}")
     monkeypatch.setenv("VALKEY_URL", f"unix://{server('valkey_socket')}")
     monkeypatch.setenv("MEMCACHED_NODES", ",".join(server("memcached_nodes")))
@@ -131,10 +136,25 @@ def test_session_is_the_session_of_a_request(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=name_of)
-def test_links_lead_to_files(text: Path) -> None:
-    """Every relative link of a page is a file."""
-    for target in LINK.findall(text.read_text()):
-        assert os.path.lexists(text.parent / target), f"{name_of(text)} links to {target}"
+def test_links_lead_to_files_and_headings(text: Path) -> None:
+    """Every relative link of a page is a file, and its anchor is a heading there."""
+    for target, anchor in LINK.findall(text.read_text()):
+        there = text.parent / target if target else text
+        assert os.path.lexists(there), f"{name_of(text)} links to {target}"
+        if anchor and there.suffix == ".md" and not anchor.startswith("coatcheck"):
+            assert anchor in anchors_of(there), f"{name_of(text)} links to {target}#{anchor}"
+
+
+@cache
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as mkdocs makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    found = HEADING.finditer(text)
+    return {each["id"] or slugify(re.sub(r"[`*]", "", each[1])) for each in found}
+
+
+def slugify(heading: str) -> str:
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -13,7 +13,7 @@ down, what the storage opened is closed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Unpack
 
 from coatcheck._cookie.cookie import Cookie
@@ -343,7 +343,7 @@ def _amended(headers: Any, changes: Changes) -> list[tuple[bytes, bytes]]:
         return varying(headers)
     changed = amended(headers, changes.set_cookies, private=changes.private)
     if changes.headers:
-        changed += [(name.encode(), value.encode("latin-1")) for name, value in changes.headers]
+        changed += _encoded(changes.headers)
     return changed
 
 
@@ -352,6 +352,11 @@ async def _send_answer(send: Send, kind: str, answer: Answer) -> None:
     if kind == "websocket":
         await send({"type": "websocket.close", "code": 1013})  # try again later (RFC 6455 registry)
         return
-    headers = [(name.encode(), value.encode()) for name, value in answer.headers]
+    headers = _encoded(answer.headers)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI wants them: names in lower case ("Response Start")."""
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
