@@ -1,7 +1,9 @@
 """Messages that a new user meets: each says what is wrong, where, and what to write."""
 
+import asyncio
 import importlib
 import sys
+import traceback
 import uuid
 import warnings
 from datetime import date, timedelta
@@ -11,6 +13,11 @@ from typing import Any
 
 import flask
 import pytest
+import redis
+from aiohttp import web
+from fastapi import FastAPI
+from sqlalchemy import StaticPool, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from coatcheck import (
     BackendError,
@@ -23,9 +30,20 @@ from coatcheck import (
     session,
 )
 from coatcheck.asgi import SessionMiddleware
-from coatcheck.frameworks.flask import SessionInterface
+from coatcheck.frameworks.aiohttp import setup as aiohttp_setup
+from coatcheck.frameworks.fastapi import setup as fastapi_setup
+from coatcheck.frameworks.flask import SessionInterface, cookie_from, require_auth
+from coatcheck.frameworks.litestar import SessionPlugin
 from coatcheck.frameworks.quart import SessionInterface as QuartInterface
-from coatcheck.storage import MemoryStorage, RedisStorage, SqlStorage, storage_from_url
+from coatcheck.storage import (
+    FileStorage,
+    MemoryStorage,
+    RedisStorage,
+    SqliteStorage,
+    SqlStorage,
+    storage_from_url,
+)
+from coatcheck.wsgi import SessionMiddleware as WsgiMiddleware
 from tests.hosts import COOKIE, SECRET
 
 WRONG: Any = (MemoryStorage(), COOKIE, "redis://host")
@@ -93,6 +111,82 @@ def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         storage_from_url(f"sqlite:{tmp_path}").read("A" * 40)
 
 
+DEAD = "127.0.0.1:1"
+"""An address where no server listens."""
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://:geheim@{}", "Redis at {} failed to read .*: .*[Cc]onne"),
+        ("unix://:geheim@/none/redis.sock", r"Redis at /none/redis.sock .*: .*No such file"),
+        ("redis+sentinel://u:geheim@{}/main", "Redis, Sentinel's 'main' .*: No master found"),
+        ("redis+cluster://u:geheim@{}", "Redis cluster.*: .*127.0.0.1:1"),
+        ("memcached://{}", r"Memcached at {} failed to read .*: .*[Cc]onnect"),
+        ("postgresql://u:geheim@{}/db", r"postgresql at {} .*: connection failed: .*refused"),
+        ("mariadb://u:geheim@{}/db", r"(mysql|mariadb) at {} .*: Can't connect to MySQL server"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_with_the_reason(url: str, says: str) -> None:
+    """In one line, without a password, in the plain and in the awaited form."""
+    storage: Any = storage_from_url(url.format(DEAD))
+
+    async def read() -> None:
+        try:
+            await storage.aio.read("A" * 40)
+        finally:
+            await storage.aio.close()
+
+    for fails in (lambda: storage.read("A" * 40), lambda: asyncio.run(read())):
+        with pytest.raises(BackendError, match=f"^{says.format(DEAD)}") as failed:
+            fails()
+        assert not set("\n<") & set(str(failed.value)), str(failed.value)
+        report = "".join(traceback.format_exception(failed.value))
+        assert "geheim" not in report
+
+
+@pytest.mark.parametrize(
+    ("cause", "says"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (OSError(111, "Connect call failed"), "Connect call failed"),
+        (ValueError("unknown command 'A', with args beginning: 'key' 'value'"), "unknown command"),
+        (ValueError(1045, "Access denied for user 'u'"), "Access denied for user 'u'"),
+        (ValueError("x" * 1000), "x" * 200),
+    ],
+)
+def test_the_reason_of_a_failure_is_one_short_line(cause: Exception, says: str) -> None:
+    """Whatever the client of the server raised; what it may quote is left out."""
+    error = BackendError("the server", "read")
+    error.__cause__ = cause
+    assert str(error).startswith(f"the server failed to read a session record: {says}")
+    assert "value" not in str(error)
+    assert len(str(error)) < 260
+    assert str(BackendError("the server", "read", "it is full")).endswith("record: it is full")
+
+
+def test_an_asyncio_engine_without_greenlet_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SQLAlchemy below 2.1 makes such an engine, and fails at the first request."""
+    engine = create_async_engine("sqlite+aiosqlite://")
+    monkeypatch.setitem(sys.modules, "greenlet", None)
+    with pytest.raises(ConfigurationError, match=r"greenlet: pip install 'coatcheck\[sql\]'"):
+        SqlStorage(engine)
+
+
+def test_a_plain_engine_needs_no_greenlet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLAlchemy 2.1 without it has no asyncio engines at all."""
+    for name in ("greenlet", "sqlalchemy.ext.asyncio"):
+        monkeypatch.setitem(sys.modules, name, None)
+    storage = SqlStorage(create_engine("sqlite://", poolclass=StaticPool))
+    storage.create_table()
+    assert storage.read("A" * 40) == {}
+    with pytest.raises(ConfigurationError, match="engine must be an engine of SQLAlchemy"):
+        SqlStorage(WRONG[1])
+
+
 def test_forms_without_their_packages_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the name of a package that the reader never chose."""
     for name in [name for name in sys.modules if name.startswith("coatcheck.forms")]:
@@ -102,20 +196,44 @@ def test_forms_without_their_packages_name_the_extra(monkeypatch: pytest.MonkeyP
         importlib.import_module("coatcheck.forms")
 
 
+def test_a_guard_of_flask_tells_that_the_session_is_flasks_own() -> None:
+    """Flask brings one by itself, which knows no sign-in."""
+    app = flask.Flask(__name__)
+    app.secret_key, app.testing = SECRET, True
+    app.add_url_rule("/", view_func=require_auth()(lambda: ""))
+    with pytest.raises(ConfigurationError, match=r"got \w+: set app.session_interface ="):
+        app.test_client().get("/")
+
+
 OPEN = Cookie("name", secrets=[SECRET], httponly=False)
+"""A cookie that calls for a warning."""
 
 
 async def _app(*_: Any) -> None:
     """Answer nothing."""
 
 
+def _flask_with_short_secret() -> Cookie:
+    app = flask.Flask(__name__)
+    app.secret_key = "short"
+    return cookie_from(app)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: Cookie("name", secrets=["short"]),
         lambda: session(OPEN, MemoryStorage()),
         lambda: SessionMiddleware(_app, OPEN, MemoryStorage()),
+        lambda: WsgiMiddleware(flask.Flask(__name__).wsgi_app, OPEN, MemoryStorage()),
         lambda: SessionInterface(OPEN, MemoryStorage()),
         lambda: QuartInterface(OPEN, MemoryStorage()),
+        lambda: SessionPlugin(OPEN, MemoryStorage()),
+        lambda: aiohttp_setup(web.Application(), OPEN, MemoryStorage()),
+        lambda: fastapi_setup(FastAPI(), OPEN, MemoryStorage()),
+        _flask_with_short_secret,
+        lambda: storage_from_url("postgresql://host/db?sslmode=require"),
+        lambda: RedisStorage(redis.Redis(ssl=True, ssl_check_hostname=False)),
     ],
 )
 def test_a_warning_points_to_the_line_of_the_application(make: Any) -> None:
@@ -124,6 +242,26 @@ def test_a_warning_points_to_the_line_of_the_application(make: Any) -> None:
         warnings.simplefilter("always")
         make()
     assert [Path(each.filename).name for each in caught] == ["test_messages.py"]
+
+
+@pytest.mark.parametrize(
+    ("make", "place"),
+    [
+        (FileStorage, "{}"),
+        (SqliteStorage, "{}/sessions.db"),
+        (storage_from_url, "file:{}"),
+        (storage_from_url, "sqlite:{}/sessions.db"),
+    ],
+)
+def test_a_warning_of_an_open_folder_points_to_the_application(
+    make: Any, place: str, tmp_path: Path
+) -> None:
+    """However deep in the package the folder is looked at."""
+    tmp_path.chmod(0o777)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make(place.format(tmp_path))
+    assert {Path(each.filename).name for each in caught} == {"test_messages.py"}
 
 
 def test_a_warning_of_flask_settings_points_to_the_interface() -> None:

@@ -148,13 +148,38 @@ class BackendError(SessionError):
     The server with the records failed, or did not answer. The client's own error is the cause.
 
     Args:
-        server: Its name: "Redis", "SQLite", "postgresql at 10.0.0.5:5432".
+        server: Its name: "Redis at 10.0.0.5:6379", "SQLite", "postgresql at 10.0.0.5:5432".
         doing: What failed: "read", "write", "delete", "sweep", "reach".
+        why: The reason; "": that of the cause.
     """
 
     def __init__(self, server: str, doing: str, why: str = "") -> None:
         super().__init__(f"{server} failed to {doing} a session record{why and ': '}{why}")
-        self.server, self.doing = server, doing
+        self.server, self.doing, self._why = server, doing, why
+
+    def __str__(self) -> str:
+        reason = "" if self._why or self.__cause__ is None else _reason_of(self.__cause__)
+        return f"{self.args[0]}{reason and ': '}{reason}"
+
+
+_REASON = 200
+"""Characters of a reason at the most."""
+
+_QUOTES = (", with args ", " : <", "\n")
+"""In the message of a client, what begins a part that may quote a value, or that says no more."""
+
+
+def _reason_of(cause: BaseException) -> str:
+    """Return what the error of a client says, in one line: "Connection refused"."""
+    cause = getattr(cause, "orig", None) or cause  # SQLAlchemy wraps the driver's
+    texts = [each for each in cause.args if isinstance(each, str)]
+    said = getattr(cause, "strerror", None) or (texts[-1] if texts else "")
+    for mark in _QUOTES:
+        said = said.partition(mark)[0]
+    said = said[:_REASON].strip(" .")
+    if not said and isinstance(cause, TimeoutError):
+        return "no answer in time"
+    return said or type(cause).__name__
 
 
 class CoatcheckWarning(UserWarning):

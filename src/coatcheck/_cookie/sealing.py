@@ -19,7 +19,6 @@ Pure: no clock, no state; the only thing from outside is the nonce.
 
 import hashlib
 import hmac
-import warnings
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from secrets import token_bytes
@@ -30,7 +29,8 @@ import msgspec
 from coatcheck._cookie import sha256 as digests
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
 from coatcheck._cookie.hidden import Hidden
-from coatcheck.errors import CoatcheckWarning, ConfigurationError
+from coatcheck._cookie.weak import warn_of_weak
+from coatcheck.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -158,11 +158,9 @@ def checked_secrets(secrets: Sequence[str]) -> tuple[str, ...]:
                 "variable that holds the secret set?"
             )
         if len(secret) < SHORT_SECRET:
-            warnings.warn(
+            warn_of_weak(
                 f"a secret of {len(secret)} characters can be guessed: use {SHORT_SECRET} at "
                 "least, made by secrets.token_urlsafe(32)",
-                CoatcheckWarning,
-                stacklevel=4,
             )
     return secrets
 

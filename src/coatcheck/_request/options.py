@@ -1,18 +1,18 @@
 """The options of an application's sessions, checked in one place for every host."""
 
-import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._cookie.weak import warn_of_weak
 from coatcheck._model.schema import Schema
 from coatcheck._request.adoption import Reader
 from coatcheck._request.bound import Bound
 from coatcheck._request.events import OnEvent
 from coatcheck._request.outages import OnOutage
 from coatcheck._session.roster_plans import Rosters
-from coatcheck.errors import CoatcheckWarning, ConfigurationError
+from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
 
 SHORTEST_ROTATION = 300
@@ -106,10 +106,8 @@ def check(
     if isinstance(refresh, bool) or not isinstance(refresh, int | float) or not 0 <= refresh <= 1:
         raise ConfigurationError(f"refresh must be from 0 to 1, got {refresh!r}")
     if not cookie.httponly:
-        warnings.warn(
+        warn_of_weak(
             f"cookie {cookie.name!r} has httponly=False: a script of the page can take the session",
-            CoatcheckWarning,
-            stacklevel=4,
         )
     return seconds
 

@@ -118,7 +118,7 @@ class Outages:
         now, last = self._clock(), self._failed.get(error.server)
         self._failed[error.server] = now
         if last is None or now - last >= QUIET:
-            _logger.error("an outage: %s (%r)", error, error.__cause__)
+            _logger.error("an outage: %s", error)
             self._began.setdefault(error.server, now)
             if self.reporter is not None:
                 self.reporter.tell(Happened("outage", "begun"))

@@ -93,7 +93,7 @@ def _ours(request: Any) -> Any:
     session = getattr(request, "session", None)
     if not hasattr(session, "asigned_in"):
         raise ConfigurationError(
-            "request.session must be one of coatcheck: set SESSION_ENGINE = "
-            f"'coatcheck.frameworks.django', got {type(session).__name__}"
+            f"request.session must be one of coatcheck, got {type(session).__name__}: "
+            "set SESSION_ENGINE = 'coatcheck.frameworks.django'"
         )
     return session

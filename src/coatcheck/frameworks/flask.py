@@ -29,6 +29,7 @@ from coatcheck._request.options import Duration, Options, check_seconds, fresh_c
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING
 from coatcheck._session.sign_in import SignIn
+from coatcheck.errors import ConfigurationError
 from coatcheck.frameworks.flask_session import FlaskSession
 from coatcheck.frameworks.flask_settings import cookie_from, line_of_caller, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
@@ -89,7 +90,7 @@ def _only_if(
     def decorated(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            signed_in = session.signed_in
+            signed_in = _ours().signed_in
             if signed_in is not None and passes(signed_in):
                 return flask.current_app.ensure_sync(view)(*args, **kwargs)
             if refuse is not None:
@@ -99,6 +100,16 @@ def _only_if(
         return cast("View", guarded)
 
     return decorated
+
+
+def _ours() -> FlaskSession[Any]:
+    """Return the session of a request, which tells who is signed in."""
+    if not isinstance(session, FlaskSession):
+        raise ConfigurationError(
+            f"flask.session must be one of coatcheck, got {session.__class__.__name__}: "
+            "set app.session_interface = SessionInterface(cookie, storage)"
+        )
+    return session
 
 
 class SessionInterface(FlaskInterface):

@@ -18,7 +18,13 @@ import valkey.asyncio
 
 from coatcheck.errors import BackendError, CoatcheckWarning
 from coatcheck.storage import KeyedStorage, RedisStorage, storage_from_url
-from coatcheck.storage.backends.redis_connections import UNLIMITED, Limit, Slots, limit_of
+from coatcheck.storage.backends.redis_connections import (
+    UNLIMITED,
+    Limit,
+    Slots,
+    limit_of,
+    server_of,
+)
 from tests import redis_servers
 from tests.faults.forwarder import Forwarder, forwarder
 from tests.redis_servers import Node
@@ -74,6 +80,24 @@ def save_at_once(storage: Any, threads: int) -> int:
     for thread in running:
         thread.join()
     return len(failed)
+
+
+# ---- the name of the server, for errors
+
+
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        (redis.Redis(), "Redis at localhost:6379"),
+        (redis.asyncio.Redis(host="db", port=7), "Redis at db:7"),
+        (redis.Redis(unix_socket_path="/run/r.sock"), "Redis at /run/r.sock"),
+        (redis.Sentinel([("s", 1)]).master_for("main"), "Redis, Sentinel's 'main'"),
+        (redis.asyncio.RedisCluster(host="a", port=7), "Redis cluster at a:7"),
+    ],
+)
+def test_a_client_tells_where_its_server_is(client: Any, name: str) -> None:
+    """Without asking it."""
+    assert server_of(client) == name
 
 
 # ---- all connections are in use

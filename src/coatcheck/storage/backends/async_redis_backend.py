@@ -17,6 +17,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Refused, Stored
 from coatcheck.storage.backends.redis_client import AsyncClient, async_ask_of, check, errors_of
 from coatcheck.storage.backends.redis_commands import REPLACE, REPLACE_SHA, marked, stored
+from coatcheck.storage.backends.redis_connections import server_of
 
 
 class AsyncRedisBackend:
@@ -34,13 +35,14 @@ class AsyncRedisBackend:
         check(client)
         self._ask = async_ask_of(client)
         self._errors = errors_of(client)
+        self._server = server_of(client)
         self._has_ifeq = True
 
     async def get(self, key: str) -> Stored | None:
         try:
             return stored(await self._ask("GET", key))
         except self._errors as error:
-            raise BackendError("Redis", "read") from error
+            raise BackendError(self._server, "read") from error
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return the records that are there; a cluster is asked by one question to each node."""
@@ -50,8 +52,8 @@ class AsyncRedisBackend:
             answers = await self._ask("MGET", *keys)
         except self._errors as error:
             if "permission" in str(error) or "unknown command" in str(error):
-                raise AskAlone("Redis", "read") from error
-            raise BackendError("Redis", "read") from error
+                raise AskAlone(self._server, "read") from error
+            raise BackendError(self._server, "read") from error
         found = {key: stored(answer) for key, answer in zip(keys, answers, strict=True)}
         return {key: record for key, record in found.items() if record is not None}
 
@@ -75,14 +77,14 @@ class AsyncRedisBackend:
                 there = await self._replace(key, version, data, px)
                 done = there == version
         except self._errors as error:
-            raise BackendError("Redis", "write") from error
+            raise BackendError(self._server, "write") from error
         return None if done or there == data else Refused(stored(there))
 
     async def delete(self, key: str) -> None:
         try:
             await self._ask("DEL", key)
         except self._errors as error:
-            raise BackendError("Redis", "delete") from error
+            raise BackendError(self._server, "delete") from error
 
     async def _replace(self, key: str, version: object, data: bytes, px: int) -> Any:
         """Replace what is there if it is that version; return what was there."""

@@ -11,10 +11,10 @@ On systems without POSIX users nothing is checked.
 
 import os
 import stat
-import warnings
 from pathlib import Path
 
-from coatcheck.errors import CoatcheckWarning, ConfigurationError
+from coatcheck._cookie.weak import warn_of_weak
+from coatcheck.errors import ConfigurationError
 
 ROOT = 0
 
@@ -52,11 +52,9 @@ def check(path: Path, *, follow: bool = False) -> None:
     found = check_owner(path, follow=follow)
     if found and found.st_mode & OTHERS_WRITE:
         mode = stat.S_IMODE(found.st_mode)
-        warnings.warn(
+        warn_of_weak(
             f"{path} holds sessions and can be written by other users (mode {mode:04o}): "
             f"run chmod go-w {path}",
-            CoatcheckWarning,
-            stacklevel=4,
         )
 
 

@@ -19,6 +19,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Refused, Stored
 from coatcheck.storage.backends.redis_client import Client, ask_of, check, errors_of
 from coatcheck.storage.backends.redis_commands import REPLACE, REPLACE_SHA, marked, stored
+from coatcheck.storage.backends.redis_connections import server_of
 
 
 class RedisBackend:
@@ -36,13 +37,14 @@ class RedisBackend:
         check(client)
         self._ask = ask_of(client)
         self._errors = errors_of(client)
+        self._server = server_of(client)
         self._has_ifeq = True
 
     def get(self, key: str) -> Stored | None:
         try:
             return stored(self._ask("GET", key))
         except self._errors as error:
-            raise BackendError("Redis", "read") from error
+            raise BackendError(self._server, "read") from error
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return the records that are there; a cluster is asked by one question to each node."""
@@ -52,8 +54,8 @@ class RedisBackend:
             answers = self._ask("MGET", *keys)
         except self._errors as error:
             if "permission" in str(error) or "unknown command" in str(error):
-                raise AskAlone("Redis", "read") from error
-            raise BackendError("Redis", "read") from error
+                raise AskAlone(self._server, "read") from error
+            raise BackendError(self._server, "read") from error
         found = {key: stored(answer) for key, answer in zip(keys, answers, strict=True)}
         return {key: record for key, record in found.items() if record is not None}
 
@@ -77,14 +79,14 @@ class RedisBackend:
                 there = self._replace(key, version, data, px)
                 done = there == version
         except self._errors as error:
-            raise BackendError("Redis", "write") from error
+            raise BackendError(self._server, "write") from error
         return None if done or there == data else Refused(stored(there))
 
     def delete(self, key: str) -> None:
         try:
             self._ask("DEL", key)
         except self._errors as error:
-            raise BackendError("Redis", "delete") from error
+            raise BackendError(self._server, "delete") from error
 
     def _replace(self, key: str, version: object, data: bytes, px: int) -> Any:
         """Replace what is there if it is that version; return what was there."""

@@ -1,13 +1,13 @@
 """Redis clients: the methods used, the check of a client that is handed in, and its errors."""
 
 import ssl
-import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from inspect import signature
 from typing import Any, Protocol, cast
 
-from coatcheck.errors import CoatcheckWarning, ConfigurationError
+from coatcheck._cookie.weak import warn_of_weak
+from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.redis_batch import PipelineClient, Together
 from coatcheck.storage.backends.redis_connections import (
     asking,
@@ -65,11 +65,9 @@ def check(client: Any) -> None:
 def warn_of_names(client: Any) -> None:
     """Warn of a client that speaks TLS with a server of any name."""
     if _takes_every_certificate(client):
-        warnings.warn(
+        warn_of_weak(
             "this Redis client does not check that the server's certificate has the server's name: "
             "make it with ssl_check_hostname=True",
-            CoatcheckWarning,
-            stacklevel=3,
         )
 
 

@@ -55,6 +55,19 @@ def options_of(client: Any) -> Mapping[str, Any]:
     return options
 
 
+def server_of(client: Any) -> str:
+    """Return the name of a client's server for errors: "Redis at 10.0.0.5:6379"."""
+    pool, options = getattr(client, "connection_pool", None), options_of(client)
+    if pool is None:
+        nodes = sorted(client.nodes_manager.startup_nodes)
+        return f"Redis cluster at {', '.join(nodes[:3])}"
+    if name := getattr(pool, "service_name", ""):
+        return f"Redis, Sentinel's {name!r}"
+    if path := options.get("path"):
+        return f"Redis at {path}"
+    return f"Redis at {options.get('host', 'localhost')}:{options.get('port', 6379)}"
+
+
 def limit_of(client: Any) -> Limit:
     """Return the limit that a client was made with, for one server or a cluster."""
     pool, options = getattr(client, "connection_pool", None), options_of(client)

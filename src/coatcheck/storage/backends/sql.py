@@ -6,6 +6,7 @@ on a connection of its own: the application's transactions are not touched. A ro
 version, new with every write, so that a write need not send the old record along.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, overload
 
 from coatcheck.errors import ConfigurationError
@@ -103,34 +104,62 @@ def SqlStorage(
             sees (extra `coatcheck[encrypt]`).
 
     Raises:
-        ConfigurationError: It is no engine, or SQLAlchemy is not installed.
+        ConfigurationError: It is no engine, or SQLAlchemy or greenlet is not installed.
     """
     try:
-        from sqlalchemy import Engine, MetaData
-        from sqlalchemy.ext.asyncio import AsyncEngine
-
-        from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
-        from coatcheck.storage.backends.sql_backend import SqlBackend
+        from sqlalchemy import Engine
     except ImportError as missing:
         raise ConfigurationError(
             "SqlStorage needs the package sqlalchemy: pip install 'coatcheck[sql]'"
         ) from missing
     clock = clock or system_clock
-    made = sessions_table(MetaData(), table)
-    if isinstance(engine, AsyncEngine):
-        return AsyncSqlKeyedStorage(
-            AsyncSqlBackend(engine, made, clock=clock),
-            prefix=prefix,
-            clock=clock,
-            sweep_every=sweep_every,
-            encrypt=encrypt,
-        )
     if isinstance(engine, Engine):
+        from coatcheck.storage.backends.sql_backend import SqlBackend
+
         return SqlKeyedStorage(
-            SqlBackend(engine, made, clock=clock),
+            SqlBackend(engine, _made(table), clock=clock),
             prefix=prefix,
             clock=clock,
             sweep_every=sweep_every,
             encrypt=encrypt,
         )
-    raise not_of_form("engine", "an engine of SQLAlchemy, plain or asyncio", engine)
+    _check_awaited(engine)
+    from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
+
+    return AsyncSqlKeyedStorage(
+        AsyncSqlBackend(engine, _made(table), clock=clock),
+        prefix=prefix,
+        clock=clock,
+        sweep_every=sweep_every,
+        encrypt=encrypt,
+    )
+
+
+def _made(name: str) -> "Table":
+    from sqlalchemy import MetaData
+
+    return sessions_table(MetaData(), name)
+
+
+def _check_awaited(engine: object) -> None:
+    """
+    Check an engine that is no plain one.
+
+    Raises:
+        ConfigurationError: It is no asyncio engine, or greenlet is not installed, which that needs.
+    """
+    try:
+        from sqlalchemy.ext.asyncio import AsyncEngine
+    except ImportError:  # SQLAlchemy 2.1 without greenlet makes none
+        is_awaited = False
+    else:
+        is_awaited = isinstance(engine, AsyncEngine)
+    if not is_awaited:
+        raise not_of_form("engine", "an engine of SQLAlchemy, plain or asyncio", engine)
+    try:
+        import_module("greenlet")
+    except ImportError as missing:
+        raise ConfigurationError(
+            "an asyncio engine of SQLAlchemy needs the package greenlet: "
+            "pip install 'coatcheck[sql]'"
+        ) from missing

@@ -93,7 +93,7 @@ def open_client(make: Callable[[], Any], prefix: str, near: Near | None) -> Conn
     try:
         client = make()
     except (RedisError, RedisClusterException, OSError) as error:
-        raise BackendError("Redis", "reach") from error
+        raise BackendError("Redis cluster", "reach") from error
 
     backend = backend_of(client, prefix, near)
 

@@ -7,13 +7,13 @@ through an engine of SQLAlchemy over PyMySQL.
 
 import math
 import ssl
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote
 
-from coatcheck.errors import CoatcheckWarning, ConfigurationError
+from coatcheck._cookie.weak import warn_of_weak
+from coatcheck.errors import ConfigurationError
 from coatcheck.storage.backends.sql import SqlStorage
 from coatcheck.storage.clock import TimeSource
 from coatcheck.storage.urls.lazy import AsyncConnected, Connected
@@ -101,11 +101,9 @@ def check(database: Database) -> None:
             f"a {scheme}: URL must name a database, got none: {scheme}://USER@HOST/DATABASE"
         )
     if (mode := database.options.get("sslmode")) in UNCHECKED:
-        warnings.warn(
+        warn_of_weak(
             f"sslmode={mode} does not check that the server's certificate has the server's name: "
             "use sslmode=verify-full",
-            CoatcheckWarning,
-            stacklevel=5,
         )
     try:
         if database.url.scheme == "postgresql":
