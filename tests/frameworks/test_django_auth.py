@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from django.conf import settings
+from django.contrib.auth import alogin, login
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.http import HttpRequest
 from django.test import AsyncClient, Client, override_settings
 
 from coatcheck import Cookie, Event, Users
@@ -153,25 +155,126 @@ def test_a_list_from_before_a_change_of_the_secret_is_found(kept: Any, ada: Any)
             assert not is_ada(laptop) and not is_ada(tablet)
 
 
-def test_two_logins_at_once_make_two_sessions_that_can_be_ended(kept: Any, ada: Any) -> None:
-    """`login()` makes a key first; neither session is missing in the list."""
-    from coatcheck.frameworks.django import SessionStore, users
-
+@pytest.fixture
+def listed(kept: Any) -> Iterator[Users]:
+    """The site, with a list of each user's sessions."""
     made = Users(Cookie("sessionid", secrets=["x" * 40]), kept)
     with override_settings(COATCHECK_OPTIONS={"user_key": "_auth_user_id", "users": made}):
-        visitor = SessionStore()
-        visitor["cart"] = ["tea"]
-        visitor.save()
-        clicks = [SessionStore(visitor.session_key) for _ in range(2)]
-        for session in clicks:
-            assert session["cart"] == ["tea"]
-        for session in clicks:
-            session.cycle_key()
-            session["_auth_user_id"] = str(ada.pk)
-            session.save()
-        assert len(users().sessions_of(ada.pk)) == 2
-        assert users().end_all(ada.pk) == 2
-        assert not any(SessionStore().exists(session.session_key) for session in clicks)
+        yield made
+
+
+class Click:
+    """A request that logs a user in, from the session of a visitor."""
+
+    def __init__(self, key: str | None) -> None:
+        from coatcheck.frameworks.django import SessionStore
+
+        self.request: Any = HttpRequest()
+        self.session = self.request.session = SessionStore(key)
+        self.request.META["CSRF_COOKIE"] = None
+        self.session.get("cart")  # it is read
+
+    def log_in(self, user: Any) -> None:
+        login(self.request, user, "django.contrib.auth.backends.ModelBackend")
+
+
+def django_users() -> Users:
+    """Return the `Users` of the site."""
+    from coatcheck.frameworks.django import users
+
+    return users()
+
+
+def visitor() -> str:
+    """Return the key of a visitor who has put something into a cart."""
+    from coatcheck.frameworks.django import SessionStore
+
+    session = SessionStore()
+    session["cart"] = ["tea"]
+    session.save()
+    return str(session.session_key)
+
+
+@pytest.mark.usefixtures("listed")
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("order", ["at once", "one after the other", "late"])
+def test_two_clicks_on_log_in_leave_one_session(ada: Any, order: str, *, awaited: bool) -> None:
+    """Both answers carry its key, and it has what each request wrote."""
+    key = visitor()
+    one, other = Click(key), Click(key)
+
+    async def log_in(click: Click) -> None:
+        await alogin(click.request, ada, "django.contrib.auth.backends.ModelBackend")
+        await click.session.asave()
+
+    def logs_in(click: Click) -> None:
+        if awaited:
+            asyncio.run(log_in(click))
+        else:
+            click.log_in(ada)
+
+    logs_in(one)
+    one.session["one"] = 1
+    if order != "at once":
+        one.session.save()
+        other = other if order == "one after the other" else Click(key)
+    logs_in(other)
+    other.session["other"] = 2
+    for click in (one, other):
+        click.session.save()
+    assert one.session.session_key == other.session.session_key != key
+    (only,) = django_users().sessions_of(ada.pk)
+    kept = Click(one.session.session_key).session
+    assert kept.signed_in.handle == only.handle
+    assert (kept["one"], kept["other"], kept["cart"]) == (1, 2, ["tea"])
+
+
+@pytest.mark.usefixtures("listed")
+def test_a_log_in_tells_the_key_that_it_will_have(ada: Any) -> None:
+    """A receiver of `user_logged_in` may keep it; the old key opens nothing after the save."""
+    key = visitor()
+    click = Click(key)
+    click.log_in(ada)
+    told = click.session.session_key
+    click.session.save()
+    assert click.session.session_key == told != key
+    assert "cart" not in Click(key).session
+    assert len(django_users().sessions_of(ada.pk)) == 1
+
+
+@pytest.mark.usefixtures("listed")
+def test_two_users_who_log_in_at_once_have_two_sessions(ada: Any) -> None:
+    """The browser keeps the key that arrives last."""
+    from django.contrib.auth.models import User
+
+    bob = User.objects.create_user("bob")
+    key = visitor()
+    clicks = [Click(key), Click(key)]
+    for click, user in zip(clicks, (ada, bob), strict=True):
+        click.log_in(user)
+    for click in clicks:
+        click.session.save()
+    assert len({click.session.session_key for click in clicks}) == 2
+    assert [len(django_users().sessions_of(user.pk)) for user in (ada, bob)] == [1, 1]
+    bob.delete()
+
+
+@pytest.mark.usefixtures("listed")
+def test_a_new_key_without_a_log_in_is_made_with_the_save() -> None:
+    """`cycle_key()` of a visitor; a session that is flushed meanwhile has none."""
+    key = visitor()
+    click = Click(key)
+    click.session.cycle_key()
+    assert click.session.modified
+    click.session.save()
+    assert click.session.session_key != key
+    assert Click(click.session.session_key).session["cart"] == ["tea"]
+    again = Click(click.session.session_key)
+    again.session.cycle_key()
+    assert not again.session.is_empty()
+    again.session.flush()
+    assert again.session.session_key is None
+    assert "cart" not in Click(click.session.session_key).session
 
 
 def is_ada(client: Client) -> bool:

@@ -5,6 +5,7 @@ Operations for hosts with session rules of their own, such as Django.
     find(id, terms, space)     the session under an id, and whether its cookie may be an old one
     rotate(session)            the next save gives it a new id, if that is due
     settle_user(session)       a changed `user_key` is a sign-in
+    may_sign_in(session)       a visitor's, in an application that has a `user_key`
     take_over(session, log)    the changes that were made before the session was read
     renew(session, terms)      the next save writes, changed or not, and so tells what is gone
     show_kept(session)         from here on it holds what its last save kept
@@ -125,6 +126,12 @@ def settle_user(session: Session) -> None:
     if draft.terms.user_key is not None:
         follow(draft, draft.terms.user_key)
         enter(draft, draft.terms.user_key)
+
+
+def may_sign_in(session: Session) -> bool:
+    """Tell whether nobody is signed in, in an application that keeps the user under a key."""
+    key, contents = session._draft.terms.user_key, session._draft.contents
+    return key is not None and key not in contents.values
 
 
 def show_kept(session: Session) -> None:

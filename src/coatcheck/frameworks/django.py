@@ -79,6 +79,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._is_old = False  # the key is that of an earlier session: the browser has a newer one
         self._is_handed = False  # the browser's key is older than the session's
         self._rotates = False  # a response waits for this save, and can carry a new key
+        self._cycles = False  # the next save gives the new key that cycle_key() asked for
         self._flagged, self._noted = False, 0
         super().__init__(session_key)
         self._former: str | None = None  # a cookie of another engine, which may be adopted
@@ -154,7 +155,8 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     def session_key(self) -> str | None:
         """The key that the cookie carries; who shows it depends on the session."""
         self.accessed = True
-        return self._session_key
+        held = self._held
+        return held.id if self._cycles and held is not None else self._session_key
 
     def is_empty(self) -> bool:
         """
@@ -169,7 +171,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             self._get_session()  # as the middleware does next
         if not self._is_old:
             unread = self._former is not None and self._held is None
-            return not (self._session_key or self._held or unread)
+            return not (self._session_key or self._held or self._cycles or unread)
         if settings.SESSION_SAVE_EVERY_REQUEST and not self.modified:
             raise AttributeError("the session of this request ended, or has another key")
         return False
@@ -334,6 +336,10 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     async def _cycle_key(self, form: StorageForm) -> None:
         session = await self._whole(form)
         session.regenerate_id()
+        if operations.may_sign_in(session):
+            # login() says next who signs in, and a second click is to join the first.
+            self._cycles = self.modified = True
+            return
         try:
             await self._keep(form, session)
         except UpdateError as gone:
@@ -348,6 +354,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         ended = await self._delete(form, self._session_key)
         self._former = None
         self._session_key, self._is_old, self._is_handed = None, not ended, False
+        self._cycles = False
         self._session_cache = operations.start(terms())
         self._cleared_unread = False
         self.accessed, self.modified = True, ended
@@ -392,7 +399,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         if is_lost(session):
             raise UpdateError(_GONE)
         self._session_key = session.issued_id
-        self._is_old = self._is_handed = False
+        self._is_old = self._is_handed = self._cycles = False
         if self._former is not None:
             await self._settle_former(form)
 
