@@ -43,3 +43,11 @@ def test_damaged_bytes_hold_no_pin(kept: bytes) -> None:
 def test_a_repr_shows_no_secret() -> None:
     """It tells how many there are."""
     assert repr(Pins([NEWER, OLDER])) == "<Pins under 2 secrets>"
+
+
+def test_a_mark_is_the_same_each_time() -> None:
+    """For one text under one current secret; an older secret does not count."""
+    assert Pins([NEWER]).mark("id") == Pins([NEWER, OLDER]).mark("id")
+    others = {Pins([OLDER]).mark("id"), Pins([NEWER]).mark("di"), Pins([NEWER]).mark("\ud800")}
+    assert Pins([NEWER]).mark("id") not in others
+    assert {len(mark) for mark in others} == {32}

@@ -16,6 +16,7 @@ from coatcheck._session.roster import (
     cut_off,
     entered,
     extended,
+    joined,
     over,
     pack_roster,
     put_back,
@@ -214,3 +215,21 @@ def test_a_row_stays_for_the_grace() -> None:
     """A request that read the session in time may still renew it."""
     late = Roster(rows=(row("a", expires=NOW - GRACE), row("b", expires=NOW - GRACE + 1)))
     assert handles(settled(late, NOW, 0.0)) == "b"
+
+
+def test_two_sign_ins_with_one_key_are_one_row() -> None:
+    """The first one keeps its handle and times; the later deadline counts."""
+    second = Row(A.key, "another", 5.0, 5.0, 5.0, 3000.0, "Chrome")
+    both = joined(AB, second)
+    assert both and handles(both) == "ab"
+    assert both.rows[0] == msgspec.structs.replace(A, seen_at=5.0, expires=3000.0)
+    sooner = joined(AB, msgspec.structs.replace(second, expires=9.0))
+    assert sooner and sooner.rows[0].expires == A.expires
+
+
+@pytest.mark.parametrize(
+    ("roster", "seen_at"), [(Roster(), 5.0), (AB, 1.0 + GRACE + 1.0), (cut_off(AB, 2.0), 5.0)]
+)
+def test_a_sign_in_that_is_not_just_made_is_not_joined(roster: Roster, seen_at: float) -> None:
+    """There is none, it is older than a request may take, or it is before the cut-off."""
+    assert joined(roster, Row(A.key, "another", 5.0, 5.0, seen_at, 3000.0)) is None

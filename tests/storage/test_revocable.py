@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, ConfigurationError, Session, Users
+from coatcheck import BackendError, ConfigurationError, Event, Session, Users
 from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage
 from coatcheck.storage.watch import Watch
 from coatcheck.testing import Clock, failing
@@ -103,6 +103,70 @@ def test_sign_ins_in_cookies_are_listed_and_ended(
     processes.wait(5)
     assert [is_in(one), is_in(two)].count(True) == 1
     assert len(users.sessions_of("42")) == 1
+
+
+def visitor_of(site: tuple[Users, Front]) -> Browser:
+    browser = site[1].browser(users=site[0])
+    browser.ask(lambda session: session.set("cart", 1))
+    return browser
+
+
+@pytest.mark.parametrize("before", ["a visitor", "the same user", "another user"])
+def test_two_clicks_on_sign_in_are_one_device(
+    processes: Processes, site: tuple[Users, Front], before: str
+) -> None:
+    """Both answers hold, whichever the browser keeps, and end together."""
+    users, _ = site
+    one = visitor_of(site)
+    if before != "a visitor":
+        one.ask(lambda session: session.sign_in("42" if before == "the same user" else "7"))
+    other = copy_of(one)
+    for click in (one, other):
+        click.ask(signs_in)
+    assert one.header != other.header
+    (only,) = users.sessions_of("42")
+    assert [users.sessions_of("7"), is_in(one), is_in(other)] == [[], True, True]
+    processes.wait(IDLE / 2)
+    assert [is_in(one), is_in(other)] == [True, True]  # both are refreshed
+    assert [each.handle for each in users.sessions_of("42")] == [only.handle]
+    assert users.end("42", only.handle)
+    processes.wait(5)
+    assert [is_in(one), is_in(other)] == [False, False]
+
+
+def test_a_click_that_comes_much_later_is_another_device(
+    processes: Processes, site: tuple[Users, Front]
+) -> None:
+    """So is one after a sign-out, and one of another user."""
+    users, _ = site
+    first = visitor_of(site)
+    late, later, others = copy_of(first), copy_of(first), copy_of(first)
+    first.ask(signs_in)
+    others.ask(lambda session: session.sign_in("7"))
+    assert [len(users.sessions_of(user)) for user in ("42", "7")] == [1, 1]
+    processes.wait(16 * 60)
+    late.ask(signs_in)
+    assert len(users.sessions_of("42")) == 2
+    assert users.end_all("42") == 2
+    processes.wait(5)
+    later.ask(signs_in)
+    processes.wait(5)
+    assert [is_in(each) for each in (first, late, later)] == [False, False, True]
+
+
+def test_a_click_that_joins_is_an_event(processes: Processes) -> None:
+    """As on a server, its reason is "joined", and it has the handle of the first."""
+    events: list[Event] = []
+    users, front = processes.users()
+    with front.runner if isinstance(front, Asgi) else nullcontext():
+        one = front.browser(users=users, on_event=events.append)
+        one.ask(lambda session: session.set("cart", 1))
+        other = copy_of(one)
+        for click in (one, other):
+            click.ask(signs_in)
+    told = [event for event in events if event.kind == "signed_in"]
+    assert [event.reason for event in told] == ["", "joined"]
+    assert len({event.handle for event in told}) == 1
 
 
 def test_a_copy_of_a_cookie_that_signed_out_is_dead(

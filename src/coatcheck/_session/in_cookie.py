@@ -44,9 +44,12 @@ from coatcheck._session.session import Session
 from coatcheck.errors import SessionConflict
 
 
-def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
+def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] | str | None:
     """
     Return the id and the record for a cookie that carries the whole session.
+
+    Args:
+        moved: What the event of a new id says.
 
     Returns:
         None changes nothing, "" removes the cookie.
@@ -88,7 +91,7 @@ def carry(session: Session, now: float) -> tuple[str, Record] | str | None:
         package = before.package if type(before) is Foreign else ""
         note_of(draft, "adopted" if package else "started", package)
     if isinstance(fate, Moves):
-        note_move(draft, fate)
+        note_move(draft, fate, moved)
     return id, newer
 
 

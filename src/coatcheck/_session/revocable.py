@@ -8,24 +8,38 @@ Sessions that cookies carry and that can be ended: the calls around a save.
 
 A copy of an old cookie is no other session: it has the same handle, and is over with it.
 
+Two clicks on "sign in" send the same cookie twice. Each makes the same new id from it, so the
+second one finds the row of the first, and takes its handle.
+
 Pure: no clock, no storage; the clock is an argument.
 """
 
+from msgspec.structs import replace
+
+from coatcheck._cookie.base64url import pack_base64url
 from coatcheck._session.draft import Draft, Found, Lost
 from coatcheck._session.events import log_losses, note
-from coatcheck._session.ids import new_id
+from coatcheck._session.ids import ID_BYTES, new_id
 from coatcheck._session.in_cookie import carry
 from coatcheck._session.listed import ENDED, REFUSED, began, listings_of, note_limit
 from coatcheck._session.moves import Moves
 from coatcheck._session.next_state import discard
 from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.record import GRACE, Record, Who
-from coatcheck._session.roster import extended, put_back, rekeyed, row_of
+from coatcheck._session.roster import (
+    Roster,
+    entered,
+    extended,
+    joined,
+    put_back,
+    rekeyed,
+    row_at,
+    row_of,
+)
 from coatcheck._session.roster_plans import (
     Listing,
     account_of,
     change,
-    enter,
     hold_to_limit,
     revocations_of,
     revoke,
@@ -55,7 +69,8 @@ def save(session: Session, space: Keyspace) -> Plan[tuple[str, Record] | str | N
     if lost is not None:
         discard(draft, lost.why)
     else:
-        kept = carry(session, space.clock())
+        has_joined = draft.contents.who is not after and after is not None
+        kept = carry(session, space.clock(), "joined" if has_joined else "")
     if draft.events and not draft.terms.reports:
         log_losses(draft)
     return kept
@@ -67,8 +82,8 @@ def _noted(
     """Note on the rosters what a save is about to do; a `Lost` says that it must not."""
     origin, by = draft.found, draft.fate.by if isinstance(draft.fate, Moves) else ""
     was_in, is_in = account_of(before) is not None, account_of(after) is not None
-    if by == "sign_in" and after is not None:
-        refused = yield from _enter(draft, after, space)
+    if isinstance(draft.fate, Moves) and by == "sign_in" and after is not None:
+        refused = yield from _enter(draft, draft.fate, after, space)
         if refused is not None:
             return refused
     if origin is not None and before is not None and was_in:
@@ -90,17 +105,39 @@ def _is_due(draft: Draft, before: Who | None, after: Who) -> bool:
     return draft.fate == "renews" or draft.terms.renews(origin.record, origin.read_at)
 
 
-def _enter(draft: Draft, who: Who, space: Keyspace) -> Plan[Lost | None]:
+def _enter(draft: Draft, move: Moves, who: Who, space: Keyspace) -> Plan[Lost | None]:
+    """Enter a sign-in, or join the one that another click of this browser made."""
     listing, expires = _listing(draft, who, space)
-    draft.id = draft.id or new_id()
-    key, since = space.key(draft.id), began(draft, account_of(who) or "", who)
-    row = row_of(key, who, since=since, now=listing.now, expires=expires)
-    roster = yield from enter(listing, row)
+    draft.id = draft.id or _id_of_clicks(draft, who)
+    since = began(draft, account_of(who) or "", who)
+    row = row_of(space.key(draft.id), who, since=since, now=listing.now, expires=expires)
+
+    def edit(roster: Roster) -> Roster | None:
+        nonlocal row
+        both = joined(roster, row)
+        if both is None and row_at(roster, row.key.hex()) is not None:  # it is no click of today
+            draft.id = new_id()
+            row = replace(row, key=bytes.fromhex(space.key(draft.id)[-64:]))
+        return both or entered(roster, row)
+
+    roster = yield from change(listing, edit)
     if roster is None:
         note(draft, "refused", "cut-off", who=who)
         return REFUSED
-    note_limit(draft, (yield from hold_to_limit(listing, roster, key)))
+    there = row_at(roster, row.key.hex())
+    if there is not None and there.handle != who.handle:
+        first = replace(who, handle=there.handle, signed_in_at=there.signed_in_at)
+        draft.fate, draft.contents.who = replace(move, who=first), first
+    note_limit(draft, (yield from hold_to_limit(listing, roster, row.key.hex())))
     return None
+
+
+def _id_of_clicks(draft: Draft, who: Who) -> str:
+    """Return the id that a sign-in of this user gets from the session that the request read."""
+    pins, old_id = draft.terms.pins, draft.issued
+    if pins is None or old_id is None:
+        return new_id()
+    return pack_base64url(pins.mark(f"{old_id} {account_of(who)}")[:ID_BYTES])
 
 
 def _sign_out(draft: Draft, origin: Found, who: Who, space: Keyspace) -> Plan[None]:

@@ -182,6 +182,20 @@ def entered(roster: Roster, row: Row) -> Roster | None:
     return _with_rows(roster, (*_others(roster, {row.key}), row))
 
 
+def joined(roster: Roster, row: Row) -> Roster | None:
+    """
+    Return the roster with one row for two sign-ins of one session, as two clicks make them.
+
+    The first one keeps its handle and its time. None: there is none that is just made.
+    """
+    there = row_at(roster, row.key.hex())
+    if there is None or there.since < roster.cutoff or there.signed_in_at + GRACE < row.seen_at:
+        return None
+    expires = max(there.expires, row.expires)
+    newer = msgspec.structs.replace(there, seen_at=row.seen_at, expires=expires)
+    return _with_rows(roster, tuple(newer if each is there else each for each in roster.rows))
+
+
 def replaced(roster: Roster, old_key: str, row: Row) -> Roster | None:
     """
     Return the roster with a row right after that of the old id, with its time.
