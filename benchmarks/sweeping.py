@@ -2,12 +2,13 @@
 What visitors feel of a sweep: the time of a request beside two sweepers of a large backlog, and
 without them.
 
-    python -m benchmarks.sweeping [--rows 1000000] [--seconds 20] [--only postgresql,mariadb]
+    python -m benchmarks.sweeping [--rows 1000000] [--window 4] [--only postgresql,mariadb]
 
 Eight threads in one process are the visitors. A visit opens a session, changes it and saves it; one
-in ten makes a new one. Between two visits a thread pauses for 10 ms. First the visitors are alone
-with the backlog. Then two processes do what `coatcheck sweep` does, until nothing is left: remove a
-thousand records, and rest for three times as long as that took.
+in ten makes a new one. Between two visits a thread pauses for 10 ms. Two processes do what
+`coatcheck sweep` does, until nothing is left: remove a thousand records, and rest for three times
+as long as that took. The sweepers stand still in every other window of a few seconds. So both
+figures come from the same minutes, and other programs on the machine disturb both alike.
 
 Nothing here is part of `make bench`.
 """
@@ -16,8 +17,11 @@ import argparse
 import sys
 import threading
 import time
-from collections.abc import Callable
+from bisect import bisect
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from statistics import quantiles
 
 from sqlalchemy import URL, create_engine, make_url
@@ -29,6 +33,9 @@ from coatcheck.storage import SqlStorage
 from coatcheck.storage.backends.sql import SqlKeyedStorage
 
 VISITORS, SWEEPERS, PAUSE = 8, 2, 0.01
+
+SETTLING = 0.5
+"""Seconds at the beginning of a window that do not count: the server ends what it has begun."""
 
 FILL = {
     "postgresql": "INSERT INTO coatcheck_sessions (key, record, version, expires) "
@@ -55,21 +62,23 @@ def storage_at(url: str) -> SqlKeyedStorage:
     return SqlStorage(create_engine(make_url(url), isolation_level="AUTOCOMMIT", pool_size=10))
 
 
-def sweep_all(url: str) -> None:
+def sweep_all(url: str, may_sweep: Event) -> None:
     """Sweep until nothing is left, with the pauses of `coatcheck sweep`."""
     storage = storage_at(url)
-    begun = time.monotonic()
-    while storage.sweep(1000):
-        time.sleep(RESTS * (time.monotonic() - begun))
+    while True:
+        may_sweep.wait()
         begun = time.monotonic()
+        if not storage.sweep(1000):
+            return
+        time.sleep(RESTS * (time.monotonic() - begun))
 
 
 class Visitors:
-    """Threads that visit until they are told to stop."""
+    """Threads that visit until they are told to stop; `seen` has the start and length of visits."""
 
     def __init__(self, storage: SqlKeyedStorage) -> None:
         self._storage = storage
-        self.times: list[float] = []
+        self.seen: list[tuple[float, float]] = []
         self.errors: list[str] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._visit) for _ in range(VISITORS)]
@@ -85,41 +94,69 @@ class Visitors:
     def _visit(self) -> None:
         value, number = None, 0
         while not self._stop.wait(PAUSE):
-            begun = time.perf_counter()
+            begun = time.monotonic()
             try:
                 session = self._storage.read(value if number % 10 else None)
                 session["n"] = number
                 value = self._storage.save(session) or value
             except BackendError as error:
                 self.errors.append(repr(error.__cause__))
-            self.times.append(time.perf_counter() - begun)
+            self.seen.append((begun, time.monotonic() - begun))
             number += 1
 
 
-def during(storage: SqlKeyedStorage, block: Callable[[], object]) -> str:
-    """Let visitors come while the block runs; return what they felt."""
-    visitors, begun = Visitors(storage), time.perf_counter()
+class Windows:
+    """The times in which sweepers stood still, and those in which they did not."""
+
+    def __init__(self) -> None:
+        self.alone: list[tuple[float, float]] = []
+        self.beside: list[tuple[float, float]] = []
+
+    def alternate(self, url: str, window: float) -> None:
+        """Let sweepers work in every other window, until nothing is left."""
+        spawn = get_context("spawn")
+        may_sweep = spawn.Event()
+        sweepers = [spawn.Process(target=sweep_all, args=(url, may_sweep)) for _ in range(SWEEPERS)]
+        for sweeper in sweepers:
+            sweeper.start()
+        while any(sweeper.is_alive() for sweeper in sweepers):
+            self.alone.append(timed(lambda: time.sleep(window)))
+            may_sweep.set()
+            self.beside.append(timed(lambda: wait_for(sweepers, window)))
+            may_sweep.clear()
+
+
+def timed(block: Callable[[], object]) -> tuple[float, float]:
+    """Run the block; return when it began and ended."""
+    begun = time.monotonic()
     block()
-    lasted = time.perf_counter() - begun
-    visitors.stop()
-    cut = [each * 1000 for each in quantiles(visitors.times, n=100)]
+    return begun, time.monotonic()
+
+
+def wait_for(sweepers: Sequence[SpawnProcess], seconds: float) -> None:
+    """Wait so long, or until the sweepers have ended."""
+    until = time.monotonic() + seconds
+    for sweeper in sweepers:
+        sweeper.join(max(0.0, until - time.monotonic()))
+
+
+def felt(seen: Sequence[tuple[float, float]], windows: Sequence[tuple[float, float]]) -> str:
+    """Return what visitors felt who came in one of the windows."""
+    starts = [start for start, _ in windows]
+    times = []
+    for begun, took in seen:
+        start, end = windows[max(0, bisect(starts, begun) - 1)]
+        if start + SETTLING <= begun < end:
+            times.append(took)
+    cut = [each * 1000 for each in quantiles(times, n=100)]
+    lasted = sum(end - start for start, end in windows)
     return (
-        f"{len(visitors.times):7,} requests in {lasted:5.1f} s, {len(visitors.errors)} errors; "
-        f"median {cut[49]:5.1f} ms, p99 {cut[98]:5.1f} ms, longest {max(visitors.times):4.2f} s"
+        f"{len(times):7,} requests in {lasted:5.1f} s; median {cut[49]:5.1f} ms, "
+        f"p90 {cut[89]:5.1f} ms, p99 {cut[98]:5.1f} ms, longest {max(times):4.2f} s"
     )
 
 
-def sweep_by_processes(url: str) -> None:
-    """Let the sweepers do their work, each in a process of its own."""
-    spawn = get_context("spawn")
-    sweepers = [spawn.Process(target=sweep_all, args=(url,)) for _ in range(SWEEPERS)]
-    for sweeper in sweepers:
-        sweeper.start()
-    for sweeper in sweepers:
-        sweeper.join()
-
-
-def measure(server: str, where: Place, rows: int, seconds: float) -> None:
+def measure(server: str, where: Place, rows: int, window: float) -> None:
     """Print what visitors feel without and with sweepers."""
     url = url_of(server, where).render_as_string(hide_password=False)
     storage = storage_at(url)
@@ -127,8 +164,12 @@ def measure(server: str, where: Place, rows: int, seconds: float) -> None:
     with storage.backend.engine.connect() as connection:
         connection.exec_driver_sql(FILL[server].format(rows=rows))
     say(f"{server}, {rows:,} expired records")
-    say(f"  alone             {during(storage, lambda: time.sleep(seconds))}")
-    say(f"  beside {SWEEPERS} sweepers {during(storage, lambda: sweep_by_processes(url))}")
+    visitors, windows = Visitors(storage), Windows()
+    windows.alternate(url, window)
+    visitors.stop()
+    say(f"  alone             {felt(visitors.seen, windows.alone)}")
+    say(f"  beside {SWEEPERS} sweepers {felt(visitors.seen, windows.beside)}")
+    say(f"  {len(visitors.errors)} of {len(visitors.seen):,} requests failed")
     storage.backend.engine.dispose()
 
 
@@ -142,12 +183,12 @@ def main() -> None:
     """Measure each server in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--window", type=float, default=4, help="seconds")
     parser.add_argument("--only", default=",".join(FILL))
     options = parser.parse_args()
     with place() as where:
         for server in options.only.split(","):
-            measure(server, where, options.rows, options.seconds)
+            measure(server, where, options.rows, options.window)
 
 
 if __name__ == "__main__":
