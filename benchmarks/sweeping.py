@@ -6,9 +6,9 @@ without them.
 
 Eight threads in one process are the visitors. A visit opens a session, changes it and saves it; one
 in ten makes a new one. Between two visits a thread pauses for 10 ms. Two processes do what
-`coatcheck sweep` does, until nothing is left: remove a thousand records, and rest for three times
-as long as that took. The sweepers stand still in every other window of a few seconds. So both
-figures come from the same minutes, and other programs on the machine disturb both alike.
+`coatcheck sweep` does, until nothing is left: remove some records, and rest for three times as long
+as that took. Every few seconds the sweepers stand still for a while. So both figures come from the
+same minutes, and other programs on the machine disturb both alike.
 
 Nothing here is part of `make bench`.
 """
@@ -28,7 +28,7 @@ from sqlalchemy import URL, create_engine, make_url
 
 from benchmarks.place import Place, place
 from coatcheck import BackendError
-from coatcheck._commands.sweep import RESTS
+from coatcheck._commands.sweep import RESTS, STEP
 from coatcheck.storage import SqlStorage
 from coatcheck.storage.backends.sql import SqlKeyedStorage
 
@@ -45,6 +45,18 @@ FILL = {
     "SELECT CONCAT(MD5(seq), MD5(-seq)), REPEAT('a', 200), seq, UNIX_TIMESTAMP() - seq "
     "FROM seq_1_to_{rows}",
 }
+
+LEFT = "SELECT count(*) FROM coatcheck_sessions WHERE version <= 10000000"
+"""Counts what FILL made: sessions have longer versions."""
+
+
+class Options(argparse.Namespace):
+    """What the command line says."""
+
+    rows: int
+    window: float
+    longest: float
+    only: str
 
 
 def url_of(server: str, where: Place) -> URL:
@@ -68,7 +80,7 @@ def sweep_all(url: str, may_sweep: Event) -> None:
     while True:
         may_sweep.wait()
         begun = time.monotonic()
-        if not storage.sweep(1000):
+        if not storage.sweep(STEP):
             return
         time.sleep(RESTS * (time.monotonic() - begun))
 
@@ -106,24 +118,27 @@ class Visitors:
 
 
 class Windows:
-    """The times in which sweepers stood still, and those in which they did not."""
+    """The times in which the sweepers stood still, and those in which they did not."""
 
     def __init__(self) -> None:
         self.alone: list[tuple[float, float]] = []
         self.beside: list[tuple[float, float]] = []
 
-    def alternate(self, url: str, window: float) -> None:
-        """Let sweepers work in every other window, until nothing is left."""
+    def alternate(self, url: str, options: Options) -> None:
+        """Let sweepers work, with rests, until nothing is left or the time is over."""
+        window, until = options.window, time.monotonic() + options.longest
         spawn = get_context("spawn")
         may_sweep = spawn.Event()
         sweepers = [spawn.Process(target=sweep_all, args=(url, may_sweep)) for _ in range(SWEEPERS)]
         for sweeper in sweepers:
             sweeper.start()
-        while any(sweeper.is_alive() for sweeper in sweepers):
-            self.alone.append(timed(lambda: time.sleep(window)))
+        while any(each.is_alive() for each in sweepers) and time.monotonic() < until:
+            self.alone.append(timed(lambda: time.sleep(window / 2)))
             may_sweep.set()
             self.beside.append(timed(lambda: wait_for(sweepers, window)))
             may_sweep.clear()
+        for sweeper in sweepers:
+            sweeper.kill()
 
 
 def timed(block: Callable[[], object]) -> tuple[float, float]:
@@ -156,20 +171,23 @@ def felt(seen: Sequence[tuple[float, float]], windows: Sequence[tuple[float, flo
     )
 
 
-def measure(server: str, where: Place, rows: int, window: float) -> None:
+def measure(server: str, where: Place, options: Options) -> None:
     """Print what visitors feel without and with sweepers."""
     url = url_of(server, where).render_as_string(hide_password=False)
     storage = storage_at(url)
     storage.create_table()
     with storage.backend.engine.connect() as connection:
-        connection.exec_driver_sql(FILL[server].format(rows=rows))
-    say(f"{server}, {rows:,} expired records")
+        connection.exec_driver_sql(FILL[server].format(rows=options.rows))
+    say(f"{server}, {options.rows:,} expired records")
     visitors, windows = Visitors(storage), Windows()
-    windows.alternate(url, window)
+    windows.alternate(url, options)
     visitors.stop()
     say(f"  alone             {felt(visitors.seen, windows.alone)}")
     say(f"  beside {SWEEPERS} sweepers {felt(visitors.seen, windows.beside)}")
     say(f"  {len(visitors.errors)} of {len(visitors.seen):,} requests failed")
+    with storage.backend.engine.connect() as connection:
+        left = connection.exec_driver_sql(LEFT).scalar_one()
+    say(f"  {left:,} expired records are left")
     storage.backend.engine.dispose()
 
 
@@ -184,11 +202,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--window", type=float, default=4, help="seconds")
+    parser.add_argument("--longest", type=float, default=3600, help="seconds for each server")
     parser.add_argument("--only", default=",".join(FILL))
-    options = parser.parse_args()
+    options = parser.parse_args(namespace=Options())
     with place() as where:
         for server in options.only.split(","):
-            measure(server, where, options.rows, options.window)
+            measure(server, where, options)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ Soak: many visitors for a long time, over each storage, while servers restart an
     make soak                          30 minutes
     make soak ARGS="--seconds 120 --only sqlite,redis"
 
-For each storage an ASGI server with two workers and a threaded WSGI server serve `tests.soak.site`,
-one after the other. 64 visitors (`tests.soak.visitor`) check every answer. Meanwhile the storage's
-server is paused, the web server is restarted, and after a warm-up memory, descriptors and
-connections of the web server's processes are measured: they may not grow.
+"sql" is `SqlStorage` over an engine of the application. For each storage an ASGI server with two
+workers and a threaded WSGI server serve `tests.soak.site`, one after the other. 64 visitors
+(`tests.soak.visitor`) check every answer. Meanwhile the storage's server is paused, the web server
+is restarted, and after a warm-up memory, descriptors and connections of the web server's processes
+are measured: they may not grow.
 """
 
 import argparse
@@ -27,10 +28,11 @@ import aiohttp
 from tests import servers
 from tests.faults.breakable_servers import place_of
 from tests.servers import Server
+from tests.soak.site import ENGINE
 from tests.soak.visitor import PATIENCE, Tally, Visitor
 
 VISITORS = 64
-STORAGES = ["file", "sqlite", "redis", "valkey", "memcached", "postgresql", "mariadb"]
+STORAGES = ["file", "sqlite", "redis", "valkey", "memcached", "postgresql", "mariadb", "sql"]
 HOSTS = ["asgi", "wsgi"]
 
 GROWTH = 1.25
@@ -94,6 +96,9 @@ def storage_at(kind: str, folder: Path) -> Iterator[tuple[str, Server | None]]:
         yield f"file:{folder}/sessions", None
     elif kind == "sqlite":
         yield f"sqlite:{folder}/sessions/db", None
+    elif kind == "sql":
+        with place_of("mariadb", folder) as place:
+            yield ENGINE + place.url.partition("?")[0], place.server
     else:
         with place_of(kind, folder) as place:
             yield place.url, place.server

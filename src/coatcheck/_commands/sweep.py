@@ -19,6 +19,9 @@ from coatcheck.storage.backend import Sweeps, swept
 
 WIDTH = 40
 
+STEP = 300
+"""Records removed in a step: a server that is busy for longer makes visitors wait longer."""
+
 RESTS = 3
 """The pause after a step, in multiples of the time that the step took."""
 
@@ -52,7 +55,7 @@ def sweep(
     try:
         while True:
             begun = time.monotonic()
-            removed += storage.sweep()
+            removed += storage.sweep(STEP)
             share = swept(storage.backend)
             if not share:
                 break
