@@ -4,24 +4,10 @@ import asyncio
 
 import pytest
 
-from coatcheck import session
-from coatcheck._request.coroutines import begin, run_now
-from coatcheck.storage import AsyncKeyedStorage, MemoryStorage
-from coatcheck.storage.backends.inline import InlineBackend
-from tests.applications import fill, look, sets
-from tests.hosts import COOKIE, asgi_app, ask_asgi
+from coatcheck._request.coroutines import rest, run_now
 
 
-def test_what_waits_for_nothing_has_ended() -> None:
-    """There is nothing left to await."""
-
-    async def work() -> int:
-        return 7
-
-    assert begin(work()) == 7
-
-
-def test_what_waits_goes_on_where_it_is_awaited() -> None:
+def test_what_has_begun_goes_on_where_it_is_awaited() -> None:
     """It gets the answers it waits for, also several, and its result is the result."""
 
     async def scene() -> None:
@@ -31,9 +17,8 @@ def test_what_waits_goes_on_where_it_is_awaited() -> None:
         async def work() -> list[int]:
             return [await first, await second]
 
-        rest = begin(work())
-        assert asyncio.iscoroutine(rest)
-        task = asyncio.ensure_future(rest)
+        begun = work()
+        task = asyncio.ensure_future(rest(begun, begun.send(None)))
         await asyncio.sleep(0)
         first.set_result(1)
         await asyncio.sleep(0)
@@ -43,14 +28,8 @@ def test_what_waits_goes_on_where_it_is_awaited() -> None:
     asyncio.run(scene())
 
 
-def test_errors_pass_in_both_directions() -> None:
-    """What fails in its first step fails at once; from what fails later it may recover."""
-
-    async def fails() -> int:
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        begin(fails())
+def test_what_has_begun_may_recover_from_errors() -> None:
+    """It gets the error of what it waits for."""
 
     async def scene() -> None:
         waited = asyncio.get_running_loop().create_future()
@@ -62,30 +41,12 @@ def test_errors_pass_in_both_directions() -> None:
                 return "recovered"
             return "not reached"
 
-        rest = begin(recovers())
-        assert asyncio.iscoroutine(rest)
+        begun = recovers()
+        to_wait_for = begun.send(None)
         waited.set_exception(LookupError())
-        assert await rest == "recovered"
+        assert await rest(begun, to_wait_for) == "recovered"
 
     asyncio.run(scene())
-
-
-def test_a_save_that_waits_for_nothing_needs_no_task() -> None:
-    """A storage in place is saved in the task of the request."""
-    memory = MemoryStorage()
-    backend = InlineBackend(memory.backend, memory.backend)
-    app = session(COOKIE, AsyncKeyedStorage(backend, seldom_waits=True))(asgi_app)
-    header = fill(memory, user=1)
-
-    async def scene() -> None:
-        made: list[object] = []
-        loop = asyncio.get_running_loop()
-        loop.set_task_factory(lambda loop, work: made.append(work) or asyncio.Task(work, loop=loop))  # type: ignore[func-returns-value]
-        await ask_asgi(app, sets(user=2), header)
-        assert made == []
-
-    asyncio.run(scene())
-    assert look(memory, header)["user"] == 2
 
 
 async def _one_more(number: int) -> int:

@@ -231,6 +231,22 @@ def test_a_call_may_be_for_another_storage(records_of: Make) -> None:
     assert (here.asked, beside.asked) == ([], [("get", "a")])
 
 
+def test_a_call_for_another_storage_begins_in_the_task_that_awaits_it() -> None:
+    """A save may begin outside of it, and time limits of another client depend on their task."""
+    beside = Table()
+
+    class Place:
+        async_records = AsyncRecords(AwaitedTable(beside), Keyspace(lambda: 1.0), None)
+
+    records = AsyncRecords(AwaitedTable(Table()), Keyspace(lambda: 1.0), None)
+    asking = records._ask(Beside(Get("a"), Place))
+    asking.send(None)
+    assert beside.asked == []
+    with pytest.raises(StopIteration):
+        asking.send(None)
+    assert beside.asked == [("get", "a")]
+
+
 @pytest.mark.parametrize("value", [None, "", "a", "../" * 13 + "a", "a" * 4000])
 def test_what_is_no_id_asks_no_server(records: Any, table: Table, value: str | None) -> None:
     """A client may send anything."""

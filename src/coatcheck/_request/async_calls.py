@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any, cast
 
 from coatcheck._request.adoption import Reader
-from coatcheck._request.coroutines import begin
 from coatcheck._request.cycle import is_async
 from coatcheck._request.shield import Shield
 from coatcheck._request.visit import Theirs
@@ -53,7 +52,7 @@ class AsyncCalls:
             return self._shield.wait(asyncio.to_thread(save, session))
         value = self.storage.save(session)
         if self._seldom_waits:
-            value = begin(cast("Coroutine[Any, Any, str | None]", value))
+            return self._shield.begin(cast("Coroutine[Any, Any, str | None]", value))
         if value is None or isinstance(value, str):
             return value
         return self._shield.wait(value)

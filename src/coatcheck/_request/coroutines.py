@@ -1,12 +1,8 @@
 """
 Run coroutines by hand, without a task.
 
-    begin(work)      for a coroutine that seldom waits: its result, or the rest of it
-    run_now(work)    for a coroutine that never waits: its result
-
-A task costs as much as a write to SQLite (see decision 0014). So a coroutine that seldom waits
-begins in the task of its caller, and gets a task only if it has to wait. Its first step must not
-depend on the task that runs it, as a timeout does.
+    rest(work, waits_for)    for a coroutine that has begun: its result
+    run_now(work)            for a coroutine that never waits: its result
 """
 
 from collections.abc import Coroutine, Generator
@@ -15,16 +11,6 @@ from types import coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-
-def begin(work: Coroutine[Any, Any, T]) -> T | Coroutine[Any, Any, T]:
-    """Return the result of *work*, or, if it has to wait, a coroutine that completes it."""
-    try:
-        waits_for = work.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    return _rest(work, waits_for)
 
 
 def run_now(work: Coroutine[Any, Any, T]) -> T:
@@ -43,7 +29,8 @@ def run_now(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a coroutine that must not wait waited for an event loop")
 
 
-async def _rest(work: Coroutine[Any, Any, T], waits_for: object) -> T:
+async def rest(work: Coroutine[Any, Any, T], waits_for: object) -> T:
+    """Complete a coroutine that has begun, and waits for something."""
     return await _going_on(work, waits_for)
 
 

@@ -27,8 +27,9 @@ class Powers(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         waits: A call may wait for a disk or a server. A plain storage that waits is called in a
             worker thread under ASGI.
-        seldom_waits: `save` is a coroutine that mostly ends without waiting, and may begin in the
-            task of the request and go on in another.
+        seldom_waits: `save` is a coroutine that mostly ends without waiting, or waits for nothing
+            that is cancelled with its task. It may begin in the task of the request and go on in
+            another.
         saves_late: A change after the headers have left can be saved under the id that the client
             holds. Without it, such a change raises `ResponseStarted`.
         starts_empty: `read(None)` returns a new, empty session and does nothing more, so it need

@@ -161,6 +161,7 @@ class Records:
         if type(call) is Get:
             return self.backend.get(call.key)
         if type(call) is Beside:
+            # In a task of the save from here on: time limits of another client may depend on it.
             records: Records = call.place.records
             return records._ask(call.call)
         if type(call) is GetMany:

@@ -278,6 +278,28 @@ def test_a_cancelled_request_leaves_its_batch() -> None:
     play(scene)
 
 
+def test_a_cancelled_request_waits_for_its_write() -> None:
+    """It is made, also if its batch was not sent yet: half of a save would be kept otherwise."""
+
+    async def scene(server: Server, batching: BatchingBackend) -> None:
+        server.gate.clear()
+        writes = [batching.swap(key, 1, b"new", HOUR) for key in "abc"]
+        asked = [asyncio.ensure_future(write) for write in writes]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        await turns()
+        asked[2].cancel()
+        await turns()
+        assert not any(each.done() for each in asked)
+        server.gate.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert found[0] is None
+        assert [type(each) for each in found[1:]] == [asyncio.CancelledError] * 2
+        assert {server.records[key].record for key in "abc"} == {b"new"}
+
+    play(scene)
+
+
 def test_a_cancelled_request_is_not_made_again() -> None:
     """Its batch failed after it had left."""
 
@@ -291,6 +313,22 @@ def test_a_cancelled_request_is_not_made_again() -> None:
         server.gate.set()
         await asyncio.gather(*asked, return_exceptions=True)
         assert server.calls == [["a"], ["b", "c"], ["c"]]
+
+    play(scene)
+
+
+def test_when_the_loop_ends_no_write_is_left_waiting() -> None:
+    """What asyncio cannot cancel is cancelled with its batch."""
+
+    async def scene(server: Server, batching: BatchingBackend) -> None:
+        server.gate.clear()
+        writes = [batching.swap(key, 1, b"new", HOUR) for key in "abc"]
+        asked = [asyncio.ensure_future(write) for write in writes]
+        await turns()
+        for task in (*batching._writes._tasks, *asked):
+            task.cancel()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in found] == [asyncio.CancelledError] * 3
 
     play(scene)
 

@@ -10,12 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from coatcheck._request.coroutines import rest
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Refused, Swap
 from coatcheck.storage.backends.async_postgresql_backend import AsyncPostgresqlBackend
 from coatcheck.storage.backends.batching import BatchingBackend, Limits
-from coatcheck.storage.backends.postgresql_statements import double
+from coatcheck.storage.backends.postgresql_statements import Statements, double
 from coatcheck.storage.backends.sql_codes import Lost, Rejected
+from coatcheck.storage.lasting import Lasting
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import HOUR, Make, new_key
 from tests import servers
@@ -128,6 +130,41 @@ def test_saves_leave_the_index_of_the_deadlines_alone(postgresql_url: str, clock
         changed, hot = updates_of(connection, table)
         connection.execute(f"DROP TABLE {table}".encode())
     assert hot > 0.9 * changed
+
+
+def test_a_write_outlives_a_cancellation_of_its_request(play: Play) -> None:
+    """What it waits for lasts, so the request needs no task for its save."""
+
+    async def scene(backend: AsyncPostgresqlBackend, _: str) -> None:
+        ((key, version),) = (await claimed(backend, new_key())).items()
+        writing = backend.swap(key, version, b"two", HOUR)
+        waits_for = writing.send(None)
+        assert type(waits_for) is Lasting
+        assert await rest(writing, waits_for) is None
+
+    play(scene)
+
+
+@pytest.mark.parametrize("rows", [0, 300])
+def test_batches_find_their_rows_by_key_in_every_table(postgresql_url: str, rows: int) -> None:
+    """Also with plans that were made when it was small, or had no statistics yet."""
+    sql = Statements(table := new_table())
+    with plain(postgresql_url, table=table), administrator_at(postgresql_url) as connection:
+        if rows:  # else the server knows nothing of the table
+            row = "i::text, convert_to(repeat('r', 300), 'UTF8'), i, 1"
+            fill = f"INSERT INTO {table} SELECT {row} FROM generate_series(1, {rows}) AS i"
+            connection.execute(fill.encode())
+            connection.execute(f"ANALYZE {table}".encode())
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for name in ("get_many", "replace_many", "swap_many"):
+            statement = getattr(sql, name)
+            connection.execute(b"PREPARE %b AS %b" % (name.encode(), statement.text))
+            values = ", ".join(["NULL"] * len(statement.formats))
+            plan = connection.execute(f"EXPLAIN EXECUTE {name}({values})".encode()).fetchall()
+            lines = [line for (line,) in plan if f" on {table}" in line and "Scan" in line]
+            assert lines
+            assert all("_pkey" in line or "Tid Scan" in line for line in lines)
+        connection.execute(f"DROP TABLE {table}".encode())
 
 
 def test_a_row_that_is_held_harms_no_other_of_its_batch(play: Play, postgresql_url: str) -> None:

@@ -89,13 +89,17 @@ class AsyncConnections(Generic[C]):
         """
         waiter: asyncio.Future[C] = self._loop.create_future()
         is_full = len(self._all) >= self.place.size
+        limit = self.place.timeout if is_full else self._connect_limit
+        # asyncio.timeout() would need to end in the task in which it began.
+        timer = self._loop.call_later(limit, _expire, waiter)
         self._waiting.append(waiter)
         self._open_if_needed()
         try:
-            async with asyncio.timeout(self.place.timeout if is_full else self._connect_limit):
-                return await self._given(waiter)
+            return await self._given(waiter)
         except self._errors as error:
             raise unreachable(self.place.name, doing, error) from error
+        finally:
+            timer.cancel()
 
     def free(self, connection: C) -> None:
         """Give a connection to the call that has waited longest, or keep it."""
@@ -196,3 +200,8 @@ class AsyncConnections(Generic[C]):
             if connection.is_busy and self._loop.time() - connection.asked_at > timeout:
                 connection.end(TimeoutError("timed out"))
         self._watch = self._loop.call_later(timeout / 4, self._look) if self._all else None
+
+
+def _expire(waiter: "asyncio.Future[C]") -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

@@ -18,6 +18,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from coatcheck.storage.backends.postgresql_statements import Statement
+from coatcheck.storage.lasting import Lasting
 
 Reply = asyncio.Future[PGresult]
 
@@ -63,13 +64,16 @@ class AsyncPostgresqlConnection:
         """Whether the answer to a call is still to come."""
         return self._reply is not None
 
-    def ask(self, statement: Statement, values: Sequence[bytes]) -> Reply:
+    def ask(self, statement: Statement, values: Sequence[bytes], *, lasting: bool = False) -> Reply:
         """
         Send a statement; return the future of its result, which may be an error of the server.
 
         The future raises what ended the connection if it broke before the answer came.
+
+        Args:
+            lasting: The future is a `Lasting`.
         """
-        reply = self._reply = self._loop.create_future()
+        reply = self._reply = (Lasting if lasting else asyncio.Future)(loop=self._loop)
         self.asked_at = self._loop.time()
         try:
             if self._prepared is None:

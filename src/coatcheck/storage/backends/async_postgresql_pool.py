@@ -11,7 +11,7 @@ from coatcheck.storage.backends.async_postgresql_connection import AsyncPostgres
 from coatcheck.storage.backends.database_place import Place, unreachable
 from coatcheck.storage.backends.postgresql_errors import broken, error_of
 from coatcheck.storage.backends.postgresql_statements import Statement
-from coatcheck.storage.backends.sql_codes import Demoted, Lost, Stale
+from coatcheck.storage.backends.sql_codes import WRITE, Demoted, Lost, Stale
 
 _FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
@@ -36,7 +36,7 @@ class AsyncPostgresqlPool(AsyncConnections[AsyncPostgresqlConnection]):
         """
         connection = self.idle() or await self.wait(doing)
         try:
-            result = await connection.ask(statement, values)
+            result = await connection.ask(statement, values, lasting=doing == WRITE)
         except TimeoutError as late:  # another try would wait as long again
             raise unreachable(self.place.name, doing, late) from late
         except (psycopg.Error, OSError) as error:

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from os import urandom
 from random import uniform
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Refused, Stored, Swap
 from coatcheck.storage.backends.database_place import Place
-from coatcheck.storage.backends.sql_codes import Deadlock, Lost, Rejected, Undone
+from coatcheck.storage.backends.sql_codes import WRITE, Deadlock, Lost, Rejected, Undone
 from coatcheck.storage.backends.sql_rounds import COUNTED, Round
 from coatcheck.storage.clock import TimeSource
 
@@ -90,7 +91,7 @@ class AsyncRowBackend:
 
     async def swap_many(self, swaps: Sequence[Swap]) -> Sequence[Refused | BackendError | None]:
         # Several statements that wait for each other's new rows do so in one order.
-        writes = sorted(map(Write, swaps), key=lambda write: write.swap.key)
+        writes = list(map(Write, sorted(swaps, key=_key)))
         lost = None
         try:
             done = await self._put_many(writes)
@@ -150,9 +151,9 @@ class AsyncRowBackend:
     async def _write(self, *what: Any, tries: int = TRIES) -> Any:
         """Run a statement; again if the database says that it did nothing."""
         try:
-            return await self._pool.run("write", *what)
+            return await self._pool.run(WRITE, *what)
         except Undone as error:
-            return await self._again(error, "write", what, tries)
+            return await self._again(error, WRITE, what, tries)
 
     async def _again(
         self, error: BackendError, doing: str, what: tuple[Any, ...], tries: int
@@ -204,6 +205,9 @@ class Write:
         if there is None and was is None:
             return AskAlone("the database", "write", "another transaction holds the key")
         return Refused(there)
+
+
+_key = attrgetter("key")
 
 
 def raised(answer: Refused | BackendError | None) -> Refused | None:

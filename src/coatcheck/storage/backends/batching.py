@@ -7,8 +7,8 @@ Batches: the calls of concurrent requests, made as one call of a backend.
 
 A lane is what carries one batch at a time: a connection, as a rule. Reads and writes have lanes of
 their own. A batch is bounded in calls and in bytes, and never holds two writes of one key. A
-cancelled request leaves its batch, and the batch goes on. A call that failed because of another one
-in its batch is made again, alone.
+request that is cancelled leaves its batch of reads, and the batch goes on; it waits for its write,
+which is made. A call that failed because of another one in its batch is made again, alone.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from coatcheck.storage.backend import (
     Swap,
     swept,
 )
+from coatcheck.storage.lasting import Lasting, abandon
 from coatcheck.storage.protocol import AsyncCloses
 
 Call = TypeVar("Call")
@@ -80,6 +81,7 @@ class Batches(Generic[Call, Answer]):
         together: Makes several; returns their answers in order.
         limits: What bounds a batch.
         fit: Returns the first calls that may share a batch; None: any may.
+        lasting: A call is made also if its request is cancelled, which waits for the answer then.
     """
 
     def __init__(
@@ -89,12 +91,15 @@ class Batches(Generic[Call, Answer]):
         together: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | BackendError]]],
         limits: Limits,
         fit: Callable[[list[Call]], list[bool]] | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
         self._server = server
         self._alone = alone
         self._together = together
         self._limits = limits
         self._fit = fit
+        self._future: type[asyncio.Future[Answer]] = Lasting if lasting else asyncio.Future
         self._start(None)
 
     def _start(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -121,7 +126,7 @@ class Batches(Generic[Call, Answer]):
     def join(self, call: Call) -> "asyncio.Future[Answer]":
         """Return the future of a call that is made in a batch; errors are the backend's own."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
+        answer = self._future(loop=loop)
         self._waiting.append(Waiting(call, answer, loop.time()))
         if self._under_way < self._limits.lanes:
             self._send_soon(loop)
@@ -190,7 +195,7 @@ class Batches(Generic[Call, Answer]):
                     each.answer.set_exception(answer)
         except asyncio.CancelledError:  # the loop ends
             for each in batch:
-                each.answer.cancel()
+                abandon(each.answer)
             raise
         finally:
             self.end_one(loop)
@@ -202,7 +207,7 @@ class Batches(Generic[Call, Answer]):
         try:
             (answer,) = await self._answers([waiting.call])
         except asyncio.CancelledError:
-            waiting.answer.cancel()
+            abandon(waiting.answer)
             raise
         _give(waiting.answer, answer)
 
@@ -261,7 +266,9 @@ class BatchingBackend:
         self._backend = backend
         server = type(backend).__name__.removeprefix("Async").removesuffix("Backend")
         self._reads = Batches(server, backend.get, self._get_many, reads)
-        self._writes = Batches(server, self._swap, backend.swap_many, writes, _fit(writes.size))
+        self._writes = Batches(
+            server, self._swap, backend.swap_many, writes, _fit(writes.size), lasting=True
+        )
 
     async def get(self, key: str) -> Stored | None:
         """Return the record; None if there is none."""

@@ -24,6 +24,7 @@ from coatcheck.storage.backends.postgresql_statements import (
     TEXT,
     Statements,
     array,
+    array_of_equals,
     bigint,
     double,
     number,
@@ -103,15 +104,19 @@ class PostgresqlBackend(RowBackend):
     def _put_many(self, writes: Sequence[Write]) -> set[str]:
         now, swaps = self._clock(), [write.swap for write in writes]
         versions: list[Any] = [swap.version for swap in swaps]
+        was: Any = [None if version is None else bigint(version) for version in versions]
         values = (
             array(TEXT, [swap.key.encode() for swap in swaps]),
             array(BYTEA, [swap.record for swap in swaps]),
-            array(BIGINT, [bigint(write.version) for write in writes]),
-            array(BIGINT, [None if was is None else bigint(was) for was in versions]),
-            array(DOUBLE, [double(deadline(now, swap.ttl)) for swap in swaps]),
+            array_of_equals(BIGINT, [bigint(write.version) for write in writes]),
+            array(BIGINT, was) if None in was else array_of_equals(BIGINT, was),
+            array_of_equals(DOUBLE, [double(deadline(now, swap.ttl)) for swap in swaps]),
             double(now),
         )
-        found = self._write(self._sql.swap_many, values, tries=2)
+        statement = self._sql.swap_many if None in was else self._sql.replace_many
+        found = self._write(statement, values, tries=2)
+        if found.ntuples == len(swaps):
+            return {swap.key for swap in swaps}
         return {(found.get_value(row, 0) or b"").decode() for row in range(found.ntuples)}
 
     def _sweep(self, limit: int) -> int:

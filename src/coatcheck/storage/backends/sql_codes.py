@@ -12,6 +12,9 @@ The meaning of a database's errors, by their codes.
 
 from coatcheck.errors import BackendError
 
+WRITE = "write"
+"""The name, in errors, of what changes a record."""
+
 DEMOTED = frozenset({"25006", 1290, 1836})
 """PostgreSQL: a standby. MariaDB and MySQL: read_only is on."""
 

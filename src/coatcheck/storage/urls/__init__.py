@@ -242,15 +242,28 @@ def _sql(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStora
     database = Database(url, options, clock)
     check(database)
     waiting = AsyncLazyBackend(lambda: open_async_database(database))
-    return _both(LazyBackend(lambda: open_database(database)), waiting, options, clock)
+    plain = LazyBackend(lambda: open_database(database))
+    return _both(plain, waiting, options, clock, seldom_waits=True)
 
 
 def _both(
-    plain: LazyBackend, waiting: AsyncLazyBackend, options: UrlOptions, clock: TimeSource
+    plain: LazyBackend,
+    waiting: AsyncLazyBackend,
+    options: UrlOptions,
+    clock: TimeSource,
+    *,
+    seldom_waits: bool = False,
 ) -> KeyedStorage:
     prefix, every = options["prefix"], options.get("sweep_every")
     encrypt = options.get("encrypt", False)
-    aio = AsyncKeyedStorage(waiting, prefix=prefix, clock=clock, sweep_every=every, encrypt=encrypt)
+    aio = AsyncKeyedStorage(
+        waiting,
+        prefix=prefix,
+        clock=clock,
+        sweep_every=every,
+        seldom_waits=seldom_waits,
+        encrypt=encrypt,
+    )
     return KeyedStorage(
         plain, prefix=prefix, clock=clock, aio=aio, sweep_every=every, encrypt=encrypt
     )
