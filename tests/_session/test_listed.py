@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from coatcheck import Session
+from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.draft import Carried, Draft, Visitor
 from coatcheck._session.ids import new_id
 from coatcheck._session.plan import Get, Swap
@@ -411,6 +412,67 @@ def test_a_sign_out_takes_every_id_of_the_session_off(scene: Scene) -> None:
     assert isinstance(scene.at(id), Marker)
     scene.change(id, destroys)
     assert listed(scene) == []
+
+
+def encrypted(scene: Scene) -> Scene:
+    """Let the bodies of sessions be encrypted."""
+    scene.space = msgspec.structs.replace(scene.space, cipher=BodyCipher())
+    return scene
+
+
+@pytest.mark.parametrize("moves", [1, 3])
+@pytest.mark.parametrize("move", [regenerates, confirms, rotates, signs_in("ada")])
+def test_a_sign_out_with_an_old_id_finds_the_list_of_an_encrypted_session(
+    scene: Scene, move: Change, moves: int
+) -> None:
+    """It cannot read the user from the session, so the marker tells the roster."""
+    first = id = signed_in(encrypted(scene))
+    for _ in range(moves):
+        id = scene.change(id, move) or ""
+    assert listed(scene) == [digest(scene, id)]
+    late = scene.read(first)
+    late.destroy()
+    assert scene.save(late) == ""
+    assert listed(scene) == []
+    assert scene.read(id).is_new
+
+
+def test_a_sign_out_that_another_left_unfinished_is_finished_with_an_old_id(scene: Scene) -> None:
+    """The record is a tombstone already, and its row is left."""
+    id = signed_in(encrypted(scene))
+    newer = scene.change(id, regenerates) or ""
+    first, late = scene.read(newer), scene.read(id)
+    first.destroy()
+    scene.saving(first).step(1)
+    assert listed(scene) == [digest(scene, newer)]
+    late.destroy()
+    scene.save(late)
+    assert listed(scene) == []
+
+
+@pytest.mark.parametrize("move", [leaves, signs_in("bob"), signs_in("ada")])
+def test_a_marker_tells_a_roster_to_nobody_else(scene: Scene, move: Change) -> None:
+    """Not where a sign-out ends nothing, and not in clear."""
+    id = signed_in(encrypted(scene))
+    scene.change(id, move)
+    told = scene.marker(id).sealed_roster
+    key = rosters_of(scene).of("ada", scene.space).key
+    assert len(told) == (32 if scene.marker(id).next_key else 0)
+    assert told.hex() != key
+    clear = scene_with()
+    id = signed_in(clear)
+    clear.change(id, move)
+    assert clear.marker(id).sealed_roster == b""
+
+
+def test_without_lists_a_marker_tells_none(scene: Scene) -> None:
+    """Nor does one of an anonymous session, and a sign-out with it ends the session."""
+    listless = encrypted(Scene(idle=IDLE, owner=OWNER))
+    for each, id in ((listless, signed_in(listless)), (encrypted(scene), scene.stored(cart=[1]))):
+        newer = each.change(id, regenerates) or ""
+        assert each.marker(id).sealed_roster == b""
+        each.change(id, destroys)
+        assert each.read(newer).is_new
 
 
 def test_a_sign_out_finishes_what_another_left(scene: Scene) -> None:

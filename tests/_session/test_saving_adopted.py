@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import pytest
+from msgspec.structs import replace
 
 from coatcheck._session.adopted import old_id
+from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.draft import Draft, Foreign, Lost
-from coatcheck._session.record import GRACE, Contents, Record
+from coatcheck._session.record import GRACE, Contents, Record, Who
+from coatcheck._session.roster_plans import Rosters, read
 from coatcheck._session.session import Session
 from coatcheck._session.values import encode
 from tests._session.scene import Running, Scene
@@ -180,3 +183,28 @@ def test_a_session_whose_lifetime_ends_meanwhile_is_not_kept() -> None:
     assert scene.save(session) is None
     assert type(session._draft.origin) is Lost
     assert not scene.records
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_sign_out_with_the_old_cookie_takes_the_session_off_the_list(*, encrypted: bool) -> None:
+    """Where the body is encrypted, the marker of the old cookie tells the roster."""
+    rosters = Rosters(owners=(b"12345678",), limit=9, lasts=50_000.0)
+    scene = Scene(owner=b"12345678", rosters=rosters)
+    if encrypted:
+        scene.space = replace(scene.space, cipher=BodyCipher())
+
+    def first_request() -> Session:
+        body = Contents({"n": encode("n", 1)}, who=Who("ada", "handle", scene.clock()))
+        until = scene.clock() + 10 * GRACE
+        return Session._of(
+            Draft(body.copy(), scene.terms, Foreign(body, OLD, None, until, "Flask"))
+        )
+
+    assert scene.save(first_request())
+    listing = rosters.of("ada", scene.space)
+    assert len(scene.run(read(listing)).rows) == 1
+    late = first_request()
+    late.destroy()
+    scene.save(late)
+    assert scene.run(read(listing)).rows == ()
+    assert living(scene) == []

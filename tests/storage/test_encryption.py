@@ -9,13 +9,17 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from coatcheck import BackendError, Session
+from coatcheck import BackendError, Session, Users
+from coatcheck._session.plan import Keyspace, Plan
+from coatcheck._session.roster import Roster
+from coatcheck._session.roster_plans import Rosters, read
 from coatcheck.storage import KeyedStorage, MemoryStorage, RedisStorage, storage_from_url
 from coatcheck.testing import Clock, StorageContract
 from coatcheck.testing.plain_or_awaited import Make
 from tests.engines import plain_engine
+from tests.hosts import COOKIE, Asgi, Browser
 from tests.storage.test_storage_contract import SERVER_SIDE
-from tests.storage_kinds import storage_of
+from tests.storage_kinds import front_of, storage_of
 
 WORD, NAME, USER, NOTICE = "swordfish", "favourite-fish", "ada-lovelace", "you-are-in"
 
@@ -143,3 +147,40 @@ def test_a_url_turns_it_on(form: str, tmp_path: Path) -> None:
     kept = storage.backend.get(storage.space.key(id))
     assert kept
     assert shown(kept.record, secrets) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("wsgi", "sqlite"),
+        ("wsgi", "redis"),
+        ("asgi", "redis-asyncio"),
+        ("wsgi", "postgresql"),
+        ("asgi", "mariadb-asyncio"),
+    ],
+)
+def test_a_sign_out_with_an_old_id_leaves_no_row_on_the_list(
+    request: pytest.FixtureRequest, clock: Clock, name: str, kind: str
+) -> None:
+    """The session under the new id ends, too."""
+    with storage_of(kind, request, clock, encrypt=True) as made, front_of(name, made) as front:
+        users = Users(COOKIE, made.storage)
+
+        def rows() -> int:
+            if isinstance(front, Asgi):
+                return len(front.runner.run(users.aio._ask(roster)).rows)
+            return len(users._ask(roster).rows)
+
+        browser = front.browser(users=users)
+        browser.ask(lambda session: session.sign_in(USER))
+        late = Browser(browser.send, browser.cookie, browser.header)
+        browser.ask(Session.confirm)
+        assert browser.header != late.header
+        assert rows() == 1
+        late.ask(Session.destroy)
+        assert rows() == 0
+        assert browser.ask(lambda session: session.signed_in is None).json is True
+
+
+def roster(rosters: Rosters, space: Keyspace) -> Plan[Roster]:
+    return read(rosters.of(USER, space))

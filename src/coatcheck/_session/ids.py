@@ -6,9 +6,10 @@ The id of a session: a credential, never logged, never stored in clear.
 A backend sees the key of an id, its SHA-256. A record carries the first bytes of its key as a tag,
 so that the record of another key is recognized.
 
-A marker may hold the next id, sealed with the old one: an XOR with an HMAC that the old id keys. A
-purpose goes into the HMAC, so that a marker opens only for that purpose. The seal detects nothing:
-with another purpose it opens as an id that was never issued.
+A marker may hold the next id, sealed with the old one: an XOR with an HMAC that the old id keys. So
+may it hold the digest of a roster. A purpose goes into the HMAC, so that a marker opens only for
+that purpose. The seal detects nothing: with another purpose it opens as an id that was never
+issued.
 
 Pure: the only thing from outside is the generator of ids.
 """
@@ -61,14 +62,18 @@ def tag_of(key: str) -> bytes:
 
 def seal_id(id: str, *, under: str, purpose: str) -> bytes:
     """Return *id* sealed: it opens for a request that knows the id *under* and the purpose."""
-    mask = hmac.digest(under.encode(), f"coatcheck {purpose}".encode(), "sha256")
-    return bytes(a ^ b for a, b in zip(_bytes_of(id), mask, strict=False))
+    return masked(_bytes_of(id), under=under, purpose=purpose)
 
 
 def open_id(sealed: bytes, *, under: str, purpose: str) -> str:
     """Return what `seal_id` sealed; with another id or purpose, an id that was never issued."""
+    return pack_base64url(masked(sealed, under=under, purpose=purpose))
+
+
+def masked(data: bytes, *, under: str, purpose: str) -> bytes:
+    """Return up to 32 bytes, sealed with an id for a purpose, or open again."""
     mask = hmac.digest(under.encode(), f"coatcheck {purpose}".encode(), "sha256")
-    return pack_base64url(bytes(a ^ b for a, b in zip(sealed, mask, strict=False)))
+    return bytes(a ^ b for a, b in zip(data, mask, strict=False))
 
 
 def _bytes_of(id: str) -> bytes:

@@ -14,11 +14,14 @@ Pure: no clock, no storage; the clock is an argument.
 from collections.abc import Collection
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from coatcheck._session.draft import Carried, Draft, Foreign, Found, Lost, Moved
 from coatcheck._session.events import note
+from coatcheck._session.ids import masked
 from coatcheck._session.moves import Moves
 from coatcheck._session.plan import Delete, Keyspace, Plan, There
-from coatcheck._session.record import Record, Who
+from coatcheck._session.record import Marker, Record, Who
 from coatcheck._session.roster import Roster, replaced, row_of
 from coatcheck._session.roster_plans import (
     PATIENCE,
@@ -38,6 +41,9 @@ REFUSED = Lost(
 )
 
 ENDED = Lost("the user's sessions were ended")
+
+LISTED = "roster"
+"""The purpose of the seal on a roster's digest in a marker."""
 
 
 class Entry(NamedTuple):
@@ -155,6 +161,29 @@ def forget_claim(entry: Entry | None, key: str) -> Plan[None]:
         yield from take_off(entry.listing, (key,))
 
 
+def told_in(marker: Marker, draft: Draft, base: Record, old_id: str, space: Keyspace) -> Marker:
+    """
+    Return a marker that tells a sign-out with the old id on which roster the session is.
+
+    Where bodies are in clear, the session itself tells its user.
+    """
+    if space.cipher is None or not marker.next_key:
+        return marker
+    for listing in listings_of(draft, base.body.who, space)[:1]:
+        digest = bytes.fromhex(listing.key[-64:])
+        return replace(marker, sealed_roster=masked(digest, under=old_id, purpose=LISTED))
+    return marker
+
+
+def listing_in(marker: Marker, draft: Draft, old_id: str, space: Keyspace) -> Listing | None:
+    """Return the roster that a marker tells to a request with the old id; None: it tells none."""
+    rosters = draft.terms.rosters
+    if rosters is None or not old_id or not marker.sealed_roster:
+        return None
+    digest = masked(marker.sealed_roster, under=old_id, purpose=LISTED).hex()
+    return Listing(rosters, space, (rosters.space or space).prefix + digest)
+
+
 def moved_away(
     draft: Draft, there: There, base: Record, entry: Entry | None, space: Keyspace
 ) -> Plan[None]:
@@ -204,17 +233,22 @@ def refresh(draft: Draft, there: There, newer: Record, space: Keyspace) -> Plan[
     return there
 
 
-def taken_off(draft: Draft, kept: object, keys: list[str], space: Keyspace) -> Plan[None]:
+def taken_off(
+    draft: Draft, kept: object, keys: list[str], space: Keyspace, told: Listing | None = None
+) -> Plan[None]:
     """
     Take the keys of a session that ended off the rosters.
 
     Args:
         kept: The record that ended; if it tells no user, the one that the request read does.
+        told: The roster, if neither does: by `listing_in`.
     """
     record = kept if isinstance(kept, Record) and kept.body.who else None
     if record is None and draft.found is not None:
         record = draft.found.record
     if record is None:
+        if told is not None:
+            yield from take_off(told, keys)
         return
     for listing in listings_of(draft, record.body.who, space, record.owner):
         yield from take_off(listing, keys)

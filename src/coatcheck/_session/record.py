@@ -193,6 +193,8 @@ class Marker(Hidden, msgspec.Struct, array_like=True, gc=False):
         kind: What changed the id.
         next_key: Where a sign-out goes on, without the prefix; "": nowhere.
         sealed_id: The next id, sealed with the old one; b"": no request goes on under it.
+        sealed_roster: Where bodies are encrypted: the digest of the user's roster, sealed with the
+            old id. A sign-out that follows the marker cannot read the user from the session.
     """
 
     tag: bytes
@@ -200,6 +202,7 @@ class Marker(Hidden, msgspec.Struct, array_like=True, gc=False):
     kind: Kind
     next_key: str = ""
     sealed_id: bytes = b""
+    sealed_roster: bytes = b""
 
 
 Kept = Record | Tombstone | Marker

@@ -35,10 +35,12 @@ from coatcheck._session.listed import (
     forget_claim,
     is_due,
     is_late,
+    listing_in,
     moved_away,
     refresh,
     signed_in,
     taken_off,
+    told_in,
     withdraw,
 )
 from coatcheck._session.moves import (
@@ -337,6 +339,7 @@ def _move(draft: Draft, move: Moves, there: There, space: Keyspace) -> Plan[Resu
             there = yield from look(space, there.key, there.id)
             continue
         marker = marker_for(move, base, there, id, space)
+        marker = told_in(marker, draft, base, there.id, space)
         refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
         if refused is None:
             yield from moved_away(draft, there, base, entry, space)
@@ -414,9 +417,9 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
         return claim
     id, entry = claim
     there = There(origin.id, space.key(origin.id), None, None)
-    refused: Refused | None = yield space.mark(
-        there, _marker_of_adopted(draft, origin, there, id, space), now, draft.terms.idle
-    )
+    marker = _marker_of_adopted(draft, origin, there, id, space)
+    marker = told_in(marker, draft, record, origin.id, space)
+    refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
     if refused is None:
         if entry is not None:
             yield from signed_in(draft, entry)
@@ -458,7 +461,7 @@ def _shut_adopted(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[bool]:
     refused: Refused | None = yield space.mark(there, marker, now, draft.terms.idle)
     if refused is None:
         return False
-    return (yield from end_at(space.there(refused.stored, there.key), draft, space))
+    return (yield from end_at(space.there(refused.stored, there.key, origin.id), draft, space))
 
 
 def _marker_of_adopted(
@@ -499,11 +502,12 @@ def _end(draft: Draft, space: Keyspace) -> Plan[str | None]:
 
 def end_at(there: There, draft: Draft, space: Keyspace) -> Plan[bool]:
     """End what is under a key, or under those that its markers name; True: it is another user's."""
-    keys = [there.key]
+    keys, told = [there.key], None
     for _ in range(ATTEMPTS):
         if isinstance(there.kept, Marker):
             if not there.kept.next_key:
                 return True
+            told = told or listing_in(there.kept, draft, there.id, space)
             key = space.prefix + there.kept.next_key
             if key == there.key:  # only the cookie has it
                 return False
@@ -520,7 +524,7 @@ def end_at(there: There, draft: Draft, space: Keyspace) -> Plan[bool]:
             break
     else:
         raise SessionConflict(ATTEMPTS)
-    yield from taken_off(draft, there.kept, keys, space)
+    yield from taken_off(draft, there.kept, keys, space, told)
     return False
 
 
