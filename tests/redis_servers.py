@@ -111,8 +111,8 @@ def sentinel(folder: Path, *, program: str | None = None) -> Iterator[Watch]:
 
 
 def _knows_all(node: Node) -> bool:
-    (found,) = node.ask("SENTINEL", "MASTERS")
-    return bool(found[b"num-other-sentinels"] == b"2" and found[b"num-slaves"] == b"1")
+    found = node.ask("INFO", "sentinel")["master0"]
+    return bool(found["sentinels"] == 3 and found["slaves"] == 1)
 
 
 class Certificates(NamedTuple):

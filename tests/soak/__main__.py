@@ -177,6 +177,7 @@ def main() -> int:
     arguments = parser.parse_args()
     storages = arguments.only.split(",") if arguments.only else STORAGES
     rounds = [(kind, host) for kind in storages for host in HOSTS]
+    servers.PATIENCE = 120  # the machine is busy
     failed = 0
     for kind, host in rounds:
         with TemporaryDirectory(prefix="soak-") as folder:

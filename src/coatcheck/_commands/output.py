@@ -66,8 +66,10 @@ class Output:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         console = Console(stderr=True)
-        off = self.as_json or not console.is_terminal
+        if self.as_json or not console.is_terminal:  # some versions of Rich end no bar with a line
+            yield lambda _: None
+            return
         columns = (TextColumn(doing), BarColumn(), TaskProgressColumn())
-        with Progress(*columns, console=console, transient=True, disable=off) as progress:
+        with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(doing, total=1.0)
             yield lambda share: progress.update(task, completed=share)

@@ -307,16 +307,21 @@ def failures(storage: Any, requests: int) -> int:
 
 def test_the_first_request_after_a_quiet_night(folder: Path) -> None:
     """The server closed every connection, as its `timeout` does: no request fails."""
-    with redis_servers.node(folder) as node, asyncio.Runner() as runner:
+    with redis_servers.node(folder) as node:
         storage = storage_from_url(f"redis://127.0.0.1:{node.port}")
         assert isinstance(storage, KeyedStorage)
-        assert storage.aio
+        aio = storage.aio
+        assert aio
         assert save_at_once(storage, 3) == 0
-        runner.run(save_awaited(storage.aio))
-        node.ask("CLIENT", "KILL", "TYPE", "normal")
+
+        async def scenario() -> None:
+            await save_awaited(aio)
+            await asyncio.to_thread(node.ask, "CLIENT", "KILL", "TYPE", "normal")
+            await save_awaited(aio)
+            await aio.close()
+
+        asyncio.run(scenario())
         assert failures(storage, 3) == 0
-        runner.run(save_awaited(storage.aio))
-        runner.run(storage.aio.close())
         storage.close()
 
 
