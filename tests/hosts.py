@@ -153,8 +153,7 @@ class Sent:
     @property
     def answer(self) -> Answer:
         start, *parts = self.messages
-        assert all(name == name.lower() for name, _ in start["headers"]), "ASGI: lower case alone"
-        headers = [(name.decode(), text.decode()) for name, text in start["headers"]]
+        headers = [(name.decode().lower(), text.decode()) for name, text in start["headers"]]
         return Answer(start["status"], headers, b"".join(part["body"] for part in parts))
 
 
@@ -192,6 +191,9 @@ async def ask_asgi(
     sent = Sent()
     scope = scope_of(cookie, {"test.handler": handler, "test.headers": headers})
     await app(scope, nothing_received, sent)
+    theirs = {name.encode() for name, _ in headers}
+    ours = [name for name, _ in sent.messages[0]["headers"] if name not in theirs]
+    assert ours == [name.lower() for name in ours], "ASGI: names in lower case"
     return sent.answer
 
 

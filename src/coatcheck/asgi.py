@@ -16,13 +16,18 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any, Unpack
 
+import msgspec
+
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import amended, joined_cookies, varying
+from coatcheck._cookie.hidden import Hidden
+from coatcheck._cookie.sealing import Opened
 from coatcheck._request.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.cycle import FAILED, Cycle, Due, middleware_of
 from coatcheck._request.options import Options
-from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Visit
+from coatcheck._request.shell import Shell
+from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Theirs, Visit
 from coatcheck._session.session import Session
 from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
@@ -38,6 +43,8 @@ DISCONNECTS = frozenset({"http.disconnect", "websocket.disconnect"})
 SERVED = frozenset({"http", "websocket"})
 
 SHUT_DOWN = "lifespan.shutdown."
+
+NOBODY = Session()
 
 __all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "SessionMiddleware", "reload", "save"]
 
@@ -76,6 +83,7 @@ class SessionMiddleware:
         self.app = app
         self._cycle = cycle
         self._shell = AsyncShell(cycle)
+        self._in_place = Shell(cycle) if cycle.never_waits else None
         self._begins_empty = cycle.starts_empty and not cycle.skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,15 +95,19 @@ class SessionMiddleware:
         if ALIAS in scope or PLACE in scope:
             scope = self._nested(scope)
         cycle = self._cycle
-        connection = Connection(self, scope, receive, send)
-        if self._begins_empty and connection.cookies is None:
+        cookies = _cookies_of(scope["headers"])
+        connection = Connection(self, cycle, scope, receive, send, cookies)
+        if cookies is None and self._begins_empty:
             connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
         else:
             if cycle.skip and cycle.passes_over(connection):
                 await self.app(connection.scope, receive, send)
                 return
-            del scope  # its headers hold an id, and error reporters print the locals of a frame
-            if (answer := await self._shell.read(connection)) is not None:
+            # They hold an id, and error reporters print the locals of a frame.
+            del scope, cookies
+            shell = self._in_place
+            answer = shell.read(connection) if shell else await self._shell.read(connection)
+            if answer is not None:
                 await _send_answer(send, kind, answer)
                 return
         try:
@@ -144,25 +156,21 @@ class SessionMiddleware:
         return send_and_close
 
 
-class Connection(Visit):
+class Connection(Hidden, Visit, msgspec.Struct):
     """A request or a WebSocket, between the server and the application."""
 
+    middleware: SessionMiddleware
+    cycle: Cycle
+    scope: Scope
+    client: Receive
+    server: Send
+    cookies: str | None
+    session: Session = NOBODY  # until it is read
+    opened: Opened | None = None
+    others: tuple[str, ...] = ()
+    theirs: Theirs | None = None
     held: Message | None = None  # the start of a response whose body may still read the session
-    left = False  # whether the client has left
-
-    def __init__(
-        self, middleware: SessionMiddleware, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        self._middleware, self._cycle = middleware, middleware._cycle
-        self.scope = scope
-        self._receive = receive
-        self._send = send
-        for name, value in scope["headers"]:
-            if name == b"cookie":
-                if self.cookies is not None:  # HTTP/2 may split it (RFC 9113, 8.2.3)
-                    self.cookies = joined_cookies(scope["headers"])
-                    break
-                self.cookies = value.decode("latin-1")
+    left: bool = False  # whether the client has left
 
     @property
     def method(self) -> str:
@@ -200,7 +208,7 @@ class Connection(Visit):
 
     async def receive(self) -> Message:
         """Pass a message of the client on."""
-        message = await self._receive()
+        message = await self.client()
         if message["type"] in DISCONNECTS:
             self.left = True
         return message
@@ -210,9 +218,9 @@ class Connection(Visit):
         session = self.session
         if message["type"] not in STARTS:
             if self.held is None and not session._draft.touched:
-                return self._send(message)
+                return self.server(message)
             return self._send_later(message)
-        cycle = self._cycle
+        cycle = self.cycle
         if (
             session._draft is cycle.visitor
             and not session._accessed
@@ -221,7 +229,7 @@ class Connection(Visit):
             session._draft = cycle.late_visitor
             for name, _ in message.get("headers", ()):
                 if name == b"content-length":
-                    return self._send(message)
+                    return self.server(message)
             return self._begin(message)
         return self._start(message)
 
@@ -229,24 +237,30 @@ class Connection(Visit):
         """Send the message that starts the response, with what the session adds to its headers."""
         failed = message.get("status", 0) >= FAILED
         headers = message.get("headers", ())
-        due = self._cycle.leaving(self, headers, failed=failed)
+        due = self.cycle.leaving(self, headers, failed=failed)
         if due:
+            shell = self.middleware._in_place
+            if shell is not None:
+                return self._start_with(message, shell.carry_out(self, due))
             return self._start_due(message, due)
         if self.session._accessed:
-            return self._send({**message, "headers": varying(headers)})
+            return self.server({**message, "headers": varying(headers)})
         return self._begin(message)
 
     async def _start_due(self, message: Message, due: Due) -> None:
         """Do what is due before the headers leave, and send them."""
-        changes = await self._middleware._shell.carry_out(self, due)
+        changes = await self.middleware._shell.carry_out(self, due)
+        await self._start_with(message, changes)
+
+    def _start_with(self, message: Message, changes: Changes) -> Awaitable[None]:
+        """Send the message that starts the response, with these changes of its headers."""
         if changes.instead is not None:
-            send, self._send = self._send, _drop
-            await _send_answer(send, self.scope["type"], changes.instead)
-        elif changes is NOTHING:
-            await self._begin(message)
-        else:
-            headers = _amended(message.get("headers", ()), changes)
-            await self._send({**message, "headers": headers})
+            send, self.server = self.server, _drop
+            return _send_answer(send, self.scope["type"], changes.instead)
+        if changes is NOTHING:
+            return self._begin(message)
+        headers = _amended(message.get("headers", ()), changes)
+        return self.server({**message, "headers": headers})
 
     def _begin(self, message: Message) -> Awaitable[None]:
         """Send the start of a response that has nothing of the session so far."""
@@ -257,7 +271,7 @@ class Connection(Visit):
             else:
                 self.held = message
                 return _nothing_yet()
-        return self._send(message)
+        return self.server(message)
 
     async def flush(self, *, streams: bool = False) -> None:
         """
@@ -283,10 +297,21 @@ class Connection(Visit):
     async def _send_watched(self, message: Message) -> None:
         """Pass a message on; a server answers OSError when there is no client (ASGI 2.4)."""
         try:
-            await self._send(message)
+            await self.server(message)
         except OSError:
             self.left = True
             raise
+
+
+def _cookies_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the Cookie header of a request; several fields count as one; None: there is none."""
+    cookies = None
+    for name, value in headers:
+        if name == b"cookie":
+            if cookies is not None:  # HTTP/2 may split it (RFC 9113, 8.2.3)
+                return joined_cookies(headers)
+            cookies = value.decode("latin-1")
+    return cookies
 
 
 async def _drop(_: Message) -> None:

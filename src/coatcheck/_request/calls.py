@@ -1,7 +1,7 @@
 """Calls of a storage from a threaded application: in place."""
 
 from collections.abc import Collection, Iterable
-from typing import Any, cast
+from typing import Any
 
 from coatcheck._request.adoption import Reader
 from coatcheck._request.cycle import is_async
@@ -34,7 +34,9 @@ class Calls:
 
     def save(self, session: Session) -> str | None:
         """Save, and return the value for the cookie."""
-        return cast("str | None", self.storage.save(session))
+        saved: Any = self.storage.save(session)
+        value: str | None = saved
+        return value
 
     def check_readers(self, readers: Iterable[Reader]) -> None:
         """

@@ -155,6 +155,8 @@ class Cycle:
         # A sign-in began when its request was read, so with rosters a request without a cookie is
         # admitted, too, with the time.
         self.starts_empty = powers.starts_empty and bound is None and users is None
+        # What never waits is called in place, by the plain shell, under ASGI too.
+        self.never_waits = not (powers.waits or users or adopts or is_async(storage))
         self._twins_noted = False
         self._late_reach: Reach = "record" if powers.saves_late else "nothing"
 
@@ -385,7 +387,12 @@ class Cycle:
         if self._user_key is not None:
             follow(draft, self._user_key)
         pending = lifecycle.is_pending(session)
-        if pending and not draft.changed and sets_cookie(self.cookie.name, headers):
+        if (
+            pending
+            and not draft.log
+            and not draft.changed
+            and sets_cookie(self.cookie.name, headers)
+        ):
             pending = False  # an inner application set the same cookie
         if pending:
             if self._user_key is not None:
@@ -411,8 +418,9 @@ class Cycle:
             CookieTooLarge: The session does not fit in a cookie.
         """
         draft, opened = visit.session._draft, visit.opened
-        if value is None and (draft.unsent == "" or draft.issued is not None):
-            value = draft.unsent
+        unsent = draft.unsent
+        if value is None and unsent is not None and (not unsent or draft.issued is not None):
+            value = unsent
         if value is None and opened and opened.stale and type(draft.origin) is Given:
             value = opened.text  # a storage of one's own, which renews nothing by itself
         if value is None:
@@ -448,7 +456,7 @@ class Cycle:
     def saved(self, session: Session) -> bool:
         """Note that a save is done, and tell whether the session can be saved again."""
         draft = session._draft
-        if draft.issued is None:
+        if type(draft.origin) is not Found and draft.issued is None:
             draft.reach = "nothing"
         return draft.reach == "record"
 

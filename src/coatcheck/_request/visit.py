@@ -6,7 +6,7 @@ from the scope or environ only when a decision asks for it.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from coatcheck._cookie.sealing import Opened
 from coatcheck._session.session import Session
@@ -46,6 +46,9 @@ class Visit:
         theirs: Cookies of another package whose session this is, or that arrive beside ours.
         kept_keys: Keys of another package that its framework reads itself.
     """
+
+    if not TYPE_CHECKING:
+        __slots__ = ()  # a subclass may have slots for these, as a struct has
 
     kept_keys: ClassVar[frozenset[str]] = frozenset()
 

@@ -241,9 +241,9 @@ class Draft(Hidden, msgspec.Struct):
         """
         if self.reach == "nothing" or self.fate == "ends":
             self.check(change.name)
-        origin = self.found
-        if origin is not None and self.contents is origin.record.body:
-            self.contents = self.contents.copy()
+        origin, contents = self.origin, self.contents
+        if (type(origin) is Found or type(origin) is Carried) and contents is origin.record.body:
+            self.contents = contents.copy()
         change.replay(self.contents)
         self.log.append(change)
         self.touched = True

@@ -165,7 +165,7 @@ def is_changed(session: Session) -> bool:
     draft.note_changes_in_place()
     if draft.fate == "ends":
         return draft.issued is not None or isinstance(draft.origin, _LED_NOWHERE)
-    return draft.changed and type(draft.origin) is not Unread
+    return (bool(draft.log) or draft.changed) and type(draft.origin) is not Unread
 
 
 def is_pending(session: Session) -> bool:

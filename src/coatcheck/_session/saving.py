@@ -155,8 +155,8 @@ def first_write(session: Session, space: Keyspace) -> FirstWrite | None:
 def written(session: Session, write: FirstWrite) -> str | None:
     """Note that the first write was done, and return what the cookie is to carry."""
     draft = session._draft
-    origin = draft.found
-    assert origin is not None  # noqa: S101 - `first_write` has looked
+    origin = draft.origin
+    assert type(origin) is Found  # noqa: S101 - `first_write` has looked
     due = draft.fate == "renews" or write.record.expires != origin.record.expires
     settle(draft, write.record, origin.id, write.now, write.steps)
     return origin.id if due else None
