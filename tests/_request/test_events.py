@@ -145,6 +145,48 @@ def test_staff_act_as_a_user(front: Front, heard: Heard) -> None:
     assert (event.reason, event.user) == ("over", user_digest(COOKIE, "42"))
 
 
+def test_an_acting_that_runs_out_is_told_once(front: Front, heard: Heard, clock: Clock) -> None:
+    """By the next request, also by one that only reads, and by no later one."""
+    browser = browser_of(front, heard, signs_in, lambda it: it.act_as("7", seconds=60))
+    clock.advance(61)
+    browser.ask(lambda it: it.get("a"))
+    event = heard.one("acting")
+    assert (event.reason, event.user) == ("over", user_digest(COOKIE, "42"))
+    for step in (len, sets(a=1), len):
+        browser.ask(step)
+    assert heard.take() == []
+    browser.ask(lambda it: it.confirm())
+    assert heard.take() == [("confirmed", "")]
+    assert browser.ask(lambda it: it.get("a")).body == b"1"
+
+
+def test_of_two_requests_after_an_acting_one_tells(
+    front: Front, heard: Heard, clock: Clock
+) -> None:
+    """The one whose write wins; the other's changes stay."""
+    browser = browser_of(front, heard, signs_in, lambda it: it.act_as("7", seconds=60))
+    other = elsewhere(front.storage, browser, sets(b=2))
+    clock.advance(61)
+
+    def handler(session: Session) -> None:
+        other(session)
+        session["a"] = 1
+
+    browser.ask(handler)
+    assert heard.take() == [("merged", "")]
+    assert browser.ask(lambda it: it["a"] + it["b"]).body == b"3"
+
+
+def test_an_acting_in_a_cookie_that_runs_out_is_told_once(heard: Heard, clock: Clock) -> None:
+    """The next response carries the session without it."""
+    front = Wsgi(CookieStorage(clock=clock))
+    browser = browser_of(front, heard, signs_in, lambda it: it.act_as("7", seconds=60))
+    clock.advance(61)
+    for _ in range(2):
+        browser.ask(len)
+    assert heard.take() == [("acting", "over")]
+
+
 def test_an_id_is_changed(front: Front, heard: Heard) -> None:
     """By the handler."""
     browser_of(front, heard, sets(a=1)).ask(lambda it: it.regenerate_id())

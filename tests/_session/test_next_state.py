@@ -22,7 +22,16 @@ from coatcheck._session.next_state import (
     usable,
 )
 from coatcheck._session.plan import There
-from coatcheck._session.record import Contents, Kept, Marker, Record, Terms, Tombstone
+from coatcheck._session.record import (
+    Contents,
+    Kept,
+    Marker,
+    Record,
+    Terms,
+    Tombstone,
+    Who,
+    as_of,
+)
 from coatcheck._session.values import encode
 
 NOW, ID = 1_700_000_000.0, "A" * 40
@@ -48,6 +57,21 @@ def test_a_new_session_gets_its_times_and_a_csrf_value() -> None:
     made = new_record(Draft(terms=Terms(idle=100)), contents(a=1), NOW)
     assert (made.created, made.issued, made.expires) == (NOW, NOW, NOW + 100)
     assert len(made.body.csrf) == 16
+
+
+def test_an_acting_that_is_over_is_told_by_one_save() -> None:
+    """A later save of the same request tells nothing."""
+    stored = record(a=1)
+    stored.body.who = Who("42", "handle", 1.0, 1.0, actor="7", acts_until=NOW)
+    over = as_of(stored, NOW)
+    draft = Draft(over.body, Terms(idle=100, reports=True), Found(over, ID, 1, NOW))
+    for _ in range(2):
+        newer = next_record(draft, over, draft.contents, NOW)
+        assert newer
+        settle(draft, newer, ID, NOW, 0)
+    assert [(event.kind, event.reason, event.user) for event in draft.events] == [
+        ("acting", "over", "7")
+    ]
 
 
 def test_a_write_keeps_the_deadline_until_a_refresh_is_due() -> None:

@@ -182,6 +182,19 @@ def test_a_copy_of_a_cookie_that_signed_out_is_dead(
     assert len(site[0].sessions_of("42")) == 1
 
 
+def test_a_revoked_copy_is_refused_with_an_event(
+    processes: Processes, site: tuple[Users, Front]
+) -> None:
+    """Its reason tells it from a broken seal."""
+    seen: list[Event] = []
+    browser = signed_in(site, on_event=seen.append)
+    copy = copy_of(browser)
+    browser.ask(Session.destroy)
+    processes.wait(5)
+    assert not is_in(copy)
+    assert [event.reason for event in seen if event.kind == "refused"] == ["revoked"]
+
+
 def test_every_process_learns_of_it(processes: Processes, site: tuple[Users, Front]) -> None:
     """Each asks by itself, and before that it may serve the copy."""
     browser = signed_in(site)

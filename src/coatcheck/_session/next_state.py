@@ -22,6 +22,7 @@ from coatcheck._session.moves import (
 )
 from coatcheck._session.plan import There
 from coatcheck._session.record import (
+    OVER,
     Contents,
     Marker,
     Record,
@@ -91,6 +92,10 @@ def settle(
     """
     draft.origin = (Carried if carried else Found)(record, id, None, now)
     draft.fate, draft.id = "stays", None
+    who = record.body.who
+    if who is not None and who.acts_until == OVER:
+        record.body.who = who.alone
+        note(draft, "acting", "over", who=who)
     if draft.contents.who is not record.body.who:  # of the request that it joined
         draft.contents = draft.contents.copy()
         draft.contents.who = record.body.who
@@ -128,7 +133,7 @@ def acted_too_long(draft: Draft, now: float) -> bool:
     if not (type(origin) is Found or type(origin) is Carried):
         return False
     who = origin.record.body.who
-    if who is None or who.acts_until is None or now < who.acts_until:
+    if who is None or who.actor is None or who.acts_until is None or now < who.acts_until:
         return False
     return not (type(fate) is Moves and fate.by in ("sign_in", "leave"))
 

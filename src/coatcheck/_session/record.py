@@ -79,7 +79,7 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
         idle: Seconds that this session lives unused; None: as the middleware says.
         max_age: Seconds for the cookie; 0: none, so that it ends with the browser; None: its own.
         actor: The user who acts as this user; None: no user acts.
-        acts_until: When the acting ends.
+        acts_until: When the acting ends; `OVER`, without an actor: it is over.
         former: The user of the session before the user was taken away.
     """
 
@@ -105,6 +105,12 @@ class Who(Hidden, msgspec.Struct, array_like=True, frozen=True, gc=False):
         """The same sign-in after the acting: the account's own."""
         return msgspec.structs.replace(self, user=self.account, actor=None, acts_until=None)
 
+
+OVER = 0.0
+"""
+The end of an acting that ran out. The save that keeps this tells of it: of several requests, the
+one whose write wins.
+"""
 
 UNBOUND = Encoded(b"\xc0")
 """MessagePack's nil. msgspec reads `Raw | None` as None alone, so nothing is a `Raw`, too."""
@@ -167,8 +173,13 @@ def as_of(record: Record, now: float) -> Record:
     who = record.body.who
     if who is None or who.acts_until is None or now < who.acts_until:
         return record
+    if who.actor is None:  # a save told of it already
+        body = record.body.copy()
+        body.who = who.alone
+        return msgspec.structs.replace(record, body=body)
     csrf = record.body.csrf and sha256(_ACTED + record.body.csrf).digest()[: len(record.body.csrf)]
-    body = Contents(who=who.alone, bound=record.body.bound, csrf=csrf)
+    who = msgspec.structs.replace(who.alone, acts_until=OVER)
+    body = Contents(who=who, bound=record.body.bound, csrf=csrf)
     return msgspec.structs.replace(record, body=body)
 
 
@@ -275,8 +286,10 @@ class Terms(msgspec.Struct, frozen=True):
         return min(idle, min(record.created, now) + self.lifetime)
 
     def renews(self, record: Record, now: float) -> bool:
-        """Tell whether a deadline is so far from where it would be now that it is to be moved."""
+        """Tell whether a deadline is far from where it would be now, or that an acting is over."""
         who = record.body.who
+        if who is not None and who.acts_until == OVER:
+            return True
         idle = self.idle if who is None or who.idle is None else who.idle
         off = (
             now + idle - record.expires
