@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of the applications called directly")
     parser.add_argument("--clients", type=int, help="clients, where they are many")
     parser.add_argument("--quick", action="store_true", help="everything, roughly")
-    parser.add_argument("--report", action="store_true", help="write page and charts anew")
+    parser.add_argument("--report", action="store_true", help="write pages and charts anew")
     return parser.parse_args()
 
 
@@ -96,12 +96,9 @@ def _whole(rows: list[Any], judged: list[Any], pace: Pace, rounds: int) -> dict[
 
 
 def _write(results: dict[str, Any], *, quick: bool) -> None:
-    if quick:
-        page, images, saved = ROUGH / "benchmarks.md", ROUGH / "images", ROUGH / "latest.json"
-    else:
-        page, images, saved = DOCS / "explanation" / "benchmarks.md", DOCS / "images", RESULTS
-    report.write(results, page, images, saved)
-    sys.stdout.write(f"wrote {page.name}, its charts and {saved.name}\n")
+    docs, saved = (ROUGH, ROUGH / "latest.json") if quick else (DOCS, RESULTS)
+    report.write(results, docs, saved)
+    sys.stdout.write(f"wrote {', '.join(report.PAGES.values())}, the charts and {saved.name}\n")
 
 
 def _said(judged: list[dict[str, Any]]) -> str:

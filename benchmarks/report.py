@@ -13,14 +13,29 @@ BEGIN, END = "<!-- measured: written by make bench -->", "<!-- end of what was m
 CHARTED = ("In the cookie", "In memory", "In Redis")
 
 
-def write(results: Row, page: Path, images: Path, saved: Path) -> None:
-    """Write the results as JSON, the charts, and the measured part of the page."""
-    for folder in (page.parent, images, saved.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+PAGES = {
+    "benchmarks": "explanation/benchmarks.md",
+    "figures": "explanation/benchmark-figures.md",
+    "bars": "decisions/0036-the-bars-of-speed.md",
+}
+"""For users, for who wants to know more, and what this project asked of itself."""
+
+
+def write(results: Row, docs: Path, saved: Path) -> None:
+    """Write the results as JSON, the charts, and the measured parts of the pages below *docs*."""
+    images = docs / "images"
+    for folder in (*(docs / page for page in PAGES.values()), images / "any", saved):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     saved.write_text(json.dumps(results, indent=1) + "\n")
     (images / "overhead.svg").write_text(_overhead(results["in process"]))
     (images / "growth.svg").write_text(_growth(results["growth"]))
-    replace_measured(page, measured(results))
+    parts = {
+        "benchmarks": summary(results),
+        "figures": figures(results),
+        "bars": tables.bars(results["bars"]),
+    }
+    for name, text in parts.items():
+        replace_measured(docs / PAGES[name], text)
 
 
 def replace_measured(page: Path, text: str) -> None:
@@ -31,25 +46,32 @@ def replace_measured(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
-def measured(results: Row) -> str:
-    """Return the measured part of the page."""
+def summary(results: Row) -> str:
+    """Return what a user wants to know: two charts and a table."""
     parts = [
         _conditions(results),
-        "### What a session adds to a request\n",
         "![What a session adds to a request](../images/overhead.svg)\n",
+        "![A request's time as sessions become many](../images/growth.svg)\n",
+        tables.own(results["in process"]),
+    ]
+    return "\n".join(parts)
+
+
+def figures(results: Row) -> str:
+    """Return all the rest that was measured."""
+    parts = [
+        _conditions(results),
+        "## What a session adds to a request\n",
         tables.added(results["in process"]),
-        "### Beside the bare client of a server\n",
+        "## Beside the bare client of a server\n",
         tables.clients(results["in process"]),
         *_on_servers(results.get("on servers", [])),
-        "### Over HTTP\n",
+        "## Over HTTP\n",
         tables.http(results["http"]),
-        "### As sessions become many, or large\n",
-        "![A request's time as sessions become many](../images/growth.svg)\n",
+        "## As sessions become many, or large\n",
         tables.grown(results["growth"]),
         tables.sized(results["sizes"]),
-        "### The bars\n",
-        tables.bars(results["bars"]),
-        "### Versions\n",
+        "## Versions\n",
         tables.versions(results["machine"]),
     ]
     return "\n".join(parts)
@@ -58,7 +80,7 @@ def measured(results: Row) -> str:
 def _on_servers(rows: list[Row]) -> list[str]:
     return (
         [
-            "### Storages on servers, one request at a time and 64 in flight\n",
+            "## Storages on servers, one request at a time and 64 in flight\n",
             tables.on_servers(rows),
         ]
         if rows

@@ -132,3 +132,19 @@ def test_frameworks_are_imported_when_they_are_measured() -> None:
 
     assert len(peers.PEERS) == sum(map(len, peers.KINDS.values()))
     assert "benchmarks.peers.beaker" not in sys.modules
+
+
+@pytest.mark.parametrize("page", report.PAGES.values())
+def test_every_page_has_a_place_for_what_is_measured(page: str) -> None:
+    """`make bench` writes there, and leaves the rest of the page as it is."""
+    text = (Path(__file__).parent.parent / "docs" / page).read_text()
+    assert 0 < text.index(report.BEGIN) < text.index(report.END)
+
+
+def test_the_page_for_users_is_short() -> None:
+    """Two charts and one table; what a project asks of itself is a decision."""
+    root = Path(__file__).parent.parent
+    saved = (root / "benchmarks/results/latest.json").read_text()
+    shown = report.summary(json.loads(saved))
+    assert (shown.count("!["), shown.count("| --- ")) == (2, 1)
+    assert "missed" not in shown
