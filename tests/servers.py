@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -183,6 +184,27 @@ def run(*command: str, user: str | None = None) -> None:
         raise RuntimeError((done.stderr or done.stdout).decode())
 
 
+_installed: dict[str, TemporaryDirectory[str]] = {}
+
+
+def installed(data: Path, *command: str, user: str | None) -> None:
+    """
+    Fill *data* with what a program makes of an empty folder, as a database wants it.
+
+    It runs once for all tests of a process, and takes seconds; what it made is copied.
+
+    Args:
+        command: The program and its options; an option that ends with "=" gets the folder.
+    """
+    if command[0] not in _installed:
+        place = _installed[command[0]] = TemporaryDirectory(prefix="coatcheck-")
+        if user:
+            shutil.chown(place.name, user)
+        made = f"{place.name}/data"
+        run(*(part + made if part.endswith("=") else part for part in command), user=user)
+    run("cp", "-a", f"{_installed[command[0]].name}/data", str(data))
+
+
 def postgresql_program(name: str) -> str:
     """Return the path of one of PostgreSQL's programs, where Debian and others put them."""
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
@@ -197,8 +219,8 @@ def postgresql_server(folder: Path) -> Iterator[tuple[str, Server]]:
         shutil.chown(folder, user)
         folder.parent.chmod(0o755)
     data, port = folder / "data", free_port()
-    initdb = [postgresql_program("initdb"), "-D", str(data), "-U", "coatcheck", "--no-sync"]
-    run(*initdb, "--auth=trust", "--encoding=UTF8", "--locale=C", user=user)
+    initdb = [postgresql_program("initdb"), "--pgdata=", "-U", "coatcheck", "--no-sync"]
+    installed(data, *initdb, "--auth=trust", "--encoding=UTF8", "--locale=C", user=user)
     options = [f"port={port}", f"unix_socket_directories={folder}", "fsync=off"]
     options.append("shared_preload_libraries=pg_stat_statements")  # counts statements
     settings = [part for option in options for part in ("-c", option)]
@@ -271,8 +293,9 @@ def mariadb_server(folder: Path, *more: str) -> Iterator[tuple[str, Server]]:
     data, port = folder / "data", free_port()
     # In a folder that is shared, one that starts removes the temporary tables of others.
     own_tmp = f"--tmpdir={folder}"
-    install = [find("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
-    run(*install, "--auth-root-authentication-method=normal", "--skip-test-db", own_tmp, user=user)
+    small = "--innodb-log-file-size=8M"
+    install = [find("mariadb-install-db"), "--no-defaults", "--datadir=", small, "--skip-test-db"]
+    installed(data, *install, "--auth-root-authentication-method=normal", own_tmp, user=user)
     start = folder / "start.sql"
     start.write_text(
         "CREATE DATABASE IF NOT EXISTS coatcheck;\n"
@@ -284,7 +307,7 @@ def mariadb_server(folder: Path, *more: str) -> Iterator[tuple[str, Server]]:
     start.chmod(0o644)
     options = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
     options += [f"--init-file={start}", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"]
-    options += [own_tmp, *more]
+    options += [own_tmp, small, *more]
     command = [find("mariadbd"), "--no-defaults", f"--datadir={data}", *options]
     with Server(*command, ready=lambda: answers(port), user=user) as running:
         yield f"mysql://coatcheck:secret@127.0.0.1:{port}/coatcheck", running

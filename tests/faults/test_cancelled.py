@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from coatcheck.storage import KeyedStorage, RedisStorage, storage_from_url
 from coatcheck.storage.urls.lazy import AsyncLazyBackend
 from tests import redis_servers
+from tests.thorough import thorough
 
 ROUNDS = 40
 """Requests that are cancelled, each a little later than the one before."""
@@ -98,9 +99,9 @@ def silence(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize("together", [1, 8])
+@pytest.mark.parametrize("together", [2, thorough(1), thorough(8)])
 @pytest.mark.parametrize(
-    "kind", ["redis", "redis-small", "valkey", "memcached", "postgresql", "mariadb"]
+    "kind", ["redis", "redis-small", thorough("valkey"), "memcached", "postgresql", "mariadb"]
 )
 def test_cancelled_at_every_moment(
     place: str, together: int, caplog: pytest.LogCaptureFixture
@@ -122,8 +123,8 @@ def test_cancelled_at_every_moment(
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("together", [1, 8])
-@pytest.mark.parametrize("kind", ["redis", "valkey"])
+@pytest.mark.parametrize("together", [2, thorough(1), thorough(8)])
+@pytest.mark.parametrize("kind", [thorough("redis"), "valkey"])
 def test_cancelled_with_a_client_of_ones_own(
     kind: str, together: int, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,7 +151,7 @@ def test_cancelled_over_a_cluster(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         assert isinstance(storage, KeyedStorage)
         assert storage.aio
         with silence(caplog):
-            await cancel_at_every_moment(storage.aio, 4)
+            await cancel_at_every_moment(storage.aio, 2)
         await storage.aio.close()
 
     with redis_servers.cluster(tmp_path) as nodes:

@@ -18,13 +18,14 @@ from tests.thorough import crossed
 # redis-py's asyncio client of a cluster leaves connections to a lost master to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-each = pytest.mark.parametrize(
-    ("program", "name"),
-    crossed(["redis", "valkey"], FRONTS, always={"valkey-asgi"}),
-    indirect=["program"],
-)
 PATIENCE = 60
 """Seconds that an election may take on a busy machine."""
+
+
+def over(*always: str) -> pytest.MarkDecorator:
+    """Run a test on both servers with both front ends, and in `make test` with some."""
+    rows = crossed(["redis", "valkey"], FRONTS, always=always)
+    return pytest.mark.parametrize(("program", "name"), rows, indirect=["program"])
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +74,7 @@ def go_on(browsers: list[Browser]) -> int:
     return failed
 
 
-@pytest.mark.thorough
-@each
+@over("redis-asgi")
 def test_a_sentinel_elects_a_new_master(program: str | None, folder: Path, name: str) -> None:
     """Requests fail until it is elected, and work then; what was replicated is there."""
     with redis_servers.sentinel(folder, program=program) as watch:
@@ -89,8 +89,7 @@ def test_a_sentinel_elects_a_new_master(program: str | None, folder: Path, name:
         watch.master.server.start()
 
 
-@pytest.mark.thorough
-@each
+@over("valkey-wsgi")
 def test_a_master_of_a_cluster_is_lost(program: str | None, folder: Path, name: str) -> None:
     """Its replica takes over; the sessions of the others are served meanwhile."""
     with redis_servers.cluster(folder, program=program) as nodes:
@@ -106,7 +105,7 @@ def test_a_master_of_a_cluster_is_lost(program: str | None, folder: Path, name: 
         nodes[0].server.start()
 
 
-@each
+@over("redis-wsgi")
 def test_slots_move_while_requests_come(program: str | None, folder: Path, name: str) -> None:
     """No request fails, and no session is lost, before, while and after its slot moves."""
     with (

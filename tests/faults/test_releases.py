@@ -1,7 +1,8 @@
 """
 What is kept for an event loop, a thread, a greenlet or a storage goes when that ends.
 
-Each test makes 300 of them, and counts file descriptors: connections are among them.
+Each test makes 60 of them, or with --thorough 300, and counts file descriptors: connections are
+among them.
 """
 
 import asyncio
@@ -20,12 +21,22 @@ from asgiref.sync import async_to_sync
 
 from coatcheck.storage import KeyedStorage, storage_from_url
 from tests import redis_servers
+from tests.thorough import crossed
 
 KINDS = ["redis", "valkey", "memcached", "postgresql", "mariadb", "sqlite", "file"]
 AWAITED = ["redis", "valkey", "memcached", "postgresql", "mariadb", "sqlite"]
-MANY = 300
 FEW = 8
 """Descriptors that a pool may add after the first request."""
+
+
+def kinds(names: list[str], *always: str) -> pytest.MarkDecorator:
+    """Run a test over these kinds of storage, and in `make test` over some."""
+    return pytest.mark.parametrize("kind", crossed(names, always=always))
+
+
+@pytest.fixture
+def many(request: pytest.FixtureRequest) -> int:
+    return 300 if request.config.getoption("thorough") else 60
 
 
 @pytest.fixture
@@ -79,8 +90,8 @@ def in_thread(target: Callable[[], object]) -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("kind", AWAITED)
-def test_event_loops(storage: KeyedStorage) -> None:
+@kinds(AWAITED, "redis", "memcached", "postgresql", "mariadb", "sqlite")
+def test_event_loops(storage: KeyedStorage, many: int) -> None:
     """Each request runs in a loop of its own; its connections are closed before the loop is."""
     loops = []
 
@@ -90,19 +101,19 @@ def test_event_loops(storage: KeyedStorage) -> None:
 
     asyncio.run(visit_and_tell())
     before = open_files()
-    for _ in range(MANY):
+    for _ in range(many):
         asyncio.run(visit_and_tell())
     assert open_files() <= before + FEW
     assert sum(loop() is not None for loop in loops) == 0
 
 
-@pytest.mark.parametrize("kind", AWAITED)
+@kinds(AWAITED, "redis", "postgresql")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_event_loops_that_are_closed_by_hand(storage: KeyedStorage) -> None:
+def test_event_loops_that_are_closed_by_hand(storage: KeyedStorage, many: int) -> None:
     """Nothing ended their generators: the next loop drops what they left."""
     before = open_files()
-    for _ in range(MANY):
+    for _ in range(many):
         loop = asyncio.new_event_loop()
         loop.run_until_complete(visit_awaited(storage))
         loop.close()
@@ -111,39 +122,39 @@ def test_event_loops_that_are_closed_by_hand(storage: KeyedStorage) -> None:
     gc.collect()
 
 
-@pytest.mark.parametrize("kind", AWAITED)
-def test_event_loops_in_threads(storage: KeyedStorage) -> None:
+@kinds(AWAITED, "valkey", "memcached")
+def test_event_loops_in_threads(storage: KeyedStorage, many: int) -> None:
     """A WSGI server with threads, whose views are asynchronous."""
     in_thread(lambda: asyncio.run(visit_awaited(storage)))
     before = open_files()
-    for _ in range(MANY):
+    for _ in range(many):
         in_thread(lambda: asyncio.run(visit_awaited(storage)))
     assert open_files() <= before + FEW
 
 
-@pytest.mark.parametrize("kind", AWAITED)
-def test_asynchronous_views_under_wsgi(storage: KeyedStorage) -> None:
+@kinds(AWAITED, "mariadb", "sqlite")
+def test_asynchronous_views_under_wsgi(storage: KeyedStorage, many: int) -> None:
     """asgiref, with which Django and Flask run them, makes a loop for each call."""
     run = async_to_sync(visit_awaited)
     run(storage)
     before = open_files()
-    for _ in range(MANY):
+    for _ in range(many):
         run(storage)
     assert open_files() <= before + FEW
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_threads(storage: KeyedStorage) -> None:
+@kinds(KINDS, "redis", "memcached", "postgresql", "sqlite")
+def test_threads(storage: KeyedStorage, many: int) -> None:
     """A server that makes a thread for each request needs the connections of one."""
     in_thread(lambda: visit(storage))
     before = open_files()
-    for _ in range(MANY):
+    for _ in range(many):
         in_thread(lambda: visit(storage))
     assert open_files() <= before + FEW
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "file"])
-def test_threads_at_once(storage: KeyedStorage) -> None:
+def test_threads_at_once(storage: KeyedStorage, many: int) -> None:
     """
     The connections of 60 threads are closed when the threads end.
 
@@ -157,7 +168,7 @@ def test_threads_at_once(storage: KeyedStorage) -> None:
         ready.wait(30)
         visit(storage)
 
-    for _ in range(MANY // 60):
+    for _ in range(many // 60):
         threads = [threading.Thread(target=target) for _ in range(60)]
         for thread in threads:
             thread.start()
@@ -169,8 +180,8 @@ def test_threads_at_once(storage: KeyedStorage) -> None:
     assert open_files() <= before
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_storages(url: str) -> None:
+@kinds(KINDS, "valkey", "memcached", "postgresql", "sqlite")
+def test_storages(url: str, many: int) -> None:
     """close() closes every connection, of the plain form and of the running loop."""
 
     def once() -> None:
@@ -190,14 +201,14 @@ def test_storages(url: str) -> None:
     once()
     asyncio.run(once_awaited())
     before = open_files()
-    for _ in range(MANY // 2):
+    for _ in range(many // 2):
         once()
         asyncio.run(once_awaited())
     assert open_files() <= before + FEW
 
 
 @pytest.mark.parametrize("form", ["sentinel", "cluster"])
-def test_clients_of_several_servers(form: str, tmp_path: Path) -> None:
+def test_clients_of_several_servers(form: str, tmp_path: Path, many: int) -> None:
     """close() closes the connections to the Sentinels, and to every server of a cluster, too."""
     with several(form, tmp_path) as url:
 
@@ -210,7 +221,7 @@ def test_clients_of_several_servers(form: str, tmp_path: Path) -> None:
 
         asyncio.run(once())
         before = open_files()
-        for _ in range(20):
+        for _ in range(many // 12):
             asyncio.run(once())
         assert open_files() <= before
 
@@ -242,7 +253,7 @@ print(open_files() - before)
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("gevent"), reason="gevent is not installed")
-@pytest.mark.parametrize("kind", KINDS)
+@kinds(KINDS, "redis", "postgresql", "file")
 def test_greenlets(url: str) -> None:
     """Under gevent, 300 greenlets leave a pool of what ten at once need."""
     done = subprocess.run(

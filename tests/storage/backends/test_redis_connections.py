@@ -4,7 +4,7 @@ import asyncio
 import gc
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from tests import redis_servers
 from tests.faults.forwarder import Forwarder, forwarder
 from tests.redis_servers import Node
 from tests.servers import valkey_program, wait_until
+from tests.thorough import crossed, thorough
 
 FORK = multiprocessing.get_context("fork")
 
@@ -39,10 +40,14 @@ def folder() -> Iterator[Path]:
         yield Path(found)
 
 
-@pytest.fixture(params=["redis", "valkey"])
+@pytest.fixture
 def program(request: pytest.FixtureRequest) -> str | None:
     """The server: Redis replaces a record by a script, Valkey by a conditional SET."""
     return valkey_program() if request.param == "valkey" else None
+
+
+on_redis = pytest.mark.parametrize("program", ["redis", thorough("valkey")], indirect=True)
+on_valkey = pytest.mark.parametrize("program", ["valkey", thorough("redis")], indirect=True)
 
 
 def save(storage: Any) -> None:
@@ -132,6 +137,7 @@ def test_a_client_of_the_applications_own_waits_too(redis_socket: str, library: 
         assert save_at_once(RedisStorage(client), 20) == 0
 
 
+@on_valkey
 def test_a_client_of_a_cluster_waits_too(folder: Path, program: str | None) -> None:
     """Plain and awaited."""
     with redis_servers.cluster(folder, program=program) as nodes:
@@ -233,7 +239,13 @@ PLAIN = {"redis": redis.Redis, "valkey": valkey.Valkey}
 AWAITED = {"redis": redis.asyncio.Redis, "valkey": valkey.asyncio.Valkey}
 
 
-@pytest.mark.parametrize("client", ["url", *PLAIN])
+def over(clients: Iterable[str], *always: str) -> pytest.MarkDecorator:
+    """Run a test on both servers over a URL and these clients, and in `make test` on some."""
+    rows = crossed(["redis", "valkey"], ["url", *clients], always=always)
+    return pytest.mark.parametrize(("program", "client"), rows, indirect=["program"])
+
+
+@over(PLAIN, "redis-url", "valkey-valkey")
 def test_a_demoted_server_costs_no_request(folder: Path, program: str | None, client: str) -> None:
     """Ten connections lead to it: they are dropped, and the write goes to the new primary."""
     with two_servers(folder, program) as (address, one, two):
@@ -250,7 +262,7 @@ def test_a_demoted_server_costs_no_request(folder: Path, program: str | None, cl
         storage.close() if client == "url" else storage.backend._ask("CLIENT", "ID")
 
 
-@pytest.mark.parametrize("client", ["url", *AWAITED])
+@over(AWAITED, "valkey-url", "redis-redis")
 def test_a_demoted_server_costs_no_awaited_request(
     folder: Path, program: str | None, client: str
 ) -> None:
@@ -325,6 +337,7 @@ def test_the_first_request_after_a_quiet_night(folder: Path) -> None:
         storage.close()
 
 
+@on_valkey
 def test_a_sentinel_demotes_the_master(folder: Path, program: str | None) -> None:
     """Once another is elected, at most one request fails, plain or awaited."""
     with redis_servers.sentinel(folder, program=program) as watch:
@@ -363,6 +376,7 @@ def leads_to(sentinel: Node, node: Node) -> bool:
 
 # redis-py's asyncio client of a cluster leaves connections to a lost master to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@on_redis
 def test_masters_of_a_cluster_are_demoted(folder: Path, program: str | None) -> None:
     """Each replica takes over from its master; at most one request fails for each."""
     with redis_servers.cluster(folder, program=program) as nodes:

@@ -19,6 +19,7 @@ import valkey.asyncio
 from coatcheck.storage import RedisStorage, storage_from_url
 from tests import redis_servers
 from tests.faults.test_releases import FEW, open_files
+from tests.thorough import thorough
 
 FORK = multiprocessing.get_context("fork")
 PLAIN: dict[str, Any] = {"redis": redis.Redis, "valkey": valkey.Valkey}
@@ -65,7 +66,7 @@ def each_reads_its_own(storage: Any) -> None:
 
 
 @forks
-@pytest.mark.parametrize("client", ["url", *PLAIN])
+@pytest.mark.parametrize("client", ["url", thorough("redis"), "valkey"])
 def test_workers_that_are_forked_after_the_first_use(redis_socket: str, client: str) -> None:
     """Each has connections of its own, and reads its own visitor's session every time."""
     if client == "url":
@@ -106,7 +107,7 @@ async def visits(storage: Any) -> None:
     await asyncio.gather(*(visit(storage) for _ in range(5)))
 
 
-@pytest.mark.parametrize("library", AWAITED)
+@pytest.mark.parametrize("library", ["redis", thorough("valkey")])
 def test_an_asyncio_client_outlives_its_event_loop(redis_socket: str, library: str) -> None:
     """Its connections are closed in the loop that opened them, and the next loop opens its own."""
     storage = RedisStorage(AWAITED[library](unix_socket_path=redis_socket))
