@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -145,7 +146,9 @@ def memcached(socket: Path, *more: str) -> Server:
     """Return a Memcached on that socket, with more options."""
     account = ["-u", "root"] if os.getuid() == 0 else []
     options = [*account, "-s", str(socket), "-m", "64", *more]
-    return Server(find("memcached"), *options, ready=lambda: listens(socket))
+    # After SIGTERM it would end at the next full second.
+    ready = partial(listens, socket)
+    return Server(find("memcached"), *options, ready=ready, ending=signal.SIGKILL)
 
 
 def listens(path: Path) -> bool:

@@ -30,11 +30,14 @@ from tests.hosts import (
     ask_wsgi,
     wsgi_app,
 )
-from tests.storage_kinds import SERVER_SIDE, Made, front_of, storage_of
+from tests.storage_kinds import FIFTY_AT_ONCE, SERVER_SIDE, Made, front_of, storage_of
+from tests.thorough import thorough
 
 FIFTY = 50
 PATIENCE = 60
 """Seconds after which a race is stuck."""
+
+fifty_at_once = pytest.mark.parametrize("front", FIFTY_AT_ONCE, indirect=True)
 
 
 @pytest.fixture(params=SERVER_SIDE)
@@ -112,6 +115,7 @@ def cookies(answers: list[Answer]) -> list[str]:
     return [line.partition(";")[0] for answer in answers for line in answer.all("set-cookie")]
 
 
+@fifty_at_once
 def test_fifty_writers_of_fifty_keys_lose_none(front: Front, browser: Browser) -> None:
     """Each request sets a key of its own; in the end all keys are there."""
     answers = race(front, browser.header, [sets(f"key{i}", i) for i in range(FIFTY)])
@@ -120,13 +124,14 @@ def test_fifty_writers_of_fifty_keys_lose_none(front: Front, browser: Browser) -
     assert browser.ask(dict).json == expected
 
 
+@fifty_at_once
 def test_fifty_steps_of_one_count_fifty(front: Front, browser: Browser) -> None:
     """`apply` is replayed on what the winner left: no step is lost, and none counts twice."""
     race(front, browser.header, [counts] * FIFTY)
     assert browser.ask(gets("n")).json == FIFTY
 
 
-@pytest.mark.parametrize("place", [0, 10, 20])
+@pytest.mark.parametrize("place", [thorough(0), 10, thorough(20)])
 def test_logout_holds_against_writers(front: Front, browser: Browser, place: int) -> None:
     """A session that was destroyed never comes back, whoever writes to it, and when."""
     handlers: list[Handler] = [sets(f"key{i}") for i in range(20)]
@@ -153,7 +158,7 @@ def test_a_refresh_never_rolls_back_what_others_wrote(
     assert (now - was).days == 7
 
 
-@pytest.mark.parametrize("place", [0, 10, 20])
+@pytest.mark.parametrize("place", [thorough(0), 10, thorough(20)])
 def test_a_new_id_signs_nobody_out(front: Front, browser: Browser, place: int) -> None:
     """Requests under way with the old id neither overwrite the cookie nor follow to the new."""
     handlers: list[Handler] = [sets(f"key{i}") if i % 2 else gets("user") for i in range(20)]

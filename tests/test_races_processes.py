@@ -5,7 +5,6 @@ A barrier between the processes schedules each round: every process has read the
 of them goes on. Then each sends more requests with the cookie that it had from the start.
 """
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,6 +29,7 @@ from coatcheck.storage import (
 from coatcheck.storage.backends.memcached import MemcachedBackend
 from tests.engines import plain_engine
 from tests.hosts import Browser, Handler, Wsgi
+from tests.processes import CONTEXT
 from tests.test_races import (
     FIFTY,
     PATIENCE,
@@ -40,9 +40,7 @@ from tests.test_races import (
     regenerates,
     sets,
 )
-
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])  # so that what they import is imported once
+from tests.thorough import crossed
 
 ROUNDS = 10
 """Sessions that the processes of one test race for, one after another."""
@@ -105,7 +103,7 @@ class Place(NamedTuple):
         return storage
 
 
-@pytest.fixture(params=list(FIXTURES))
+@pytest.fixture(params=crossed([*FIXTURES], always={"file", "valkey", "postgresql"}))
 def place(request: pytest.FixtureRequest) -> Place:
     """A place for sessions that several processes can reach."""
     found = request.getfixturevalue(FIXTURES[request.param])

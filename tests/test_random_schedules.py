@@ -35,13 +35,17 @@ from coatcheck.testing import Clock
 from tests.hosts import COOKIE
 from tests.session_model import IDLE, NEW, REFRESH, Held, Model, Request
 from tests.storage_kinds import storage_of
+from tests.thorough import thorough
 
-EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("COATCHECK_EXAMPLES", "40"))
 OVERLAPPING = 3
 
 SELDOM_WAITING = ["memory", "memory-asyncio"]
 IN_FILES = ["file", "file-asyncio", "sqlite", "sqlite-asyncio"]
-ON_SERVERS = ["redis", "redis-asyncio", "memcached", "memcached-asyncio", "postgresql"]
+ON_SERVERS = [
+    *(thorough("redis"), "redis-asyncio", "memcached", thorough("memcached-asyncio")),
+    "postgresql",
+]
 
 KEYS = st.sampled_from("ab")
 MOVES = st.sampled_from(["", "regenerate", "ada", "ada", "bob"])

@@ -24,6 +24,7 @@ from coatcheck.storage import FileStorage
 from coatcheck.wsgi import Environ, StartResponse
 from tests import servers
 from tests.served import COOKIE, application
+from tests.thorough import thorough
 
 FIFTY = 50
 WORKERS = 3
@@ -98,7 +99,9 @@ def visit(client: httpx.Client) -> None:
     assert not client.cookies
 
 
-@pytest.mark.parametrize("kind", ["cookie", "memory", "file", "redis", "memcached"])
+@pytest.mark.parametrize(
+    "kind", ["cookie", thorough("memory"), "file", "redis", thorough("memcached")]
+)
 def test_a_visit(places: Callable[[str], str], kind: str) -> None:
     """One connection, kept alive, every storage."""
     app = application(*places(kind).split(","))
@@ -128,8 +131,8 @@ def expected(size: int) -> dict[str, Any]:
     return {"notice": "Welcome.", "user": "Ada", "n": size, **keys}
 
 
-@pytest.mark.parametrize("size", [20, FIFTY])
-@pytest.mark.parametrize("kind", ["memory", "file", "redis", "memcached"])
+@pytest.mark.parametrize("size", [20, thorough(FIFTY)])
+@pytest.mark.parametrize("kind", [thorough("memory"), "file", "redis", thorough("memcached")])
 def test_parallel_requests_lose_nothing(places: Callable[[str], str], kind: str, size: int) -> None:
     """One browser that sends many requests at once finds what each of them did."""
     app = application(*places(kind).split(","))
@@ -138,7 +141,7 @@ def test_parallel_requests_lose_nothing(places: Callable[[str], str], kind: str,
     assert held == expected(size)
 
 
-@pytest.mark.parametrize("kind", ["file", "redis", "memcached"])
+@pytest.mark.parametrize("kind", [thorough("file"), "redis", thorough("memcached")])
 def test_parallel_requests_to_several_processes_lose_nothing(
     places: Callable[[str], str], server_folder: Path, kind: str
 ) -> None:

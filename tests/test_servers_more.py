@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from coatcheck.testing import SessionKit
 from tests import servers
 from tests.served import COOKIE
 from tests.test_servers_http import FIFTY, crowd, expected, visit
+from tests.thorough import crossed
 
 WORKERS = 3
 PATIENCE = 30
@@ -43,9 +44,12 @@ COMMANDS = {
 }
 ASGI = ["uvicorn", "hypercorn", "granian-asgi", "gunicorn-asgi"]
 
-each_server = pytest.mark.parametrize("name", COMMANDS)
-each_asgi_server = pytest.mark.parametrize("name", ASGI)
-each_that_sends_headers = pytest.mark.parametrize("name", [n for n in ASGI if "granian" not in n])
+SENDS_HEADERS = [name for name in ASGI if "granian" not in name]
+
+
+def over(names: Iterable[str], *always: str) -> pytest.MarkDecorator:
+    """Run a test over these servers, and in `make test` over some."""
+    return pytest.mark.parametrize("name", crossed([*names], always=always))
 
 
 class Served:
@@ -93,7 +97,7 @@ def held_in_the_end(client: httpx.Client, key: str) -> object:
     return client.get("/held").json()
 
 
-@each_server
+@over(COMMANDS, "uvicorn", "hypercorn", "granian-asgi", "granian-wsgi", "gunicorn-gthread")
 def test_a_visit(name: str, tmp_path: Path) -> None:
     """Sign in, see a notice once, stream, sign out."""
     with (
@@ -107,7 +111,7 @@ def test_a_visit(name: str, tmp_path: Path) -> None:
         assert held_in_the_end(client, "late") == {"notice": None, "user": "Ada", "late": True}
 
 
-@each_server
+@over(COMMANDS, "hypercorn", "gunicorn-gthread")
 def test_parallel_requests_to_several_processes_lose_nothing(name: str, tmp_path: Path) -> None:
     """Fifty at once, answered by three processes over one SQLite database."""
     with served(name, tmp_path, workers=WORKERS) as server:
@@ -128,7 +132,7 @@ def talk(address: str, header: str | None) -> str | None:
     return given
 
 
-@each_that_sends_headers
+@over(SENDS_HEADERS, "uvicorn", "hypercorn")
 def test_a_websocket(name: str, tmp_path: Path) -> None:
     """The cookie comes with the accept, and what came later is saved at the close."""
     with served(name, tmp_path) as server:
@@ -149,7 +153,7 @@ def test_granian_sends_no_cookie_with_a_handshake(tmp_path: Path) -> None:
         assert talk(server.address, None) is None
 
 
-@each_asgi_server
+@over(ASGI, "uvicorn", "granian-asgi")
 def test_a_websocket_of_somebody_with_a_session(name: str, tmp_path: Path) -> None:
     """What is changed before the accept and after it is saved."""
     with served(name, tmp_path) as server, httpx.Client(base_url=server.url, timeout=60) as client:
@@ -160,7 +164,7 @@ def test_a_websocket_of_somebody_with_a_session(name: str, tmp_path: Path) -> No
         assert held_in_the_end(client, "heard") == held
 
 
-@each_server
+@over(COMMANDS, "uvicorn", "hypercorn", "granian-wsgi", "gunicorn-sync")
 def test_a_server_that_is_told_to_end_saves_what_is_under_way(name: str, tmp_path: Path) -> None:
     """It answers the request that it has begun, and then ends by itself."""
     answers: list[httpx.Response] = []

@@ -19,6 +19,7 @@ from coatcheck._session.roster_plans import Rosters, read
 from coatcheck._session.session import Session
 from coatcheck._session.values import encode
 from tests._session.scene import Running, Scene
+from tests.thorough import thorough
 
 OLD = old_id(b"verified", "name")
 CALLS = 6
@@ -77,8 +78,23 @@ def living(scene: Scene) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("second", [look, change, sign_in, destroy])
-@pytest.mark.parametrize("first", [look, change, sign_in])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (look, change),
+        (look, destroy),
+        (change, change),
+        (change, sign_in),
+        (sign_in, sign_in),
+        (sign_in, destroy),
+        thorough(look, look),
+        thorough(look, sign_in),
+        thorough(change, look),
+        thorough(change, destroy),
+        thorough(sign_in, look),
+        thorough(sign_in, change),
+    ],
+)
 def test_two_first_requests_make_at_most_one_session(first: Does, second: Does) -> None:
     """Every cookie that goes out leads to it, or, after a sign-out, nowhere; nothing else lives."""
     for schedule in schedules():

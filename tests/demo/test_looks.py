@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.demo.shops import served
+from tests.thorough import thorough
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 
@@ -19,7 +20,7 @@ def shop() -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [thorough("light", 1280), ("dark", 390)])
 def test_every_page_fits(
     chromium: Browser, shop: str, scheme: Literal["light", "dark"], width: int
 ) -> None:

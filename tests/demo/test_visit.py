@@ -6,9 +6,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.demo.shops import COOKIE, served, sign_in, value_of_cookie
+from tests.thorough import thorough
+
+STORAGES = ["file", thorough("memory"), thorough("redis"), thorough("memcached"), "cookie"]
 
 
-@pytest.fixture(scope="module", params=["file", "memory", "redis", "memcached", "cookie"])
+@pytest.fixture(scope="module", params=STORAGES)
 def storage(request: pytest.FixtureRequest) -> str:
     """The kind of storage that the shop has."""
     return str(request.param)

@@ -13,6 +13,7 @@ from tests.faults.breakable_servers import place_of
 from tests.faults.disks import SIZE, full, read_only, small_disk
 from tests.faults.test_outages import FRONTS, front_at, reads, signs_in, writes
 from tests.hosts import Browser, Front
+from tests.thorough import crossed
 
 FILES = ["file", "sqlite"]
 
@@ -82,8 +83,10 @@ def test_full_disk(kind: str, name: str, folder: Path) -> None:
         assert newcomer.ask(reads).json == 1
 
 
-@pytest.mark.parametrize("name", FRONTS)
-@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    crossed(["postgresql", "mariadb"], FRONTS, always={"postgresql-asgi", "mariadb-wsgi"}),
+)
 def test_full_disk_of_a_server(kind: str, name: str, folder: Path) -> None:
     """When the disk with the table is full, the same holds."""
     own = folder / "s"

@@ -9,8 +9,9 @@ import pytest
 
 from coatcheck import BackendError, Session
 from tests import servers
-from tests.faults.test_outages import FRONTS, front_at, reads, writes
+from tests.faults.test_outages import front_at, reads, writes
 from tests.hosts import Browser, Front
+from tests.thorough import thorough
 
 ENOUGH = 400
 """Sessions of 50 kB that do not fit in 4 MB."""
@@ -46,7 +47,7 @@ def small(name: str, *options: str) -> Iterator[Front]:
             yield front
 
 
-@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.parametrize("name", ["wsgi", thorough("asgi")])
 def test_a_memcached_that_keeps_what_it_has(name: str) -> None:
     """Started with -M: a write is a BackendError, and changes nothing; reads go on."""
     with small(name, "-M") as front:
@@ -65,7 +66,7 @@ def test_a_memcached_that_keeps_what_it_has(name: str) -> None:
         assert newcomer.ask(reads).json == 1
 
 
-@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.parametrize("name", [thorough("wsgi"), "asgi"])
 def test_a_memcached_that_forgets(name: str) -> None:
     """Started without -M: whose session was evicted is signed out, and can sign in again."""
     with small(name) as front:

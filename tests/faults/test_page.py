@@ -1,6 +1,5 @@
 """The page of faults and promises: what it names exists, and it leaves no cell empty."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -12,9 +11,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("|")]
 
 
 def names_in(path: Path) -> set[str]:
-    tree = ast.walk(ast.parse(path.read_text()))
-    kinds = ast.FunctionDef, ast.AsyncFunctionDef
-    return {node.name for node in tree if isinstance(node, kinds)}
+    return set(re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE))
 
 
 def test_every_test_that_is_named_exists() -> None:

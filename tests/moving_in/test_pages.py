@@ -20,6 +20,7 @@ import pytest
 
 from tests.moving_in.drive import taken
 from tests.moving_in.environments import CURRENT, NODE, OLDER, node_with, python_with
+from tests.thorough import thorough
 
 ROOT = Path(__file__).parent.parent.parent
 DRIVE = Path(__file__).parent / "drive.py"
@@ -100,7 +101,7 @@ def test_from_flask(tmp_path: Path, redis_socket: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("packages", "signed"), [(CURRENT, "yes"), (OLDER, "no")], ids=["0.8 signed", "0.5"]
+    ("packages", "signed"), [(CURRENT, "yes"), thorough(OLDER, "no")], ids=["0.8 signed", "0.5"]
 )
 def test_from_flask_session(
     tmp_path: Path, redis_socket: str, packages: list[str], signed: str
@@ -118,7 +119,7 @@ def test_from_starlette(tmp_path: Path, redis_socket: str) -> None:
     moves(move, "asgi", old)
 
 
-@pytest.mark.parametrize("kind", ["redis", "cookie"])
+@pytest.mark.parametrize("kind", ["redis", thorough("cookie")])
 def test_from_starsessions(tmp_path: Path, redis_socket: str, kind: str) -> None:
     """Of both stores."""
     move = Move("starsessions", tmp_path, redis_socket, KIND=kind)
@@ -226,7 +227,9 @@ if "{settings}" == "settings_before" and not os.path.exists("db.sqlite3"):
 """
 
 
-@pytest.mark.parametrize("engine", ["db", "cache", "cached_db", "signed_cookies"])
+@pytest.mark.parametrize(
+    "engine", ["db", thorough("cache"), thorough("cached_db"), thorough("signed_cookies")]
+)
 def test_from_django(tmp_path: Path, redis_socket: str, engine: str) -> None:
     """`request.user` stays, and `_auth_user_hash` with it, of every engine."""
     move = Move("django", tmp_path, redis_socket, SQLALCHEMY_URL="sqlite:///db.sqlite3")

@@ -1,6 +1,5 @@
 """The backend in files."""
 
-import multiprocessing
 import os
 import signal
 import stat
@@ -14,8 +13,7 @@ from coatcheck.storage.backends.files import ABANDONED, FileBackend
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import HOUR, Make, new_key
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.processes import CONTEXT
 
 
 class TestFileBackend(BackendContract):
@@ -171,7 +169,7 @@ def test_several_processes_lose_no_update(tmp_path: Path) -> None:
     session["n"] = 0
     value = storage.save(session)
     assert value
-    workers = [SPAWN.Process(target=count_up, args=(str(tmp_path), value, 25)) for _ in range(4)]
+    workers = [CONTEXT.Process(target=count_up, args=(str(tmp_path), value, 25)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -199,8 +197,8 @@ def test_a_killed_writer_leaves_no_torn_record(tmp_path: Path) -> None:
     value = storage.save(session)
     assert value
     for _ in range(3):
-        ready = SPAWN.Event()
-        worker = SPAWN.Process(target=write_for_ever, args=(str(tmp_path), value, ready))
+        ready = CONTEXT.Event()
+        worker = CONTEXT.Process(target=write_for_ever, args=(str(tmp_path), value, ready))
         worker.start()
         assert ready.wait(30)
         assert worker.pid

@@ -22,6 +22,7 @@ from tests import servers
 from tests.faults.test_outages import FRONTS, reads, signs_in, writes
 from tests.hosts import Browser
 from tests.storage_kinds import Made, front_of
+from tests.thorough import thorough
 
 FORK = multiprocessing.get_context("fork")
 
@@ -56,7 +57,7 @@ def told(place: Path | int, name: str) -> int:
     return int(stats[name.encode()])
 
 
-@pytest.mark.parametrize("name", FRONTS)
+@pytest.mark.parametrize("name", ["wsgi", thorough("asgi")])
 def test_the_first_request_after_a_quiet_night(name: str) -> None:
     """The server closed a connection that was not used; the next request is served as ever."""
     port = servers.free_port()

@@ -1,7 +1,6 @@
 """The backend in a table of an SQL database: PostgreSQL, MariaDB, SQLite, plain and asyncio."""
 
 import asyncio
-import multiprocessing
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,8 +22,7 @@ from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import HOUR, Make, new_key
 from tests.engines import async_engine, plain_engine
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.processes import CONTEXT
 
 DATABASES = ["postgresql", "mariadb", "sqlite"]
 
@@ -241,9 +239,9 @@ def test_several_processes_may_sweep_at_once(
     clock.now = 1_000_000_000
     for _ in range(500):
         own_table.swap(new_key(), None, b"short", 10)
-    start, removed = SPAWN.Barrier(4), SPAWN.Queue()
+    start, removed = CONTEXT.Barrier(4), CONTEXT.Queue()
     arguments = (url, own_table._table.name, start, removed)
-    workers = [SPAWN.Process(target=sweep_all, args=arguments) for _ in range(4)]
+    workers = [CONTEXT.Process(target=sweep_all, args=arguments) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

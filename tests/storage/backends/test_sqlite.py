@@ -23,8 +23,7 @@ from coatcheck.storage.backends.sqlite import (
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import HOUR, Make, new_key
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.processes import CONTEXT
 
 
 class TestSqliteBackend(BackendContract):
@@ -252,9 +251,9 @@ def open_together(path: str, start: object) -> None:
 
 def test_processes_that_make_the_database_together_all_succeed(tmp_path: Path) -> None:
     """Each finds the database made, by itself or by another."""
-    start = SPAWN.Barrier(6)
+    start = CONTEXT.Barrier(6)
     children = [
-        SPAWN.Process(target=open_together, args=(str(tmp_path / "db"), start)) for _ in range(6)
+        CONTEXT.Process(target=open_together, args=(str(tmp_path / "db"), start)) for _ in range(6)
     ]
     for child in children:
         child.start()
