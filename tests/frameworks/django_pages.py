@@ -12,6 +12,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, S
 from django.urls import path
 
 from coatcheck import BackendError
+from coatcheck.frameworks.django_decorators import require_bound
 
 
 def add(request: HttpRequest, item: str) -> HttpResponse:
@@ -103,6 +104,34 @@ def who(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"user": request.user.get_username(), "said": said})
 
 
+def bound(request: HttpRequest) -> HttpResponse:
+    name = request.user.get_username()
+    return JsonResponse({"user": name, "bound": request.session.is_bound})
+
+
+def become(request: HttpRequest, user: str) -> HttpResponse:
+    """Sign in without Django's `login()`."""
+    request.session["_auth_user_id"] = user
+    return HttpResponse()
+
+
+@require_bound()
+def guarded(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@require_bound()
+async def async_guarded(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+def renew(request: HttpRequest, way: str) -> HttpResponse:
+    """Ask for a session under another key."""
+    request.session.get("cart")
+    getattr(request.session, way)()
+    return JsonResponse(request.session.session_key, safe=False)
+
+
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     return HttpResponse()
@@ -121,6 +150,12 @@ async def async_sign_in(request: HttpRequest) -> HttpResponse:
 async def async_who(request: HttpRequest) -> HttpResponse:
     user = await request.auser()
     return JsonResponse({"user": user.get_username()})
+
+
+async def async_bound(request: HttpRequest) -> HttpResponse:
+    user = await request.auser()
+    bound = await request.session.ais_bound()
+    return JsonResponse({"user": user.get_username(), "bound": bound})
 
 
 async def async_sign_out(request: HttpRequest) -> HttpResponse:
@@ -165,6 +200,12 @@ urlpatterns: list[Any] = [
     path("unstorable", unstorable),
     path("fail", fail),
     path("sign-in", sign_in),
+    path("bound", bound),
+    path("become/<user>", become),
+    path("guarded", guarded),
+    path("async/guarded", async_guarded),
+    path("renew/<way>", renew),
+    path("async/bound", async_bound),
     path("who", who),
     path("sign-out", sign_out),
     path("async/count", async_count),

@@ -14,19 +14,22 @@ import httpx
 import pytest
 import quart
 from aiohttp import web
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request, WebSocket
 from litestar import Litestar
 from litestar import Request as LitestarRequest
 from litestar import get as litestar_get
 from pyramid.config import Configurator
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
-from coatcheck import Bound, Cookie, Session, session
+from coatcheck import Bound, ConfigurationError, Cookie, Session, session
 from coatcheck._request.visit import Answer
 from coatcheck._session.binding import UNDER_WAY
 from coatcheck.frameworks import aiohttp, fastapi
+from coatcheck.frameworks import flask as flask_sessions
+from coatcheck.frameworks import quart as quart_sessions
 from coatcheck.frameworks.flask import SessionInterface
-from coatcheck.frameworks.litestar import SessionPlugin
+from coatcheck.frameworks.litestar import SessionPlugin, requires_bound
 from coatcheck.frameworks.quart import SessionInterface as QuartInterface
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
@@ -38,7 +41,7 @@ LONG = "__Host-shop"
 
 COOKIE = Cookie(LONG, secrets=[SECRET])
 
-BOUND = Bound()
+BOUND = Bound(required=True)
 
 Ask = Callable[[str, str, dict[str, str]], httpx.Response]
 
@@ -84,6 +87,7 @@ def asks(client: Any) -> Ask:
         got: httpx.Response = client.request(method, path, headers=headers)
         return got
 
+    ask.client = client  # type: ignore[attr-defined]
     return ask
 
 
@@ -103,6 +107,12 @@ def of_flask(storage: KeyedStorage) -> Any:
     app.session_interface = SessionInterface(COOKIE, storage, bound=BOUND)
     app.before_request(lambda: flask.abort(418) if flask.request.method == "POST" else None)
     app.get("/<word>")(lambda word: page(flask.session, word))  # type: ignore[arg-type]
+
+    @app.get("/guarded")
+    @flask_sessions.require_bound()
+    async def guarded() -> str:
+        return "passes"
+
     return of_wsgi(app)
 
 
@@ -114,12 +124,32 @@ def of_quart(storage: KeyedStorage) -> Any:
     async def show(word: str) -> Any:
         return page(quart.session, word)  # type: ignore[arg-type]
 
+    @app.get("/guarded")
+    @quart_sessions.require_bound()
+    async def guarded() -> str:
+        return "passes"
+
+    app.websocket("/guarded")(quart_sessions.require_bound()(accept))
     return of_asgi(app)
+
+
+async def accept() -> None:
+    """Serve a WebSocket of Quart."""
+    await quart.websocket.send("passes")
 
 
 def of_fastapi(storage: KeyedStorage) -> Any:
     app = FastAPI()
     fastapi.setup(app, COOKIE, storage, bound=BOUND)
+
+    @app.get("/guarded", dependencies=[Depends(fastapi.RequireBound())])
+    def guarded() -> str:
+        return "passes"
+
+    @app.websocket("/guarded", dependencies=[Depends(fastapi.RequireBound())])
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("passes")
 
     @app.get("/{word}")
     def show(word: str, request: Request) -> Any:
@@ -134,7 +164,11 @@ def of_litestar(storage: KeyedStorage) -> Any:
         found = request.scope["coatcheck.session"]  # type: ignore[typeddict-item]
         return page(found, request.path_params["word"])
 
-    return of_asgi(Litestar([show], plugins=[SessionPlugin(COOKIE, storage, bound=BOUND)]))
+    @litestar_get("/guarded", guards=[requires_bound], sync_to_thread=False)
+    def guarded() -> str:
+        return "passes"
+
+    return of_asgi(Litestar([show, guarded], plugins=[SessionPlugin(COOKIE, storage, bound=BOUND)]))
 
 
 def of_pyramid(storage: KeyedStorage) -> Any:
@@ -171,8 +205,19 @@ def of_aiohttp(storage: KeyedStorage) -> Iterator[Ask]:
     async def show(request: web.Request) -> web.Response:
         return web.json_response(page(request[aiohttp.SESSION], request.match_info["word"]))
 
+    @aiohttp.require_bound()
+    async def guarded(_: web.Request) -> web.Response:
+        return web.Response(text="passes")
+
+    class Guarded(web.View):
+        @aiohttp.require_bound()
+        async def get(self) -> web.Response:
+            return web.Response(text="passes")
+
     app = web.Application()
     aiohttp.setup(app, COOKIE, storage, bound=BOUND)
+    app.router.add_get("/guarded", guarded)
+    app.router.add_view("/view/guarded", Guarded)
     app.router.add_get("/{word}", show)
     started, stopping = threading.Event(), asyncio.Event()
     ports: list[int] = []
@@ -229,3 +274,65 @@ def test_a_session_is_bound(way: Callable[[KeyedStorage], Any], clock: Clock) ->
         assert browser.get("/page") == {"user": "ada", "bound": True}
         browser.get("/sign-out")
         assert browser.cookies == {}
+
+
+GUARDED = [
+    (of_flask, "/guarded"),
+    (of_quart, "/guarded"),
+    (of_fastapi, "/guarded"),
+    (of_litestar, "/guarded"),
+    (of_aiohttp, "/guarded"),
+    (of_aiohttp, "/view/guarded"),
+]
+
+
+@pytest.mark.parametrize(("way", "path"), GUARDED)
+def test_only_a_bound_session_passes(
+    way: Callable[[KeyedStorage], Any], path: str, clock: Clock
+) -> None:
+    """Others get 403; a page that is opened right after the sign-in loads itself again."""
+    with way(MemoryStorage(clock=clock)) as ask:
+        browser = HttpBrowser(ask)
+
+        def got() -> httpx.Response:
+            response: httpx.Response = ask("GET", path, {"cookie": browser.header or ""})
+            return response
+
+        assert (got().status_code, got().headers.get("refresh")) == (403, None)
+        browser.get("/sign-in")
+        assert (got().status_code, got().headers["refresh"]) == (403, "1")
+        assert "device" in got().text
+        browser.registers()
+        assert "passes" in got().text
+        browser.cookies.pop(f"{LONG}-bound")
+        assert got().status_code == 403
+
+
+@pytest.mark.filterwarnings("ignore:The ASGI Server does not support")  # that of the tests
+@pytest.mark.parametrize("way", [of_quart, of_fastapi])
+def test_a_websocket_needs_a_bound_session(
+    way: Callable[[KeyedStorage], Any], clock: Clock
+) -> None:
+    """It is refused before it is accepted."""
+    with way(MemoryStorage(clock=clock)) as ask:
+        client: TestClient = ask.client
+        browser = HttpBrowser(ask)
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("wss://testserver/guarded"),
+        ):
+            pass
+        browser.get("/sign-in")
+        browser.registers()
+        headers = {"cookie": browser.header or ""}
+        with client.websocket_connect("wss://testserver/guarded", headers=headers) as socket:
+            assert socket.receive_text() == "passes"
+
+
+def test_what_is_not_bound_is_not_guarded() -> None:
+    """Without `required` everybody passes; without `bound` the set-up is wrong."""
+    app = FastAPI()
+    fastapi.setup(app, COOKIE, MemoryStorage())
+    app.get("/", dependencies=[Depends(fastapi.RequireBound())])(lambda: None)
+    with of_asgi(app) as ask, pytest.raises(ConfigurationError, match="inside of sessions with"):
+        ask("GET", "/", {})

@@ -49,7 +49,7 @@ from coatcheck._session.draft import (
     Visitor,
 )
 from coatcheck._session.events import FAILED as FAILED_REQUEST
-from coatcheck._session.events import Happened, Kind, handle_of, log_losses
+from coatcheck._session.events import Happened, log_losses
 from coatcheck._session.moves import ROTATES
 from coatcheck._session.next_state import note_of
 from coatcheck._session.record import LONGEST, Terms, owner_of
@@ -573,19 +573,13 @@ class Cycle:
 
     def _tell_of_refusal(self, session: Session, reason: str) -> None:
         """Tell that a request did not come from the device of its session."""
-        self._tell(session, "refused", f"device: {reason}")
+        if self.reporter is not None:
+            self.reporter.tell_of(session._draft, "refused", f"device: {reason}")
 
     def _tell_of_binding(self, session: Session) -> None:
         """Tell that a session was bound to a device."""
-        self._tell(session, "bound")
-
-    def _tell(self, session: Session, kind: Kind, reason: str = "") -> None:
-        """Tell, where somebody listens, what a device did to a session."""
         if self.reporter is not None:
-            found = session._draft.found
-            who, id = (found.record.body.who, found.id) if found else (None, "")
-            user, handle = who.user if who else None, handle_of(who, id)
-            self.reporter.tell(Happened(kind, reason, handle, user))
+            self.reporter.tell_of(session._draft, "bound")
 
     def _warn_of_rejection(self, visit: Visit) -> None:
         """Look once at whether a browser keeps the first cookie that it gets."""

@@ -121,15 +121,19 @@ class Device:
             draft.device = "unproved"
             return None
         visit.others = ()
-        covered = self.bound.covers(visit.path)
-        if covered and _is_navigation_from_elsewhere(visit):
+        if self.may_reload(visit):
             return _answer(200, ("refresh", "2"), body=self._page, kind="text/html; charset=utf-8")
-        if not covered or visit.header("secure-session-skipped") or _is_from_elsewhere(visit):
+        skips = visit.header("secure-session-skipped") or _is_from_elsewhere(visit)
+        if skips or not self.bound.covers(visit.path):
             session._draft = Draft(origin=Lost("the browser sent no proof of its device"))
             return None
         self._refused(session, "no proof")
         session._draft = VISITOR
         return None
+
+    def may_reload(self, visit: Visit) -> bool:
+        """Tell whether a request without a proof is answered by a page that loads itself again."""
+        return self.bound.covers(visit.path) and _is_navigation_from_elsewhere(visit)
 
     def renew(self, before: OnDevice, session: Session) -> None:
         """

@@ -21,7 +21,7 @@ import msgspec
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._session.draft import Draft
-from coatcheck._session.events import Happened, Kind, log_loss
+from coatcheck._session.events import Happened, Kind, handle_of, log_loss
 from coatcheck._session.record import pack
 from coatcheck._session.sign_in import User, text_of
 from coatcheck.errors import ConfigurationError, CookieTooLarge, RecordTooLarge, SessionConflict
@@ -172,6 +172,13 @@ class Reporter:
             self.tell(Happened("too_large", "record", size=error.size))
         elif isinstance(error, CookieTooLarge):
             self.tell(Happened("too_large", "cookie", size=error.size))
+
+    def tell_of(self, draft: Draft, kind: Kind, reason: str = "") -> None:
+        """Tell of something that happened to a session which is stored."""
+        found = draft.found
+        who, id = (found.record.body.who, found.id) if found else (None, "")
+        user, handle = who.user if who else None, handle_of(who, id)
+        self.tell(Happened(kind, reason, handle, user))
 
     def tell(self, happened: Happened) -> None:
         """Call the listener; what it raises harms no request."""

@@ -13,7 +13,9 @@ A body that is an asynchronous iterator runs after its handler: a change there r
 """
 
 import asyncio
-from typing import Unpack
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, TypeVar, Unpack, cast
 
 from aiohttp import web
 from aiohttp.payload import Payload
@@ -23,6 +25,7 @@ from multidict import CIMultiDict
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import joined_cookies
 from coatcheck._request.async_shell import AsyncShell
+from coatcheck._request.bound_guard import refusal
 from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
 from coatcheck._request.request_visit import RequestVisit
@@ -32,7 +35,9 @@ from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["SESSION", "get_session", "setup"]
+__all__ = ["SESSION", "get_session", "require_bound", "setup"]
+
+View = TypeVar("View", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 SESSION = web.RequestKey("session", Session)
 """The key of the session in a request: `request[SESSION]`."""
@@ -52,6 +57,33 @@ def get_session(request: web.Request) -> Session:
             "you add the middlewares that ask for it"
         )
     return found
+
+
+def require_bound() -> Callable[[View], View]:
+    """
+    Return a decorator for handlers of sessions that are bound to a device.
+
+    See `coatcheck.require_bound`. It takes functions of a request, methods, and those of a
+    `web.View`.
+
+        @routes.post("/transfers")
+        @require_bound()
+        async def transfer(request): ...
+    """
+
+    def decorated(handler: View) -> View:
+        @wraps(handler)
+        async def guarded(*args: Any) -> web.StreamResponse:
+            request = args[-1].request if isinstance(args[-1], web.View) else args[-1]
+            answer = refusal(get_session(request), request.method)
+            if answer is None:
+                return await handler(*args)
+            headers = CIMultiDict(answer.headers)
+            return web.Response(status=answer.status, headers=headers, body=answer.body)
+
+        return cast("View", guarded)
+
+    return decorated
 
 
 def setup(

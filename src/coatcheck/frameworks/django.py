@@ -13,6 +13,9 @@ middleware answers with 400.
 `COATCHECK_OPTIONS` has what Django has no setting for: see `django_options`. A key is renewed
 (`rotate`) only when our `SessionMiddleware` saves, because the new one must reach the browser.
 
+With `bound`, a session that is bound to a device counts only in a request that proves the device,
+see `django_bound`. Elsewhere it reads as an empty one, and what the browser holds stays.
+
 A request whose key is that of an earlier session says nothing to the browser, which holds, or is
 about to get, a newer key. `SessionMiddleware` here, in place of Django's own, does more of that.
 
@@ -29,17 +32,21 @@ from django.conf import settings
 from django.contrib.sessions import middleware
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
+from django.http import HttpResponse
 from django.utils.cache import patch_vary_headers
 
 from coatcheck._cookie.tracebacks import hides_arguments
 from coatcheck._request.adoption import Reader
 from coatcheck._request.coroutines import run_now
+from coatcheck._request.device import Device
+from coatcheck._request.visit import Answer
 from coatcheck._session import operations
 from coatcheck._session.ids import is_id, new_id
 from coatcheck._session.session import Session, Value, refusal_to_pickle
 from coatcheck._session.sign_in import SignIn, User
-from coatcheck.frameworks import django_checks  # noqa: F401 - Django finds the check by this
+from coatcheck.frameworks import django_checks
 from coatcheck.frameworks.django_adoption import adoption, answers, is_foreign, settle
+from coatcheck.frameworks.django_bound import DjangoVisit, amend, counts, device, response_of
 from coatcheck.frameworks.django_options import options
 from coatcheck.frameworks.django_session import (
     former_owners,
@@ -60,6 +67,7 @@ from coatcheck.frameworks.message_lists import give_back
 forms()
 options()
 terms()
+device()
 
 
 class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
@@ -80,6 +88,8 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._is_handed = False  # the browser's key is older than the session's
         self._rotates = False  # a response waits for this save, and can carry a new key
         self._cycles = False  # the next save gives the new key that cycle_key() asked for
+        self._visit: DjangoVisit | None = None  # the request, which may prove its device
+        self._is_nobodys = False  # the request proved no device: it has no session
         self._flagged, self._noted = False, 0
         super().__init__(session_key)
         self._former: str | None = None  # a cookie of another engine, which may be adopted
@@ -114,6 +124,16 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     async def asigned_in(self) -> SignIn | None:
         """`signed_in`, awaited."""
         return (await self._aget_session()).signed_in
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the session is bound to a device, and this request proved that device."""
+        session: Session = self._session
+        return session.is_bound
+
+    async def ais_bound(self) -> bool:
+        """`is_bound`, awaited."""
+        return (await self._aget_session()).is_bound
 
     def confirm(self, *, pin: str | None = None) -> None:
         """Note that the user proved again who they are: `Session.confirm`."""
@@ -205,10 +225,10 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     @hides_arguments
     def delete(self, session_key: str | None = None) -> None:
-        run_now(self._delete(self._forms.plain, session_key or self._session_key))
+        run_now(self._end(self._forms.plain, session_key))
 
     async def adelete(self, session_key: str | None = None) -> None:
-        ended = self._delete(self._forms.awaited, session_key or self._session_key)
+        ended = self._end(self._forms.awaited, session_key)
         del session_key  # as above
         await ended
 
@@ -278,6 +298,8 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             return await self._load_former(form)
         self._read_by = form
         session, self._is_old = await self._find(form, self._session_key)
+        if not counts(session, self._visit):
+            return self._nobodys(session)
         self._is_handed = is_handed(session)
         if session.issued_id is not None or not self._is_old:
             self._session_key = session.issued_id
@@ -292,6 +314,8 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         in_place = form is self._forms.plain
         async for reader, judged in answers(adopting, self._former, in_place=in_place):
             known, is_old = await self._find(form, judged.id)
+            if not counts(known, self._visit):
+                return self._nobodys(known)
             session = adopting.session_of(judged, known, reader)
             if session is not None:
                 self._is_old, self._adopts = is_old, reader if is_foreign(session) else None
@@ -301,6 +325,12 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
                 return session
         self._former = None
         return operations.start(terms())
+
+    def _nobodys(self, session: Session) -> Session:
+        """Note that the session of the cookie is not this request's; the cookie stays."""
+        self._session_key, self._former = None, None
+        self._is_nobodys = self._is_old = True
+        return session
 
     async def _find(self, form: StorageForm, key: str) -> tuple[Session, bool]:
         plan = operations.find(key, terms(), self._forms.space, formerly=former_owners())
@@ -328,6 +358,9 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     async def _create(self, form: StorageForm) -> None:
         """Save under a new key what the session holds, as far as it was read."""
+        if self._held is not None and self._held._draft.device in ("proved", "unproved"):
+            await self._cycle_key(form)  # a copy would not be bound
+            return
         self._session_cache = operations.start(terms(), like=self._held)
         self._cleared_unread = False
         await self._keep(form, self._session_cache)
@@ -351,13 +384,30 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         if self._former is not None and is_foreign(session := await self._get(form)):
             session.destroy()
             await form.save(session)
-        ended = await self._delete(form, self._session_key)
+        ended = await self._end(form)
         self._former = None
         self._session_key, self._is_old, self._is_handed = None, not ended, False
         self._cycles = False
         self._session_cache = operations.start(terms())
         self._cleared_unread = False
         self.accessed, self.modified = True, ended
+
+    async def _end(self, form: StorageForm, key: str | None = None) -> bool:
+        """
+        End what is under a key; False: the browser's cookie is to stay.
+
+        Args:
+            key: None: that of the session, if it counts in this request.
+        """
+        if key is None:
+            if device() is not None and self._held is None:
+                await self._get(form)
+            if self._is_nobodys:
+                return False
+            key = self._session_key
+        ended = self._delete(form, key)
+        del key  # as above
+        return await ended
 
     async def _delete(self, form: StorageForm, key: str | None) -> bool:
         """End what is under a key; False: the browser holds a newer key, and is to keep it."""
@@ -399,7 +449,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         if is_lost(session):
             raise UpdateError(_GONE)
         self._session_key = session.issued_id
-        self._is_old = self._is_handed = self._cycles = False
+        self._is_old = self._is_handed = self._cycles = self._is_nobodys = False
         if self._former is not None:
             await self._settle_former(form)
 
@@ -411,7 +461,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     async def _expire(self, form: StorageForm, session: Session) -> None:
         """End a session whose expiry is in the past: the middleware then removes the cookie."""
-        if not await self._delete(form, session.issued_id):
+        if self._is_nobodys or not await self._delete(form, session.issued_id):
             raise UpdateError(_GONE)
         self._session_key = self._session_key or new_id()
 
@@ -424,30 +474,71 @@ _GONE = "the session ended, or got another key, in another request"
 
 class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # Django has no types
     """
-    Django's own, with four answers that an engine alone cannot give. It may take its place.
+    Django's own, with five answers that an engine alone cannot give. It may take its place.
 
     A response whose body is streamed, and may still read the session, says `Vary: Cookie`. A
     request that changed nothing is answered without a cookie, not with 400, if its session ended,
     or got another key, while it was served. And a key that is due for a new one gets it
     (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it. And a HEAD request leaves
-    the messages of `django.contrib.messages` in the session, because no page shows them.
+    the messages of `django.contrib.messages` in the session, because no page shows them. And
+    sessions are bound to the device of the sign-in (`COATCHECK_OPTIONS["bound"]`).
     """
+
+    def process_request(self, request: Any) -> Any:
+        """Give the request its session; return the response to one that a device brought about."""
+        super().process_request(request)
+        session, known = request.session, device()
+        if known is None or not isinstance(session, SessionStore):
+            return None
+        session._visit = visit = DjangoVisit(request)
+        if known.serves(visit):
+            visit.instead = known.at_once(visit) or self._begin(known, visit, session)
+            return HttpResponse() if visit.instead is None else response_of(visit.instead)
+        if known.may_reload(visit):
+            session._get_session()  # others are read when a view asks for them
+        return None if visit.instead is None else response_of(visit.instead)
 
     def process_response(self, request: Any, response: Any) -> Any:
         """Save the session, set its cookie, and tell caches that the response depends on it."""
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return super().process_response(request, response)
+        visit, known = session._visit, device()
+        if visit is None or known is None:
+            return self._leave(request, response, session)
+        if visit.instead is not None:
+            return response
+        response = self._leave(request, response, session)
+        visit.session = session._get_session()
+        if visit.step is not None:
+            return response_of(known.finish(visit, visit.step, None), response)
+        amend(response, known, visit)
+        return response
+
+    def _begin(self, known: Device, visit: DjangoVisit, session: SessionStore) -> Answer | None:
+        """Return the answer to a request of the browser itself; None: it is saved before that."""
+        begun = known.begin(visit, session._get_session())
+        if isinstance(begun, Answer):
+            return begun
+        visit.step = begun
+        return None
+
+    def _leave(self, request: Any, response: Any, session: SessionStore) -> Any:
+        """Save the session, if there is anything to save, and set its cookie."""
         if request.method == "HEAD" and session._held is not None:
             give_back(session._held, MESSAGES)
-        only_looked, session._rotates = not session._changed, True
+        served = session._visit is not None and session._visit.step is not None
+        only_looked, session._rotates = not session._changed, not served
         if session.accessed or (response.streaming and not response.has_header("Content-Length")):
             patch_vary_headers(response, ("Cookie",))
         try:
             return super().process_response(request, response)
         except SessionInterrupted:
-            if not only_looked:
+            if not (only_looked or session._is_nobodys or served):
                 raise
             return response
         finally:
             session._rotates = False
+
+
+django_checks.check_binding()

@@ -15,11 +15,12 @@ from typing import Any, TypeVar, cast
 
 from django.http import HttpResponse
 
+from coatcheck._request.bound_guard import refusal
 from coatcheck._request.options import Duration, check_seconds, fresh_challenge
 from coatcheck._session.sign_in import SignIn
 from coatcheck.errors import ConfigurationError
 
-__all__ = ["require_auth", "require_fresh"]
+__all__ = ["require_auth", "require_bound", "require_fresh"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -51,6 +52,39 @@ def require_fresh(seconds: Duration, *, on_stale: Refuse | None = None) -> Calla
     """
     most = check_seconds("seconds", seconds)
     return _only_if(lambda signed_in: signed_in.is_fresh(most), on_stale, fresh_challenge(most))
+
+
+def require_bound() -> Callable[[View], View]:
+    """
+    Return a decorator for views of sessions that are bound to a device: `coatcheck.require_bound`.
+
+    It needs `bound` in `COATCHECK_OPTIONS`.
+    """
+
+    def decorated(view: View) -> View:
+        if iscoroutinefunction(view):
+
+            @wraps(view)
+            async def awaited(request: Any, *args: Any, **kwargs: Any) -> Any:
+                session = await _ours(request)._aget_session()
+                return refused(session, request) or await view(request, *args, **kwargs)
+
+            return cast("View", awaited)
+
+        @wraps(view)
+        def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+            session = _ours(request)._session
+            return refused(session, request) or view(request, *args, **kwargs)
+
+        return cast("View", guarded)
+
+    def refused(session: object, request: Any) -> Any:
+        answer = refusal(session, request.method)
+        return answer and HttpResponse(
+            answer.body, status=answer.status, headers=dict(answer.headers)
+        )
+
+    return decorated
 
 
 def _only_if(

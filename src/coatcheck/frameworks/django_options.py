@@ -13,18 +13,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from coatcheck._request.adoption import Reader, checked_readers
+from coatcheck._request.bound import Bound, check_bound
 from coatcheck._request.events import OnEvent, check_listener
 from coatcheck._request.options import check_times, check_user_key
 from coatcheck.errors import ConfigurationError
 from coatcheck.users import Users
 
 SETTING = "COATCHECK_OPTIONS"
-
-NOT_BOUND = (
-    "Django sets the cookie of its session, without a seal; put session(cookie, storage, "
-    "bound=Bound()) around the project's WSGI or ASGI application, and let users count only as far "
-    'as its session does: see "Django" on the page "Bind sessions to a device"'
-)
 
 
 class Misconfigured(ImproperlyConfigured):  # type: ignore[misc] # Django has no types
@@ -53,6 +48,8 @@ class DjangoOptions(NamedTuple):
         adopts: Readers of `coatcheck.adopt` for the sessions that Django's own engines left.
         users: `Users(cookie, storage)`, of the storage in `COATCHECK_STORAGE`: sign-ins are listed.
             It needs `user_key`.
+        bound: `Bound(...)`: sessions are bound to the device of the sign-in. It needs `user_key`,
+            and our `SessionMiddleware`.
         on_event: Called with an `Event` for what happens to a session.
     """
 
@@ -61,6 +58,7 @@ class DjangoOptions(NamedTuple):
     user_key: str | None = None
     adopts: Sequence[Reader] = ()
     users: Users | None = None
+    bound: Bound | None = None
     on_event: OnEvent | None = None
 
 
@@ -79,8 +77,6 @@ def options() -> DjangoOptions:
         raise Misconfigured(
             f"{SETTING} is a {type(given).__name__}", f"set it to a dict of {known}"
         )
-    if "bound" in given:
-        raise Misconfigured(f"{SETTING} has the key 'bound', which has no effect here", NOT_BOUND)
     for name in given:
         if name not in DjangoOptions._fields:
             raise Misconfigured(
@@ -93,6 +89,7 @@ def options() -> DjangoOptions:
         check_user_key(chosen.user_key)
         check_readers(chosen.adopts)
         check_users(chosen)
+        check_binding(chosen)
         if chosen.on_event is not None:
             check_listener(chosen.on_event)
     except ConfigurationError as error:
@@ -114,6 +111,20 @@ def check_users(chosen: DjangoOptions) -> None:
         raise ConfigurationError(f"users must be Users(cookie, storage), got a {got}")
     if chosen.user_key is None:
         raise ConfigurationError("users needs user_key, as in {'user_key': '_auth_user_id'}")
+
+
+def check_binding(chosen: DjangoOptions) -> None:
+    """
+    Check what binds sessions to a device.
+
+    Raises:
+        ConfigurationError: It is no `Bound`, or nothing tells of a sign-in.
+    """
+    if chosen.bound is None:
+        return
+    check_bound(chosen.bound, "COATCHECK_STORAGE", on_server=True)
+    if chosen.user_key is None:
+        raise ConfigurationError("bound needs user_key, as in {'user_key': '_auth_user_id'}")
 
 
 def check_readers(readers: Sequence[Reader]) -> None:

@@ -41,21 +41,31 @@ def terms(idle: float | None = None) -> Terms:
         rotate=chosen.rotate,
         refresh=0,
         clock=forms().space.clock,
-        pins=_pins(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
+        pins=_pins(secrets()),
         keeps_empty=True,
         user_key=chosen.user_key,
         reports=chosen.on_event is not None,
+        bound="no" if chosen.bound is None else "required" if chosen.bound.required else "offered",
         rosters=_rosters(chosen) if chosen.users else None,
     )
 
 
 def report(session: Session) -> None:
     """Tell the listener of `COATCHECK_OPTIONS` what happened to a session."""
+    if teller := reporter():
+        teller.report(session._draft)
+
+
+def reporter() -> Reporter | None:
+    """Return what tells the listener of `COATCHECK_OPTIONS`; None: there is none."""
     listener = options().on_event
-    if listener is not None:
-        secret = settings.SECRET_KEY
-        text = secret if isinstance(secret, str) else secret.decode("latin-1")
-        Reporter(text, listener, forms().space.clock).report(session._draft)
+    return None if listener is None else Reporter(secrets()[0], listener, forms().space.clock)
+
+
+def secrets() -> tuple[str, ...]:
+    """Return the secrets of the project, the one of today first."""
+    given = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return tuple(text if isinstance(text, str) else text.decode("latin-1") for text in given)
 
 
 def users() -> Users:
@@ -100,9 +110,9 @@ def _owner(cookie_name: str, secret: str | bytes) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _pins(*secrets: str | bytes) -> Pins:
+def _pins(secrets: tuple[str, ...]) -> Pins:
     """Return what keeps the pins of sign-ins, under the project's secrets."""
-    return Pins([text if isinstance(text, str) else text.decode("latin-1") for text in secrets])
+    return Pins(secrets)
 
 
 def idle_of(session: Session, now: float) -> float:

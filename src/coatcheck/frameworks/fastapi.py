@@ -27,6 +27,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.bound_guard import SAYS, refusal, reloads
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._session.session import Data, Session
@@ -174,6 +175,31 @@ class RequireFresh(SignedIn):
             challenge = fresh_challenge(self._seconds)
             raise _refusal(connection, "Confirm who you are", challenge, self._confirm)
         return signed_in
+
+
+class RequireBound:
+    """
+    A dependency for sessions that are bound to a device: `coatcheck.require_bound`.
+
+        @app.post("/transfers", dependencies=[Depends(RequireBound())])
+
+    All others get 403, if `Bound(required=True)` says so. A WebSocket is refused.
+    """
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """
+        Let the request through.
+
+        Raises:
+            ConfigurationError: `setup` was not called, or without `bound`.
+        """
+        session = Context(connection.scope).get(Session)
+        answer = refusal(session, connection.scope.get("method", ""))
+        if answer is None:
+            return
+        if connection.scope["type"] == "websocket":
+            raise WebSocketException(_POLICY_VIOLATION)
+        raise HTTPException(answer.status, SAYS, reloads(answer))
 
 
 def _refusal(

@@ -24,6 +24,7 @@ from werkzeug.exceptions import Unauthorized
 from werkzeug.wsgi import FileWrapper
 
 from coatcheck._cookie.cookie import Cookie
+from coatcheck._request.bound_guard import refusal
 from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._request.shell import Shell
@@ -40,6 +41,7 @@ __all__ = [
     "SessionInterface",
     "cookie_from",
     "require_auth",
+    "require_bound",
     "require_fresh",
     "session",
 ]
@@ -80,6 +82,29 @@ def require_fresh(
     """
     most = check_seconds("seconds", seconds)
     return _only_if(lambda signed_in: signed_in.is_fresh(most), on_stale, fresh_challenge(most))
+
+
+def require_bound() -> Callable[[View], View]:
+    """
+    Return a decorator for views of sessions that are bound to a device: `coatcheck.require_bound`.
+
+        @app.post("/transfers")
+        @require_bound()
+        def transfer(): ...
+    """
+
+    def decorated(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            answer = refusal(session, flask.request.method)
+            if answer is None:
+                return flask.current_app.ensure_sync(view)(*args, **kwargs)
+            headers = list(answer.headers)
+            return flask.current_app.response_class(answer.body, answer.status, headers)
+
+        return cast("View", guarded)
+
+    return decorated
 
 
 def _only_if(

@@ -24,7 +24,7 @@ from litestar import route
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
@@ -33,6 +33,7 @@ from litestar.types import Guard, Scope
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.async_shell import AsyncShell
+from coatcheck._request.bound_guard import SAYS, refusal, reloads
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._session.session import Data, Session
@@ -171,3 +172,16 @@ def requires_fresh(seconds: Duration) -> Guard:
             )
 
     return guard
+
+
+def requires_bound(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """
+    Let through who proved the device of a bound session: a guard, see `coatcheck.require_bound`.
+
+    Raises:
+        PermissionDeniedException: The session is not bound, and `Bound(required=True)` asks for it.
+        ConfigurationError: The plugin is missing, or has no `bound`.
+    """
+    answer = refusal(get_session(connection.scope), str(connection.scope.get("method", "")))
+    if answer is not None:
+        raise PermissionDeniedException(SAYS, headers=reloads(answer))

@@ -10,8 +10,9 @@ A WebSocket is saved when it is accepted, and when Quart leaves its context.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
-from typing import Any, Unpack, cast
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from functools import wraps
+from typing import Any, TypeVar, Unpack, cast
 from weakref import WeakSet
 
 import quart
@@ -21,10 +22,12 @@ from quart.sessions import SessionMixin
 from quart.wrappers import BaseRequestWebsocket, Response, Websocket
 from quart.wrappers.response import DataBody, FileBody, IOBody, ResponseBody
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.async_shell import AsyncShell
+from coatcheck._request.bound_guard import SAYS, refusal
 from coatcheck._request.cycle import FAILED, Cycle
 from coatcheck._request.options import Options
 from coatcheck._request.visit import NOTHING, Changes
@@ -35,10 +38,40 @@ from coatcheck.frameworks.flask_settings import cookie_from, line_of_caller, war
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["SessionInterface", "cookie_from", "session"]
+__all__ = ["SessionInterface", "cookie_from", "require_bound", "session"]
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 session = cast("FlaskSession[Any]", quart.session)
 """`quart.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
+
+
+def require_bound() -> Callable[[View], View]:
+    """
+    Return a decorator for views of sessions that are bound to a device: `coatcheck.require_bound`.
+
+        @app.post("/transfers")
+        @require_bound()
+        async def transfer(): ...
+
+    A WebSocket is refused before it is accepted.
+    """
+
+    def decorated(view: View) -> View:
+        @wraps(view)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            is_request = quart.has_request_context()
+            answer = refusal(session, quart.request.method if is_request else "")
+            if answer is None:
+                return await quart.current_app.ensure_async(view)(*args, **kwargs)
+            if not is_request:
+                raise Forbidden(SAYS)
+            headers = Headers(list(answer.headers))
+            return quart.current_app.response_class(answer.body, answer.status, headers)
+
+        return cast("View", guarded)
+
+    return decorated
 
 
 class SessionInterface(QuartInterface):

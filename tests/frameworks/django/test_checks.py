@@ -9,9 +9,12 @@ import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
 
+from coatcheck import Bound
 from coatcheck.frameworks.django_checks import check_sessions
 from coatcheck.storage import CookieStorage
 from tests.frameworks.django.test_options import OURS
+
+BOUND = {"bound": Bound(), "user_key": "_auth_user_id"}
 
 MANAGE = """
 import sys
@@ -40,6 +43,8 @@ execute_from_command_line(["manage.py", "check"])
         ({"COATCHECK_OPTIONS": {"user_key": ""}}, "E002", "must be the key of a session"),
         ({"COATCHECK_OPTIONS": {"rotate": 3}}, "E002", "at least 300"),
         ({"COATCHECK_OPTIONS": {"rotate": 3600}}, "E003", "SessionMiddleware"),
+        ({"COATCHECK_OPTIONS": BOUND}, "E004", "SESSION_COOKIE_SECURE must be True"),
+        ({"COATCHECK_OPTIONS": BOUND, "SESSION_COOKIE_SECURE": True}, "E005", "SessionMiddleware"),
     ],
 )
 def test_a_wrong_setting_is_an_error_with_a_hint(

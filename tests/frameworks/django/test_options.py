@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, override_settings
 
-from coatcheck import Bound, Cookie, Users, adopt
+from coatcheck import Cookie, Users, adopt
 from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
 from tests.adopt.formats import AsyncRecords
@@ -30,7 +30,6 @@ OURS = [
             {"rotat": 3600},
             "has the key 'rotat': it takes 'lifetime', 'rotate', 'user_key',",
         ),
-        ({"bound": Bound()}, r"'bound'.*put session\(cookie, storage, bound=Bound\(\)\) around"),
         ({"idle": 60}, "Django's own settings, SESSION_"),
         ({"rotate": 60}, "rotate must be at least 300 seconds, got 60"),
         ({"rotate": "hourly"}, "cannot be used"),
