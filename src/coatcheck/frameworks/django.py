@@ -509,7 +509,8 @@ class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # D
         if visit.instead is not None:
             return response
         response = self._leave(request, response, session)
-        visit.session = session._get_session()
+        if settings.SESSION_COOKIE_NAME in response.cookies or visit.step is not None:
+            visit.session = session._get_session()  # it was saved, or is to be forgotten
         if visit.step is not None:
             return response_of(known.finish(visit, visit.step, None), response)
         amend(response, known, visit)

@@ -114,6 +114,7 @@ def response_of(answer: Answer, response: Any = None) -> Any:
     """Return a response with an answer, or give it to one that has cookies already."""
     sent = HttpResponse() if response is None else response
     sent.status_code, sent.content = answer.status, answer.body
+    sent._has_been_logged = True  # a browser that asks first is no warning: refusals are events
     lines = [value for name, value in answer.headers if name == "set-cookie"]
     add(sent, Changes(set_cookies=tuple(lines)))
     for name, value in answer.headers:

@@ -2,13 +2,14 @@
 
 import importlib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.sessions.backends.base import UpdateError
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
@@ -19,6 +20,7 @@ from coatcheck import Bound, Event, adopt
 from coatcheck._session.binding import UNDER_WAY
 from coatcheck.testing import Clock
 from tests.adopt.formats import Records
+from tests.bound_browsers import REFRESH
 from tests.frameworks.django.test_adoption import KEY, RECORD
 from tests.frameworks.django.test_options import OURS
 from tests.frameworks.django_site import migrate
@@ -28,6 +30,12 @@ RIGHT = "analytical engine"
 LONG, SHORT = "__Host-shop", "__Host-shop-bound"
 BOUND = Bound(exclude=["/add"])
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+
+LINK = {
+    "sec_fetch_site": "cross-site",
+    "sec_fetch_mode": "navigate",
+    "sec_fetch_dest": "document",
+}
 
 SETTINGS: dict[str, Any] = {
     "MIDDLEWARE": [OURS[0], CSRF, *OURS[1:]],
@@ -113,6 +121,15 @@ def test_a_session_is_bound(of: Any, way: str, clock: Clock) -> None:
         assert not any(LONG in name for name in browser.cookies)
 
 
+def test_what_a_browser_asks_for_is_no_warning(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Django logs responses of 403 and 503, and mails the latter; here they are no mistake."""
+    browser.binds()
+    assert browser.send(REFRESH, sec_secure_session_id=browser.id).status == 403
+    assert [each for each in caplog.records if each.name == "django.request"] == []
+
+
 def test_the_cookies_are_those_of_the_settings(browser: Browser) -> None:
     """The second has the prefix __Host-, and the attributes that the browser was told."""
     browser.ask_for(f"/sign-in?password={RIGHT}")
@@ -157,6 +174,34 @@ def test_a_copy_harms_nothing(browser: Browser, clock: Clock, engine: Any, act: 
     assert browser.get("/bound") == {"user": "ada", "bound": True}
 
 
+def test_a_copy_ends_nothing_by_its_expiry(browser: Browser, clock: Clock, engine: Any) -> None:
+    """And the browser's cookie stays."""
+    browser.binds()
+    clock.advance(UNDER_WAY)
+    store = engine.SessionStore(browser.cookies[LONG])
+    store.set_expiry(-1)
+    with pytest.raises(UpdateError):
+        store.save()
+    assert browser.get("/bound") == {"user": "ada", "bound": True}
+
+
+def test_a_refused_refresh_renews_nothing(browser: Browser) -> None:
+    """Also where Django saves with every request."""
+    browser.binds()
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+        answer = browser.refreshes("a.b.c")
+    assert (answer.status, "set-cookie" in dict(answer.headers)) == (400, False)
+
+
+def test_a_sign_in_that_cannot_be_kept_is_loud(browser: Browser, clock: Clock) -> None:
+    """Where a browser skipped the proof: another cookie would take the place of the bound one."""
+    browser.binds()
+    clock.advance(UNDER_WAY)
+    path, copy = f"/sign-in?password={RIGHT}", browser.copied(LONG)
+    answer = copy.ask_for(path, secure_session_skipped="quota_exceeded")
+    assert (answer.status_code, "set-cookie" in answer.headers) == (400, False)
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
@@ -184,16 +229,11 @@ def test_where_browsers_send_no_proof_nothing_is_kept(
 
 def test_a_link_from_elsewhere_loads_the_page_again(browser: Browser, clock: Clock) -> None:
     """From the own origin, so that the browser refreshes first; not with a proof, nor a visitor."""
-    link = {
-        "sec_fetch_site": "cross-site",
-        "sec_fetch_mode": "navigate",
-        "sec_fetch_dest": "document",
-    }
-    assert browser.ask_for("/who", **link).json()["user"] == ""
+    assert browser.ask_for("/who", **LINK).json()["user"] == ""
     browser.binds()
-    assert browser.ask_for("/who", **link).json()["user"] == "ada"
+    assert browser.ask_for("/who", **LINK).json()["user"] == "ada"
     clock.advance(BOUND.seconds)
-    response = browser.ask_for("/who", **link)
+    response = browser.ask_for("/who", **LINK)
     assert (response.headers["refresh"], "set-cookie" in response.headers) == ("2", False)
     assert "/_session/reload.js" in response.text
     assert browser.ask_for("/_session/reload.js").text == "location.reload()"
@@ -277,7 +317,36 @@ def test_what_a_device_does_is_an_event(clock: Clock) -> None:
     ]
 
 
-def test_only_a_bound_session_passes() -> None:
+def test_round_trips_are_as_promised(browser: Browser, kept: Any) -> None:
+    """A page: as ever. A registration and a refresh: a read and a write. Asking first: a read."""
+    calls: list[str] = []
+
+    def counts(name: str) -> None:
+        asked = getattr(kept.backend, name)
+
+        def noted(*call: Any) -> Any:
+            calls.append(name)
+            return asked(*call)
+
+        setattr(kept.backend, name, noted)
+
+    def counted(act: Callable[[], object]) -> list[str]:
+        calls.clear()
+        act()
+        return list(calls)
+
+    browser.ask_for(f"/sign-in?password={RIGHT}")
+    counts("get")
+    counts("swap")
+    assert counted(browser.registers) == ["get", "swap"]
+    assert counted(lambda: browser.send(REFRESH, sec_secure_session_id=browser.id)) == ["get"]
+    assert counted(browser.refreshes) == ["get", "swap"]
+    assert counted(lambda: browser.ask_for("/cart")) == ["get"]
+    assert counted(lambda: browser.ask_for("/nothing")) == []
+    assert counted(lambda: Browser(browser.shell).ask_for("/cart", **LINK)) == []
+
+
+def test_only_a_bound_session_passes(clock: Clock) -> None:
     """`require_bound()` guards plain and asynchronous views; it does nothing unless required."""
     for path in ("/guarded", "/async/guarded"):
         with site(of=of_asgi, bound=Bound(required=True)) as browser:
@@ -288,6 +357,9 @@ def test_only_a_bound_session_passes() -> None:
             browser.binds()
             assert browser.ask_for(path).status_code == 200
             assert browser.copied(LONG).ask_for(path).status_code == 403
+            clock.advance(UNDER_WAY)
+            skipped = browser.copied(LONG).ask_for(path, secure_session_skipped="unreachable")
+            assert skipped.status_code == 403
         with site(of=of_asgi) as browser:
             assert browser.ask_for(path).status_code == 200
     with override_settings(MIDDLEWARE=OURS), of_wsgi(get_wsgi_application()) as ask:
