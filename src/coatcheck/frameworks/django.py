@@ -369,7 +369,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     async def _cycle_key(self, form: StorageForm) -> None:
         session = await self._whole(form)
         session.regenerate_id()
-        if operations.may_sign_in(session):
+        if operations.may_sign_in(session) and not is_lost(session):
             # login() says next who signs in, and a second click is to join the first.
             self._cycles = self.modified = True
             return
