@@ -28,8 +28,9 @@ fuzz: .venv/dev  ## Run the random tests with 2,000 examples each
 	COATCHECK_EXAMPLES=2000 scripts/test -m hypothesis
 	COATCHECK_EXAMPLES=2000 scripts/test --thorough tests/test_random_schedules.py
 
-kills: .venv/dev  ## Kill 1,000 writing processes for each storage in files, and look what is lost
+kills: .venv/dev  ## Kill processes that write to files, and that sign in on every storage; look what is lost
 	.venv/bin/python -m tests.kills $(ARGS)
+	.venv/bin/python -m tests.roster_kills $(ARGS)
 
 soak: .venv/dev  ## Let 64 visitors use every storage for 30 minutes, while servers restart (ARGS=--seconds 120)
 	.venv/bin/python -m tests.soak $(ARGS)

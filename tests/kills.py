@@ -40,10 +40,18 @@ HASTE = 0.1
 
 
 class Kind(NamedTuple):
-    """A storage of that kind, and all of its records by their keys, read beside it."""
+    """
+    A storage of that kind.
+
+    Args:
+        open: Opens it.
+        records: Yields all of its records with their keys, read beside it.
+        awaited: Its awaited form is to be used, by several tasks at once.
+    """
 
     open: Callable[[Path], KeyedStorage]
     records: Callable[[Path], Iterator[tuple[str, bytes]]]
+    awaited: bool = False
 
 
 def records_in_files(folder: Path) -> Iterator[tuple[str, bytes]]:

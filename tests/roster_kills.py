@@ -11,18 +11,22 @@ at a random moment while the other goes on, then the other. Then the storage is 
 # ruff: noqa: T201 - it is a command
 
 import argparse
+import asyncio
 import logging
 import os
 import signal
 import sys
 import time
 import traceback
+from contextlib import nullcontext
+from inspect import isawaitable
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coatcheck import Session, Users
+from coatcheck._request.coroutines import run_now
 from coatcheck._session.draft import Visitor
 from coatcheck._session.ids import tag_of
 from coatcheck._session.lifecycle import admit
@@ -31,9 +35,21 @@ from coatcheck._session.roster_plans import read
 from coatcheck.storage import KeyedStorage
 from tests.hosts import COOKIE
 from tests.kills import KINDS, Kind
+from tests.kills_on_servers import ON_SERVERS, Serve
 
-LONGEST = 0.1
+LONGEST = 0.2
 """Seconds that a process may work before it is killed."""
+
+TASKS = 4
+"""Tasks of a process over an awaited storage: their calls go out together."""
+
+
+def in_place(kind: Kind) -> Serve:
+    """Return a function for a storage that needs no server."""
+    return lambda _: nullcontext(kind)
+
+
+STORAGES: dict[str, Serve] = {name: in_place(kind) for name, kind in KINDS.items()} | ON_SERVERS
 
 
 class Findings(NamedTuple):
@@ -48,22 +64,24 @@ class Findings(NamedTuple):
 class Site:
     """An application over a storage, without HTTP."""
 
-    def __init__(self, storage: KeyedStorage) -> None:
+    def __init__(self, storage: KeyedStorage, *, awaited: bool = False) -> None:
         self.storage = storage
         self.users = Users(COOKIE, storage, max_sessions=5)
         rosters = self.users._rosters_of(COOKIE, storage, None)
         self.terms = Terms(owner_of(COOKIE.name), 1000.0, clock=storage.clock, rosters=rosters)
+        self._of_sessions: Any = storage.aio if awaited else storage
+        self._of_users: Any = self.users.aio if awaited else self.users
 
-    def session(self, id: str | None) -> Session:
+    async def session(self, id: str | None) -> Session:
         """Return the session of a request."""
         visitor = Visitor(terms=self.terms, began=self.storage.clock())
-        return admit(self.storage.read(id), self.terms, visitor=visitor)
+        return admit(await done(self._of_sessions.read(id)), self.terms, visitor=visitor)
 
-    def work(self, random: Random) -> None:
+    async def work(self, random: Random) -> None:
         """Sign in and out until killed."""
         id: str | None = None
         while True:
-            session = self.session(id)
+            session = await self.session(id)
             act = random.choice(("in", "in", "in", "id", "out", "end", "all"))
             if act == "in" or session.signed_in is None:
                 session.sign_in("u")
@@ -72,12 +90,22 @@ class Site:
             elif act == "out":
                 session.destroy()
             elif act == "end":
-                for each in self.users.sessions_of("u")[:1]:
-                    self.users.end("u", each.handle)
+                for each in (await done(self._of_users.sessions_of("u")))[:1]:
+                    await done(self._of_users.end("u", each.handle))
             elif random.random() < 0.1:
-                self.users.end_all("u")
-            kept = self.storage.save(session)
+                await done(self._of_users.end_all("u"))
+            kept = await done(self._of_sessions.save(session))
             id = id if kept is None else kept or None
+
+
+async def done(answer: Any) -> Any:
+    """Return an answer, waiting for it if that is needed."""
+    return await answer if isawaitable(answer) else answer
+
+
+async def at_once(site: Site, random: Random) -> None:
+    """Let several tasks of one process work."""
+    await asyncio.gather(*(site.work(Random(random.random())) for _ in range(TASKS)))
 
 
 def start(kind: Kind, folder: Path, seed: int) -> int:
@@ -86,7 +114,11 @@ def start(kind: Kind, folder: Path, seed: int) -> int:
         return pid
     try:
         logging.getLogger("coatcheck").setLevel(logging.ERROR)
-        Site(kind.open(folder)).work(Random(seed))
+        site, random = Site(kind.open(folder), awaited=kind.awaited), Random(seed)
+        if kind.awaited:
+            asyncio.run(at_once(site, random))
+        else:
+            run_now(site.work(random))
     except BaseException:  # it must not go on as a second parent, whatever happens
         traceback.print_exc()
     finally:
@@ -106,7 +138,9 @@ def living(kind: Kind, folder: Path) -> set[str]:
 def run(kind: Kind, folder: Path, kills: int, random: Random) -> Findings:
     """Kill so many processes, and return what was found."""
     killed = checked = unlisted = survived = 0
-    kind.open(folder).close()
+    storage = kind.open(folder)
+    storage.read("A" * 40)  # one from a URL makes its table now
+    storage.close()
     while killed < kills:
         pids = [start(kind, folder, random.getrandbits(32)) for _ in range(2)]
         while pids:
@@ -134,15 +168,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.roster_kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="for each storage")
     parser.add_argument("--seed", type=int, default=None, help="of the moments")
+    parser.add_argument("--only", choices=list(STORAGES), default=None, help="this storage alone")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else Random().getrandbits(32)
     print(f"seed {seed}\n")
     print("| storage | kills | sessions checked | unlisted | survived |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     harm = 0
-    for name, kind in KINDS.items():
-        with TemporaryDirectory(prefix="coatcheck-") as folder:
-            found = run(kind, Path(folder), options.kills, Random(seed))
+    for name, serve in STORAGES.items():
+        if options.only not in (None, name):
+            continue
+        with TemporaryDirectory(prefix="coatcheck-") as parent:
+            folder = Path(parent) / "storage"  # servers that run as another user own it
+            folder.mkdir()
+            with serve(folder) as kind:
+                found = run(kind, folder, options.kills, Random(seed))
         harm += found.unlisted + found.survived
         print(f"| {name} | {' | '.join(map(str, found))} |", flush=True)
     return 1 if harm else 0

@@ -5,17 +5,20 @@ from typing import Annotated, Any
 
 import flask
 import pytest
+import quart
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from fastapi import Depends, FastAPI, WebSocket
 from litestar import Litestar, get
 from litestar.testing import TestClient as LitestarClient
+from quart.testing.connections import WebsocketResponseError
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from coatcheck import ConfigurationError, Cookie, SignIn
 from coatcheck.frameworks import fastapi
 from coatcheck.frameworks import flask as flask_sessions
+from coatcheck.frameworks import quart as quart_sessions
 from coatcheck.frameworks.django_decorators import require_auth, require_fresh
 from coatcheck.frameworks.fastapi import CurrentUser, RequireFresh
 from coatcheck.frameworks.litestar import (
@@ -24,7 +27,7 @@ from coatcheck.frameworks.litestar import (
     requires_fresh,
     requires_sign_in,
 )
-from coatcheck.storage import MemoryStorage
+from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock, SessionKit
 from tests.frameworks.django_site import engine
 from tests.hosts import SECRET
@@ -134,6 +137,93 @@ def test_flask(clock: Clock) -> None:
     assert answer.status_code == 401
     assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
     assert client.get("/asked").location == "/confirm"
+
+
+def quart_site(storage: KeyedStorage) -> quart.Quart:
+    """A site of Quart whose views ask for a user, or for a fresh one."""
+    app = quart.Quart(__name__)
+    app.session_interface = quart_sessions.SessionInterface(COOKIE, storage)  # type: ignore[assignment]
+
+    @app.get("/me")
+    @quart_sessions.require_auth()
+    async def me() -> str:
+        return quart_sessions.session.signed_in.user  # type: ignore[union-attr]
+
+    @app.get("/safe")
+    @quart_sessions.require_fresh(300)
+    def safe() -> str:
+        return "safe"
+
+    async def asks() -> Any:
+        return quart.redirect("/confirm")
+
+    @app.get("/asked")
+    @quart_sessions.require_fresh(300, on_stale=asks)
+    async def asked() -> str:
+        return "asked"
+
+    @app.get("/in")
+    @quart_sessions.require_auth(lambda: quart.redirect("/sign-in"))
+    async def inside() -> str:
+        return "in"
+
+    @app.websocket("/socket")
+    @quart_sessions.require_auth()
+    async def socket() -> None:
+        await quart.websocket.send("hello")
+
+    return app
+
+
+def test_quart(clock: Clock) -> None:
+    """Decorators, of `async def` and of plain views, and of WebSockets."""
+    storage = MemoryStorage(clock=clock)
+    kit = SessionKit(COOKIE, storage)
+
+    async def scene() -> None:
+        client = quart_site(storage).test_client()
+
+        async def told(path: str) -> tuple[int, str]:
+            answer = await client.get(path)
+            header = answer.headers.get("www-authenticate") or answer.headers.get("location")
+            return answer.status_code, (header or await answer.get_data(as_text=True)).strip()
+
+        assert await told("/me") == (401, "Session")
+        assert await told("/in") == (302, "/sign-in")
+        with pytest.raises(WebsocketResponseError) as refused:
+            async with client.websocket("/socket") as socket:
+                await socket.receive()
+        assert refused.value.response.status_code == 401
+        kit.sign_in(client, "ada")
+        assert [await told(path) for path in ("/me", "/safe", "/asked", "/in")] == [
+            (200, "ada"),
+            (200, "safe"),
+            (200, "asked"),
+            (200, "in"),
+        ]
+        async with client.websocket("/socket") as socket:
+            assert await socket.receive() == "hello"
+        clock.advance(301)
+        status, challenge = await told("/safe")
+        assert status == 401 and "insufficient_user_authentication" in challenge
+        assert await told("/asked") == (302, "/confirm")
+
+    asyncio.run(scene())
+
+
+def test_quart_with_another_interface() -> None:
+    """The message names the interface."""
+
+    async def view() -> str:
+        return ""
+
+    async def scene() -> None:
+        app = quart.Quart(__name__)
+        async with app.test_request_context("/"):
+            with pytest.raises(ConfigurationError, match="SessionInterface"):
+                await quart_sessions.require_auth()(view)()
+
+    asyncio.run(scene())
 
 
 @require_auth(lambda _: HttpResponse("sign in"))

@@ -12,6 +12,7 @@ A WebSocket is saved when it is accepted, and when Quart leaves its context.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from functools import wraps
+from inspect import isawaitable
 from typing import Any, TypeVar, Unpack, cast
 from weakref import WeakSet
 
@@ -21,29 +22,69 @@ from quart.sessions import SessionInterface as QuartInterface
 from quart.sessions import SessionMixin
 from quart.wrappers import BaseRequestWebsocket, Response, Websocket
 from quart.wrappers.response import DataBody, FileBody, IOBody, ResponseBody
-from werkzeug.datastructures import Headers
-from werkzeug.exceptions import Forbidden
+from werkzeug.datastructures import Headers, WWWAuthenticate
+from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.bound_guard import SAYS, refusal
 from coatcheck._request.cycle import FAILED, Cycle
-from coatcheck._request.options import Options
+from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
 from coatcheck._request.visit import NOTHING, Changes
 from coatcheck._session.draft import Draft, Unread
-from coatcheck.errors import BackendError
+from coatcheck._session.sign_in import SignIn
+from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.frameworks.flask_session import FlaskSession
 from coatcheck.frameworks.flask_settings import cookie_from, line_of_caller, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["SessionInterface", "cookie_from", "require_bound", "session"]
+__all__ = [
+    "SessionInterface",
+    "cookie_from",
+    "require_auth",
+    "require_bound",
+    "require_fresh",
+    "session",
+]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 session = cast("FlaskSession[Any]", quart.session)
 """`quart.session`, for type checkers: it has `flash`, `apply`, `regenerate_id` and `destroy`."""
+
+
+def require_auth(on_failure: Callable[[], Any] | None = None) -> Callable[[View], View]:
+    """
+    Return a decorator for views and WebSockets of users who signed in by `session.sign_in`.
+
+        @app.get("/account")
+        @require_auth(lambda: redirect(url_for("sign_in")))
+        async def account(): ...
+
+    Args:
+        on_failure: Returns the response to all others, plain or awaited; None: 401.
+    """
+    return _only_if(bool, on_failure, "Session")
+
+
+def require_fresh(
+    seconds: Duration, *, on_stale: Callable[[], Any] | None = None
+) -> Callable[[View], View]:
+    """
+    Return a decorator for views of users who signed in or confirmed a short time ago.
+
+    Args:
+        seconds: How long a sign-in or `session.confirm()` counts, in seconds or as a timedelta.
+        on_stale: Returns the response to all others, plain or awaited, such as a redirect to the
+            page that asks for the password again; None: 401.
+
+    Raises:
+        ConfigurationError: *seconds* is not above 0.
+    """
+    most = check_seconds("seconds", seconds)
+    return _only_if(lambda signed_in: signed_in.is_fresh(most), on_stale, fresh_challenge(most))
 
 
 def require_bound() -> Callable[[View], View]:
@@ -72,6 +113,37 @@ def require_bound() -> Callable[[View], View]:
         return cast("View", guarded)
 
     return decorated
+
+
+def _only_if(
+    passes: Callable[[SignIn], bool], refuse: Callable[[], Any] | None, challenge: str
+) -> Callable[[View], View]:
+    """Return a decorator for views that users may see whose sign-in *passes*."""
+
+    def decorated(view: View) -> View:
+        @wraps(view)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            signed_in = _ours().signed_in
+            if signed_in is not None and passes(signed_in):
+                return await quart.current_app.ensure_async(view)(*args, **kwargs)
+            if refuse is None:
+                raise Unauthorized(www_authenticate=WWWAuthenticate.from_header(challenge))
+            answer = refuse()
+            return await answer if isawaitable(answer) else answer
+
+        return cast("View", guarded)
+
+    return decorated
+
+
+def _ours() -> FlaskSession[Any]:
+    """Return the session of a request, which tells who is signed in."""
+    if not isinstance(session, FlaskSession):
+        raise ConfigurationError(
+            f"quart.session must be one of coatcheck, got {session.__class__.__name__}: "
+            "set app.session_interface = SessionInterface(cookie, storage)"
+        )
+    return session
 
 
 class SessionInterface(QuartInterface):
