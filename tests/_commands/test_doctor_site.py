@@ -78,7 +78,15 @@ def test_an_application_that_is_well(capsys: pytest.CaptureFixture[str]) -> None
         "session cookie",
         "Secure",
     ]
-    assert {"HttpOnly", "SameSite", "size", "workers", "sign-in", "sign-out"} <= found.keys()
+    assert {
+        "HttpOnly",
+        "SameSite",
+        "size",
+        "workers",
+        "return",
+        "sign-in",
+        "sign-out",
+    } <= found.keys()
 
 
 def test_a_sign_in_may_begin_the_session(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,6 +121,36 @@ def test_workers_that_disagree_are_found(capsys: pytest.CaptureFixture[str]) -> 
     assert found["workers"][0] == "fail"
 
 
+@pytest.mark.parametrize(
+    ("samesite", "state", "text"),
+    [("Lax", "ok", "leads to the same session"), ("Strict", "fail", "begins another session")],
+)
+def test_a_visitor_returns_from_another_site(
+    samesite: Any, state: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A browser sends no Strict cookie there, and the page's new one replaces the visitor's."""
+    _, found = told_of(shop(samesite=samesite), capsys, "--start", "/start")
+    assert found["return"][0] == state
+    assert text in found["return"][1]
+
+
+def test_a_page_that_refuses_links_of_other_sites_is_a_fault(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A check of Sec-Fetch-Site must let safe methods pass."""
+    app = shop()
+
+    def strict(environ: Any, start: Any) -> Iterable[bytes]:
+        if environ.get("HTTP_SEC_FETCH_SITE") == "cross-site":
+            start("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"no"]
+        return app(environ, start)
+
+    code, found = told_of(strict, capsys, "--start", "/start")
+    assert code == 1
+    assert found["return"] == ("fail", "a link of another site leads to the status 403")
+
+
 def bare(*lines: tuple[str, str]) -> App:
     """Return an application whose sessions are its own, with these headers."""
 
@@ -131,6 +169,7 @@ def test_another_package_is_looked_at_too(capsys: pytest.CaptureFixture[str]) ->
     bad = {name for name, (state, _) in found.items() if state == "fail"}
     assert bad == {"Cache-Control", "sign-in", "sign-out"}
     assert found["workers"][0] == "info"
+    assert found["return"][0] == "ok"
     assert found["Vary"][0] == "warn"
 
 

@@ -10,7 +10,7 @@ import pytest
 from coatcheck import BackendError
 from coatcheck._commands import doctor_storage as doctor
 from coatcheck.cli import main
-from coatcheck.storage import KeyedStorage, MemoryStorage
+from coatcheck.storage import KeyedStorage
 from coatcheck.storage.backends.memory import MemoryBackend
 from tests._commands.stored import KINDS, fill, url_of
 
@@ -39,7 +39,11 @@ def test_a_storage_that_is_well(
     assert found["keeps a record"] == found["two writers"] == ["ok"]
     if kind in ("redis", "postgresql", "mariadb"):
         assert found["clock"] == ["ok"]
-        assert found["version"] == ["info"]
+        assert found["version"] == found["user"] == ["info"]
+    if kind not in ("memcached", "file"):
+        assert found["expiry"] == ["ok"]
+    if kind in ("postgresql", "mariadb"):
+        assert found["TLS in use"] == ["info"]
     if kind in ("sqlite", "file"):
         assert set(found["permissions"]) == {"ok"}
     assert main(["doctor", url]) == 0
@@ -97,42 +101,6 @@ def test_a_fault_is_found(fault: str, check: str) -> None:
     assert found[check] == "fail"
 
 
-def test_clocks_that_differ_are_a_fault() -> None:
-    """By more than a second."""
-    assert doctor._clock(1000.0, 0.0).state == "fail"
-
-
-@pytest.mark.parametrize(
-    ("memory", "state"),
-    [
-        ({"maxmemory_policy": "allkeys-lru", "maxmemory": 100}, "warn"),
-        ({"maxmemory_policy": "allkeys-lru", "maxmemory": 0}, "ok"),
-        ({"maxmemory_policy": "noeviction", "maxmemory": 100}, "ok"),
-        (b"text", "ok"),
-    ],
-)
-def test_a_server_that_drops_sessions_is_told(memory: object, state: str) -> None:
-    """It does so only if its memory has a limit."""
-
-    class Backend:
-        def _ask(self, *_: object) -> object:
-            return memory
-
-    (found,) = doctor._redis_eviction(Backend())
-    assert found.state == state
-
-
-def test_what_the_server_does_not_tell_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its user may not be allowed to ask."""
-
-    def _memory_version(_: object) -> Any:
-        raise PermissionError("not you")
-
-    monkeypatch.setitem(doctor._QUESTIONS, "MemoryBackend", (_memory_version,))
-    (found,) = doctor._server(MemoryStorage())
-    assert (found.state, found.name, found.text) == ("info", "version", "not told: not you")
-
-
 @pytest.mark.parametrize(
     ("url", "states"),
     [
@@ -140,6 +108,8 @@ def test_what_the_server_does_not_tell_is_no_fault(monkeypatch: pytest.MonkeyPat
         ("redis://10.0.0.1", ["warn"]),
         ("rediss://10.0.0.1", ["ok"]),
         ("postgresql://h/d?sslmode=verify-full", ["ok"]),
+        ("postgresql://h/d?sslmode=disable", ["warn"]),
+        ("mariadb://h/d?ssl_ca=/ca.pem", ["ok"]),
         ("sqlite:db", []),
     ],
 )

@@ -159,6 +159,7 @@ def _checks(
     yield from _attributes(ours, visitor)
     yield from _caching(page)
     yield from _workers(visitor, ours.name, start or visitor.start)
+    yield _return(visitor, ours, start or visitor.start)
     if sign_in:
         before = visitor.jar.get(ours.name)
         _post(visitor, sign_in)
@@ -199,7 +200,10 @@ def _attributes(ours: Attributes, visitor: Visitor) -> Iterator[Check]:
         yield Check("ok", "Secure", "set")
     elif visitor.secure:
         yield Check(
-            "fail", "Secure", "missing on https: the cookie would travel in clear; say secure=True"
+            "fail",
+            "Secure",
+            "missing on https: it travels in clear too; say secure=True, and let the server "
+            "trust its proxy",
         )
     else:
         yield Check("warn", "Secure", "missing: right for development alone")
@@ -258,6 +262,38 @@ def _workers(visitor: Visitor, name: str, path: str) -> Iterator[Check]:
         )
     else:
         yield Check("ok", "workers", f"{REPEATS} connections, one session")
+
+
+FROM_ELSEWHERE = {
+    "Referer": "https://another.example/",
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+"""What a browser sends when a visitor follows a link of another site."""
+
+
+def _return(visitor: Visitor, ours: Attributes, path: str) -> Check:
+    """Come back by a link of another site, with the cookie if a browser would send it."""
+    begun = visitor.jar.get(ours.name, "")
+    is_sent = ours.flags.get("samesite", "").lower() != "strict"
+    if not is_sent:
+        visitor.jar.pop(ours.name, None)
+    page = visitor.ask(path, **FROM_ELSEWHERE)
+    is_other = visitor.jar.get(ours.name, "") != (begun if is_sent else "")
+    visitor.jar[ours.name] = begun
+    if page.status in (401, 403):
+        return Check("fail", "return", f"a link of another site leads to the status {page.status}")
+    if not is_other:
+        return Check("ok", "return", "a link of another site leads to the same session")
+    if is_sent:
+        return Check("info", "return", "the page sends a cookie with each answer: nothing is told")
+    return Check(
+        "fail",
+        "return",
+        "a link of another site begins another session, which replaces the visitor's: browsers "
+        "keep a Strict cookie back there; use SameSite=Lax",
+    )
 
 
 def read(line: str) -> Attributes | None:

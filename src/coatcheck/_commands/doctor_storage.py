@@ -5,18 +5,18 @@ It keeps a few records under keys of its own, for a minute at most, and removes 
 """
 
 import os
+import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from secrets import token_hex
 from statistics import median
 from threading import Barrier
-from typing import Any
 from urllib.parse import urlsplit
 
 from coatcheck._commands.checks import Check, State, write
+from coatcheck._commands.doctor_server import TTL, ask_server, new_key
 from coatcheck._commands.output import Output
 from coatcheck._commands.scanning import backend_of, open_storage
 from coatcheck.errors import BackendError
@@ -27,18 +27,12 @@ ROUNDS = 5
 SLOW = 50.0
 """Milliseconds that a visitor feels."""
 
-TTL = 60.0
-"""Seconds that a record of the check stays, if the command is stopped."""
-
-SKEW = 1.0
-"""Seconds that clocks may differ: see the page on several machines."""
-
 WRITES, READS_OR_WRITES = 0o022, 0o077
 """Permissions that other users should not have: in the folder of a database, and on the data."""
 
-LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1"})
+_ASKS_TLS = re.compile(r"\bssl(mode=(require|verify)|_ca=)")
 
-Ask = Callable[[str], Any]
+LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
 
 def doctor_storage(url: str, output: Output) -> int:
@@ -61,20 +55,16 @@ def _checks(url: str, storage: KeyedStorage) -> Iterator[Check]:
     yield _round_trip(storage)
     yield from _keeps(storage)
     yield _race(storage)
-    yield from _server(storage)
+    yield from ask_server(storage)
     yield from _permissions(storage)
     yield from _tls(url)
-
-
-def _new_key(storage: KeyedStorage) -> str:
-    return f"{storage.prefix}{token_hex(32)}"
 
 
 def _round_trip(storage: KeyedStorage) -> Check:
     times = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
-        storage.backend.get(_new_key(storage))
+        storage.backend.get(new_key(storage))
         times.append(time.perf_counter() - begun)
     taken = median(times) * 1000
     state: State = "ok" if taken < SLOW else "warn"
@@ -83,7 +73,7 @@ def _round_trip(storage: KeyedStorage) -> Check:
 
 def _keeps(storage: KeyedStorage) -> Iterator[Check]:
     """Write a record, replace it, and delete it."""
-    key, backend = _new_key(storage), storage.backend
+    key, backend = new_key(storage), storage.backend
     does = "write"
     try:
         backend.swap(key, None, b"\x00one", TTL)
@@ -110,14 +100,17 @@ def _keeps(storage: KeyedStorage) -> Iterator[Check]:
 
 def _race(storage: KeyedStorage) -> Check:
     """Let two writers replace one version at once: exactly one may win."""
-    key, backend = _new_key(storage), storage.backend
+    key, backend = new_key(storage), storage.backend
     both = Barrier(2)
 
     def write(record: bytes) -> Refused | None:
         both.wait(10)
-        return backend.swap(key, None, record, TTL)
+        return backend.swap(key, version, record, TTL)
 
     try:
+        backend.swap(key, None, b"\x00first", TTL)
+        there = backend.get(key)
+        version = there.version if there else None
         with ThreadPoolExecutor(2) as pool:
             answers = list(pool.map(write, (b"\x00a", b"\x00b")))
         backend.delete(key)
@@ -126,88 +119,6 @@ def _race(storage: KeyedStorage) -> Check:
     won = sum(answer is None for answer in answers)
     text = "one of two won" if won == 1 else f"{won} of two won: changes will be lost"
     return Check("ok" if won == 1 else "fail", "two writers", text)
-
-
-def _server(storage: KeyedStorage) -> Iterator[Check]:
-    """Ask the server for its version, its clock, and what it evicts."""
-    backend = backend_of(storage)
-    asks = _QUESTIONS.get(type(backend).__name__)
-    if asks is None:
-        return
-    for ask in asks:
-        try:
-            yield from ask(backend)
-        except Exception as error:
-            name = ask.__name__.removeprefix("_").partition("_")[2]
-            yield Check("info", name, f"not told: {str(error).partition(chr(10))[0]}")
-
-
-def _redis_version(backend: Any) -> Iterator[Check]:
-    told = backend._ask("INFO", "server")
-    version = told.get("valkey_version") or told.get("redis_version") if _is_dict(told) else "?"
-    yield Check("info", "version", str(version))
-
-
-def _redis_clock(backend: Any) -> Iterator[Check]:
-    before = time.time()
-    seconds, micros = backend._ask("TIME")
-    yield _clock(int(seconds) + int(micros) / 1_000_000, before)
-
-
-def _redis_eviction(backend: Any) -> Iterator[Check]:
-    told = backend._ask("INFO", "memory")
-    policy = told.get("maxmemory_policy", "?") if _is_dict(told) else "?"
-    limit = told.get("maxmemory", 0) if _is_dict(told) else 0
-    if policy == "noeviction" or not limit:
-        yield Check("ok", "eviction", f"{policy}, maxmemory {limit or 'without limit'}")
-        return
-    yield Check(
-        "warn", "eviction", f"{policy}: the server drops sessions when it is full; use noeviction"
-    )
-
-
-def _redis_user(backend: Any) -> Iterator[Check]:
-    user = backend._ask("ACL", "WHOAMI")
-    name = user.decode() if isinstance(user, bytes) else str(user)
-    yield Check("info", "user", name)
-
-
-def _sql_version(backend: Any) -> Iterator[Check]:
-    from sqlalchemy import text
-
-    with backend._connected("read") as connection:
-        version = connection.execute(text("SELECT version()")).scalar()
-        before = time.time()
-        now = connection.execute(text("SELECT unix_timestamp(now(6))")).scalar()
-    yield Check("info", "version", str(version))
-    yield _clock(float(now), before)
-
-
-def _postgresql_version(backend: Any) -> Iterator[Check]:
-    from coatcheck.storage.backends.postgresql_statements import statement
-
-    version = backend._ask("read", statement("SELECT version()", 0), ())
-    yield Check("info", "version", version.get_value(0, 0).decode().partition(" on ")[0])
-    before = time.time()
-    now = backend._ask(
-        "read", statement("SELECT extract(epoch FROM clock_timestamp())::text", 0), ()
-    )
-    yield _clock(float(now.get_value(0, 0)), before)
-
-
-def _sqlite_version(backend: Any) -> Iterator[Check]:
-    import sqlite3
-
-    mode = backend._connection.execute("PRAGMA journal_mode").fetchone()[0]
-    yield Check("info", "version", f"SQLite {sqlite3.sqlite_version}, journal {mode}")
-
-
-def _clock(theirs: float, before: float) -> Check:
-    """Compare two clocks, less the time that the answer took."""
-    off = theirs - (before + time.time()) / 2
-    state: State = "ok" if abs(off) <= SKEW else "fail"
-    hint = "" if state == "ok" else ": deadlines differ between machines; set both by NTP"
-    return Check(state, "clock", f"{off:+.3f} s from this machine{hint}")
 
 
 def _permissions(storage: KeyedStorage) -> Iterator[Check]:
@@ -237,19 +148,7 @@ def _tls(url: str) -> Iterator[Check]:
         return
     if (parts.hostname or "") in LOCAL:
         yield Check("ok", "TLS", "the server is on this machine")
-    elif parts.scheme.startswith("rediss") or "ssl" in parts.query:
+    elif parts.scheme.startswith("rediss") or _ASKS_TLS.search(parts.query):
         yield Check("ok", "TLS", "the URL asks for it")
     else:
         yield Check("warn", "TLS", "not asked for, and the server is on another machine")
-
-
-def _is_dict(told: object) -> bool:
-    return isinstance(told, dict)
-
-
-_QUESTIONS: dict[str, tuple[Callable[[Any], Iterator[Check]], ...]] = {
-    "RedisBackend": (_redis_version, _redis_clock, _redis_eviction, _redis_user),
-    "SqlBackend": (_sql_version,),
-    "PostgresqlBackend": (_postgresql_version,),
-    "SqliteBackend": (_sqlite_version,),
-}
