@@ -106,7 +106,7 @@ def test_clients_are_known_in_one_module_each(path: Path) -> None:
         "storage.backends.sql_pool": {"sqlalchemy"},
         "storage.backends.sql_table": {"sqlalchemy"},
         "_commands.adopt_check": {"redis", "sqlalchemy"},
-        "_commands.doctor_storage": {"sqlalchemy"},
+        "_commands.doctor_server": {"sqlalchemy"},
         "_commands.scanning": {"sqlalchemy"},
         "adopt.ciphers": {"cryptography"},
         "adopt.sql_rows": {"sqlalchemy"},
