@@ -1,8 +1,10 @@
 """The calls around a save of a session that a cookie carries: their order, and their races."""
 
 import pytest
+from msgspec.structs import replace
 
 from coatcheck import BackendError, Session, SessionConflict
+from coatcheck._cookie.pins import Pins
 from coatcheck._session import revocable, revocations, roster_plans
 from coatcheck._session.draft import Carried, Visitor
 from coatcheck._session.lifecycle import admit, found
@@ -178,3 +180,28 @@ def test_a_list_that_always_changes_gives_up(scene: Scene, monkeypatch: pytest.M
     monkeypatch.setattr(roster_plans, "ATTEMPTS", 0)
     with pytest.raises(SessionConflict):
         scene.run(revoke(listing_in(scene), {"a": 5.0}))
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_two_clicks_at_once_are_one_row(steps: int) -> None:
+    """Wherever the second one comes in between; of both, the limit of one session ends neither."""
+    pins, rosters = Pins(["a secret of more than thirty-two characters"]), replace(ROSTERS, limit=1)
+    scene = Scene(idle=IDLE, owner=OWNER, rosters=rosters, pins=pins)
+    visitor = Session._of(Visitor(terms=scene.terms, began=scene.clock()))
+    visitor["cart"] = ["tea"]
+    cookie = saving(scene, visitor).finish()
+    assert isinstance(cookie, tuple)
+    clicks = [read(scene, cookie) for _ in range(2)]
+    for click in clicks:
+        click.sign_in("ada")
+    first, second = (saving(scene, click) for click in clicks)
+    for _ in range(steps):
+        if first.call:
+            first.step()
+    kept = [second.finish(), first.finish()]
+    handles = {each[1].body.who and each[1].body.who.handle for each in kept if type(each) is tuple}
+    ((row, _),) = scene.run(living(listing_in(scene)))
+    assert handles == {row.handle}
+    assert not scene.run(revocations_of(listing_in(scene))).is_over(
+        listing_in(scene).key[-64:], row.handle, row.signed_in_at
+    )
