@@ -86,7 +86,9 @@ class SessionMiddleware:
         self._in_place = Shell(cycle) if cycle.never_waits else None
         self._begins_empty = cycle.starts_empty and not cycle.skip
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(  # noqa: PLR0912 - a call for the cookies costs what a session does
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one request, connection or lifespan."""
         kind = scope["type"]
         if kind not in SERVED:
@@ -95,7 +97,13 @@ class SessionMiddleware:
         if ALIAS in scope or PLACE in scope:
             scope = self._nested(scope)
         cycle = self._cycle
-        cookies = _cookies_of(scope["headers"])
+        cookies = None
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                if cookies is not None:  # HTTP/2 may split it (RFC 9113, 8.2.3)
+                    cookies = joined_cookies(scope["headers"])
+                    break
+                cookies = value.decode("latin-1")
         connection = Connection(self, cycle, scope, receive, send, cookies)
         if cookies is None and self._begins_empty:
             connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
@@ -104,6 +112,7 @@ class SessionMiddleware:
                 await self.app(connection.scope, receive, send)
                 return
             # They hold an id, and error reporters print the locals of a frame.
+            value = b""
             del scope, cookies
             shell = self._in_place
             answer = shell.read(connection) if shell else await self._shell.read(connection)
@@ -301,17 +310,6 @@ class Connection(Hidden, Visit, msgspec.Struct):
         except OSError:
             self.left = True
             raise
-
-
-def _cookies_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the Cookie header of a request; several fields count as one; None: there is none."""
-    cookies = None
-    for name, value in headers:
-        if name == b"cookie":
-            if cookies is not None:  # HTTP/2 may split it (RFC 9113, 8.2.3)
-                return joined_cookies(headers)
-            cookies = value.decode("latin-1")
-    return cookies
 
 
 async def _drop(_: Message) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Visitor
+from coatcheck._session.ids import tag_of
 from coatcheck._session.moves import ROTATES, Moves
 from coatcheck._session.plan import (
     Answer,
@@ -81,8 +82,8 @@ class Scene:
 
     def at(self, id: str) -> Kept | None:
         """Return what is kept under an id."""
-        key, tag = self.space.names(id)
-        return unpack(self.records[key].record, tag) if key in self.records else None
+        key = self.space.key(id)
+        return unpack(self.records[key].record, tag_of(key)) if key in self.records else None
 
     def record(self, id: str) -> Record:
         """Return the session that is kept under an id."""

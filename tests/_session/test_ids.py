@@ -12,6 +12,7 @@ from coatcheck._session.ids import (
     ID_BYTES,
     is_id,
     key_of,
+    names_of,
     new_csrf,
     new_handle,
     new_id,
@@ -39,6 +40,7 @@ def test_an_id_has_240_random_bits() -> None:
 def test_what_does_not_look_like_an_id_is_none(text: str) -> None:
     """Short, long, or with a character that an id never has: no backend is asked."""
     assert not is_id(text)
+    assert names_of(text) is None
 
 
 def test_a_cookie_session_keeps_its_id() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from coatcheck import BackendError
 from coatcheck._session.body_cipher import BodyCipher
-from coatcheck._session.ids import key_of, new_id, tag_of
+from coatcheck._session.ids import key_of, names_of, new_id, tag_of
 from coatcheck._session.moves import closed
 from coatcheck._session.plan import Delete, Get, Keyspace, Swap, There, look
 from coatcheck._session.record import (
@@ -39,7 +39,7 @@ def there(kept: Record | Marker | None = None, version: object = 7) -> There:
 def test_a_key_is_the_prefix_and_the_digest() -> None:
     """The tag is made of the digest alone, so it is the same under any prefix."""
     assert SPACE.key(ID) == KEY
-    assert SPACE.names(ID) == (key_of(ID), tag_of(key_of(ID)))
+    assert names_of(ID) == (key_of(ID), tag_of(key_of(ID)))
 
 
 def test_what_a_backend_answers_is_read() -> None:

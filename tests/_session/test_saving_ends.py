@@ -9,6 +9,7 @@ from coatcheck import Session
 from coatcheck._session import next_state
 from coatcheck._session.draft import Draft, Lost
 from coatcheck._session.events import log_losses
+from coatcheck._session.ids import tag_of
 from coatcheck._session.moves import carried_away
 from coatcheck._session.plan import Get, Swap, There
 from coatcheck._session.record import GRACE, Marker, Tombstone
@@ -39,7 +40,7 @@ def test_a_sign_out_leaves_a_tombstone(scene: Scene) -> None:
     scene.asked.clear()
     assert scene.save(session) == ""
     assert [type(call) for call in scene.asked] == [Swap]
-    assert scene.at(id) == Tombstone(scene.space.names(id)[1], scene.clock() + GRACE)
+    assert scene.at(id) == Tombstone(tag_of(scene.space.key(id)), scene.clock() + GRACE)
     assert scene.ttls[scene.space.key(id)] == GRACE
 
 

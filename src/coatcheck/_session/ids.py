@@ -16,6 +16,7 @@ Pure: the only thing from outside is the generator of ids.
 
 import hmac
 import re
+from functools import lru_cache
 from secrets import token_bytes, token_urlsafe
 
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
@@ -26,6 +27,9 @@ ID_BYTES, ID_LENGTH = 30, 40
 TAG_BYTES = 8
 
 HANDLE_BYTES = 15
+
+REMEMBERED = 4096
+"""Ids whose digests are remembered: a visitor asks again soon. They take 2 MB at most."""
 
 _match_id = re.compile(r"[A-Za-z0-9_-]{40}").fullmatch
 
@@ -48,6 +52,15 @@ def new_csrf() -> bytes:
 def is_id(text: str) -> bool:
     """Tell whether *text*, which a client sent, looks like an id; it may never have been issued."""
     return _match_id(text) is not None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def names_of(id: str) -> tuple[str, bytes] | None:
+    """Return the SHA-256 of an id, which ends its key, and the tag; None: it looks like no id."""
+    if not is_id(id):
+        return None
+    digest = sha256(id.encode()).digest()
+    return digest.hex(), digest[:TAG_BYTES]
 
 
 def key_of(id: str, prefix: str = "") -> str:

@@ -22,9 +22,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from coatcheck._cookie.hidden import Hidden
-from coatcheck._cookie.sha256 import sha256
 from coatcheck._session.body_cipher import BodyCipher
-from coatcheck._session.ids import TAG_BYTES, key_of, tag_of
+from coatcheck._session.ids import key_of, tag_of
 from coatcheck._session.record import (
     GRACE,
     Kept,
@@ -142,11 +141,6 @@ class Keyspace(msgspec.Struct, frozen=True):
     def key(self, id: str) -> str:
         """Return the key of an id."""
         return key_of(id, self.prefix)
-
-    def names(self, id: str) -> tuple[str, bytes]:
-        """Return the digest of an id, which ends its key, and the tag of its records."""
-        digest = sha256(id.encode()).digest()
-        return digest.hex(), digest[:TAG_BYTES]
 
     def there(self, stored: Stored | None, key: str, id: str = "") -> There:
         """

@@ -13,7 +13,7 @@ from typing import TypeVar
 from coatcheck._cookie.tracebacks import forget_frames
 from coatcheck._session import lifecycle, saving
 from coatcheck._session.draft import Found
-from coatcheck._session.ids import is_id
+from coatcheck._session.ids import ID_LENGTH, names_of
 from coatcheck._session.plan import (
     Answer,
     Beside,
@@ -68,10 +68,10 @@ class Records:
         """
         if value is None:
             return Session()
-        if not is_id(value):
+        names = names_of(value) if len(value) == ID_LENGTH else None
+        if names is None:
             return lifecycle.refused_session("unknown id")
-        space = self.space
-        digest, tag = space.names(value)
+        (digest, tag), space = names, self.space
         key = space.prefix + digest
         try:
             stored = self.backend.get(key)
