@@ -269,6 +269,7 @@ LINES = {
     "a copied cookie of a device-bound session is nobody's": [
         "test_bound_sessions.py::test_a_sign_in_registers_and_the_session_is_bound",
         "test_without_proof.py::test_such_a_request_counts_as_one_without_a_cookie",
+        "django/test_bound.py::test_a_copy_harms_nothing",
         "browser/test_bound.py::test_the_theft",
     ],
     "proofs that are replayed, stale, for another session, of no algorithm or another key": [
