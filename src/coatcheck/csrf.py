@@ -163,7 +163,8 @@ def csrf(
         refused: An application of the same kind, ASGI or WSGI, that answers instead; None: 403.
 
     Returns:
-        `csrf()(app)` wraps an ASGI application, `csrf().wsgi(app)` a WSGI application.
+        `csrf()(app)` wraps an ASGI application, `csrf().wsgi(app)` a WSGI application. aiohttp has
+        `coatcheck.frameworks.aiohttp.csrf`.
 
     Raises:
         ConfigurationError: A name is empty, or a path is none.
@@ -206,15 +207,16 @@ class Csrf:
     """The middleware that `csrf()` returns."""
 
     def __init__(self, rules: Rules, header: str, field: str, refused: Any) -> None:
-        self._rules, self._header, self._field, self._refused = rules, header, field, refused
+        self._rules, self._refused = rules, refused
+        self.header, self.field = header, field
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
         """Return the ASGI application *app*, with the check."""
 
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http" and not self._passes(scope["method"], scope["path"]):
-                given = _header(scope, self._header) or _form_value(scope, self._field)
-                if not _is_held(Context(scope).get(Session), given):
+            if scope["type"] == "http" and not self.passes(scope["method"], scope["path"]):
+                given = _header(scope, self.header) or _form_value(scope, self.field)
+                if not is_held(Context(scope).get(Session), given):
                     await _refuse(self._refused, scope, receive, send)
                     return
             await app(scope, receive, send)
@@ -223,22 +225,23 @@ class Csrf:
 
     def wsgi(self, app: WSGIApp) -> WSGIApp:
         """Return the WSGI application *app*, with the check."""
-        name = f"HTTP_{self._header.upper().replace('-', '_')}"
+        name = f"HTTP_{self.header.upper().replace('-', '_')}"
 
         def checked(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            if not self._passes(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")):
-                given = environ.get(name) or _field_in(environ, self._field)
-                if not _is_held(Context(environ).get(Session), given):
+            if not self.passes(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")):
+                given = environ.get(name) or _field_in(environ, self.field)
+                if not is_held(Context(environ).get(Session), given):
                     return (self._refused or _forbidden)(environ, start_response)
             return app(environ, start_response)
 
         return checked
 
-    def _passes(self, method: str, path: str) -> bool:
+    def passes(self, method: str, path: str) -> bool:
+        """Tell whether a request needs no token: it is safe, or of a path that is not checked."""
         return method in SAFE or (bool(self._rules.bypass) and path.startswith(self._rules.bypass))
 
 
-def _is_held(session: Session, given: object) -> bool:
+def is_held(session: Session, given: object) -> bool:
     """Tell whether a token is that of the session; where no session is read, there is none."""
     return not isinstance(session._draft, Skipped) and is_csrf_token(session, given)
 
@@ -294,7 +297,7 @@ def _field_in(environ: Environ, field: str) -> str | None:
     return next(iter(fields.get(field, ())), None)
 
 
-_TEXT = b"This request came from another site, or its form is too old. Load the page again.\n"
+REFUSAL = b"This request came from another site, or its form is too old. Load the page again.\n"
 
 
 async def _refuse(refused: ASGIApp | None, scope: Scope, receive: Receive, send: Send) -> None:
@@ -305,19 +308,19 @@ async def _refuse(refused: ASGIApp | None, scope: Scope, receive: Receive, send:
     else:
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(_TEXT)).encode()),
+            (b"content-length", str(len(REFUSAL)).encode()),
         ]
         await send({"type": "http.response.start", "status": 403, "headers": headers})
-        await send({"type": "http.response.body", "body": _TEXT})
+        await send({"type": "http.response.body", "body": REFUSAL})
 
 
 def _forbidden(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
     status = HTTPStatus.FORBIDDEN
     start_response(
         f"{status.value} {status.phrase}",
-        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(_TEXT)))],
+        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(REFUSAL)))],
     )
-    return [_TEXT]
+    return [REFUSAL]
 
 
 def _value_to_come(session: Session) -> bytes:

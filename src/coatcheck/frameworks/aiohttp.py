@@ -13,15 +13,16 @@ A body that is an asynchronous iterator runs after its handler: a change there r
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, Unpack, cast
 
 from aiohttp import web
 from aiohttp.payload import Payload
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 
+from coatcheck import csrf as tokens
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import joined_cookies
 from coatcheck._request.async_shell import AsyncShell
@@ -35,7 +36,7 @@ from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
 
-__all__ = ["SESSION", "get_session", "require_bound", "setup"]
+__all__ = ["SESSION", "csrf", "get_session", "require_bound", "setup"]
 
 View = TypeVar("View", bound=Callable[..., Awaitable[web.StreamResponse]])
 
@@ -84,6 +85,55 @@ def require_bound() -> Callable[[View], View]:
         return cast("View", guarded)
 
     return decorated
+
+
+def csrf(
+    *,
+    header: str = "x-csrf-token",
+    field: str = "csrf",
+    bypass: Sequence[str] = (),
+    refused: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
+) -> Middleware:
+    """
+    Return a middleware that asks for the token of the session with each unsafe request.
+
+        setup(app, cookie, storage)
+        app.middlewares.append(csrf())
+
+    The token comes in a header, or in a field of an urlencoded form; an upload needs the header.
+
+    Args:
+        header: The header that may carry the token.
+        field: The field of a form that may carry it.
+        bypass: Beginnings of paths that are not checked, such as `("/hooks/",)`.
+        refused: A handler that answers instead; None: 403.
+
+    Raises:
+        ConfigurationError: A name is empty, or a path is none.
+    """
+    rules = tokens.csrf(header=header, field=field, bypass=bypass)
+
+    @web.middleware
+    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not rules.passes(request.method, request.path):
+            given = request.headers.get(rules.header) or await _field_in(request, rules.field)
+            if not tokens.is_held(get_session(request), given):
+                if refused is not None:
+                    return await refused(request)
+                raise web.HTTPForbidden(text=tokens.REFUSAL.decode())
+        return await handler(request)
+
+    return checked
+
+
+async def _field_in(request: web.Request, field: str) -> object:
+    """Return a field of an urlencoded form; the handler reads the form again."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return None
+    try:
+        return (await request.post()).get(field)
+    except (LookupError, ValueError):  # no such charset, or other bytes than it says
+        return None
 
 
 def setup(
