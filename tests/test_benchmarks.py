@@ -25,6 +25,7 @@ from benchmarks import (
     work,
 )
 from benchmarks.place import Place, place
+from tests.thorough import thorough
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_ours_reads_writes_and_refuses(key: str, where: Place) -> None:
 
 @pytest.mark.parametrize(
     ("key", "driver"),
-    [("postgresql", "psycopg"), ("mariadb", "asyncmy")],
+    [("postgresql", "psycopg"), thorough("mariadb", "asyncmy")],
     ids=["psycopg", "asyncmy"],
 )
 def test_ours_in_a_database_takes_rows_in_bulk(key: str, driver: str, where: Place) -> None:

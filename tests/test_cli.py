@@ -58,26 +58,29 @@ def test_a_taken_port_is_one_clear_line() -> None:
         port = taken.getsockname()[1]
         done = run("demo", "--storage", "memory", "--port", str(port))
     assert done.returncode == 1
-    assert f"port {port} of 127.0.0.1" in only_line(done)
+    assert f"port {port} of 127.0.0.1" in only_line(done.stderr)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "memcached"])
-def test_a_server_that_does_not_answer_is_one_clear_line(scheme: str) -> None:
+def test_a_server_that_does_not_answer_is_one_clear_line(
+    scheme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It says where it was looked for, and nothing was served."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    done = run("demo", "--port", "0", "--storage", f"{scheme}://127.0.0.1:{port}")
-    assert done.returncode == 1
-    assert f"127.0.0.1:{port}" in only_line(done)
-    assert done.stdout == ""
+    assert main(["demo", "--port", "0", "--storage", f"{scheme}://127.0.0.1:{port}"]) == 1
+    told = capsys.readouterr()
+    assert f"127.0.0.1:{port}" in only_line(told.err)
+    assert told.out == ""
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A file is in its place."""
     (tmp_path / "file").touch()
-    done = run("demo", "--port", "0", "--storage", f"file:{tmp_path}/file/folder")
-    assert done.returncode == 1
-    assert "folder" in only_line(done)
+    assert main(["demo", "--port", "0", "--storage", f"file:{tmp_path}/file/folder"]) == 1
+    assert "folder" in only_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(("package", "extras"), [("uvicorn", "[cli]"), ("redis", "[redis]")])
@@ -93,13 +96,13 @@ sys.exit(main(["demo", "--port", "0", "--storage", "redis://127.0.0.1:1"]))
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 1
-    assert package in only_line(done)
-    assert extras in only_line(done)
+    assert package in only_line(done.stderr)
+    assert extras in only_line(done.stderr)
 
 
-def only_line(done: subprocess.CompletedProcess[str]) -> str:
+def only_line(complaint: str) -> str:
     """Return what was complained about: one line, and no traceback."""
-    (line,) = done.stderr.splitlines()
+    (line,) = complaint.splitlines()
     assert line.startswith("coatcheck: ")
     return line
 

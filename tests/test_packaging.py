@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.thorough import thorough
+
 pytest.importorskip("build")
 pytest.importorskip("hatchling")
 
@@ -68,7 +70,7 @@ def description(dist: Path) -> Message:
         return email.message_from_bytes(archive.read(name))
 
 
-@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+@pytest.mark.parametrize("kind", ["*.whl", thorough("*.tar.gz")])
 def test_what_is_built_installs_and_runs_the_program_of_the_readme(
     kind: str, dist: Path, tmp_path: Path
 ) -> None:

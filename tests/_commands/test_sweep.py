@@ -11,6 +11,7 @@ from coatcheck.cli import main
 from coatcheck.storage import FileStorage, SqliteStorage, storage_from_url
 from coatcheck.storage.keyed import KeyedStorage
 from coatcheck.testing import Clock
+from tests.thorough import thorough
 
 
 class Terminal(io.StringIO):
@@ -28,7 +29,7 @@ def fill(storage: KeyedStorage, count: int) -> None:
         storage.save(session)
 
 
-@pytest.mark.parametrize("form", ["sqlite", "file", "postgresql", "mariadb"])
+@pytest.mark.parametrize("form", ["sqlite", thorough("file"), "postgresql", thorough("mariadb")])
 def test_a_whole_round_is_swept(
     form: str, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_session_is_registered_and_refreshed(site: Site, browsers: Browsers) -
         assert visit(page, site, "/page") == ("ada bound", later)
 
 
+@pytest.mark.thorough
 def test_a_bound_cookie_that_is_about_to_end_is_refreshed(site: Site, browsers: Browsers) -> None:
     """Before its end: a cookie that has less than two minutes left counts as gone."""
     context = browsers()
@@ -179,6 +180,7 @@ def test_out_of_scope_nothing_is_refreshed_kept_or_sent(site: Site, browsers: Br
     assert visit(page, site, "/page")[0] == "ada bound"
 
 
+@pytest.mark.thorough
 def test_a_site_behind_a_prefix_is_bound(certificate: Certificate, chromium: Playwright) -> None:
     """A proxy takes it off; the rest of the origin is out of scope, and waits for nothing."""
     site = Site("/shop")
@@ -214,6 +216,7 @@ def test_a_fetch_of_a_page_is_refreshed(site: Site, browsers: Browsers) -> None:
         assert "ada bound" in page.evaluate(f"fetch('/keep', {options}).then(r => r.text())")
 
 
+@pytest.mark.thorough
 def test_requests_at_once_are_all_served(site: Site, browsers: Browsers) -> None:
     """In two tabs, without a bound cookie: each waits for the refresh."""
     context = browsers()
@@ -227,6 +230,7 @@ def test_requests_at_once_are_all_served(site: Site, browsers: Browsers) -> None
     assert other.evaluate("window.answers") == [True] * 4
 
 
+@pytest.mark.thorough
 def test_every_change_of_the_id_keeps_the_binding(site: Site, browsers: Browsers) -> None:
     """Another id, and a rotation by itself: the browser goes on with its key."""
     context = browsers()
@@ -304,6 +308,7 @@ def test_sign_out_ends_it_in_the_browser(site: Site, browsers: Browsers) -> None
     assert visit(signed_in(context, site), site, "/page")[0] == "ada bound"
 
 
+@pytest.mark.thorough
 def test_another_sign_in_registers_anew(site: Site, browsers: Browsers) -> None:
     """And the binding of the former session ends."""
     context = browsers()

@@ -20,6 +20,13 @@ from tests.engines import plain_engine
 from tests.hosts import COOKIE, Asgi, Browser
 from tests.storage.test_storage_contract import SERVER_SIDE
 from tests.storage_kinds import front_of, storage_of
+from tests.thorough import crossed
+
+ALWAYS = {
+    *("memory", "file-asyncio", "sqlite", "redis", "memcached-asyncio", "mariadb"),
+    "postgresql-url-asyncio",
+}
+"""Every backend once: what is encrypted is the same for all."""
 
 WORD, NAME, USER, NOTICE = "swordfish", "favourite-fish", "ada-lovelace", "you-are-in"
 
@@ -38,7 +45,7 @@ def make(kind: str, request: pytest.FixtureRequest, clock: Clock) -> Iterator[Ma
         yield storage
 
 
-@pytest.mark.parametrize("kind", SERVER_SIDE)
+@pytest.mark.parametrize("kind", crossed(SERVER_SIDE, always=ALWAYS))
 class TestEncryptedStorages(StorageContract):
     """Each keeps every promise that it keeps in clear."""
 

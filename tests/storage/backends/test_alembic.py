@@ -12,6 +12,7 @@ from sqlalchemy import MetaData, create_engine
 
 from coatcheck.storage import SqlStorage, sessions_table
 from tests.engines import PLAIN, with_driver
+from tests.thorough import thorough
 
 ENVIRONMENT = """
 from alembic import context
@@ -36,7 +37,7 @@ engine.dispose()
 """
 
 
-@pytest.mark.parametrize("database", ["postgresql", "mariadb", "sqlite"])
+@pytest.mark.parametrize("database", ["postgresql", thorough("mariadb"), "sqlite"])
 @pytest.mark.filterwarnings("ignore:.*path_separator.*:DeprecationWarning")
 def test_a_migration_makes_the_table(
     database: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from coatcheck.storage.backends.redis_batch import Together
@@ -15,8 +17,8 @@ Scene = Callable[[redis.asyncio.Redis, Together], Awaitable[None]]
 
 
 @asynccontextmanager
-async def asked_together(socket: str) -> AsyncIterator[tuple[Any, Together]]:
-    client = redis.asyncio.Redis(unix_socket_path=socket)
+async def asked_together(socket: str, **options: Any) -> AsyncIterator[tuple[Any, Together]]:
+    client = redis.asyncio.Redis(unix_socket_path=socket, **options)
     try:
         yield client, Together(client, refused=ResponseError)
     finally:
@@ -165,7 +167,8 @@ def test_a_server_that_is_gone_is_everybodys_error(redis_socket: str) -> None:
     """Nobody waits for an answer that cannot come."""
 
     async def scene() -> None:
-        async with asked_together(f"{redis_socket}-that-is-not-there") as (_, together):
+        path, once = f"{redis_socket}-that-is-not-there", Retry(NoBackoff(), 0)
+        async with asked_together(path, retry=once) as (_, together):
             asking = (together.ask("GET", "nothing") for _ in range(3))
             answers = await asyncio.gather(*asking, return_exceptions=True)
             assert all(isinstance(answer, redis.exceptions.ConnectionError) for answer in answers)
