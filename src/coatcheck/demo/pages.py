@@ -80,14 +80,14 @@ async def show_session(request: Request) -> Response:
     """Show the session's own state."""
     session = session_of(request)
     session.get("notice")  # now, so that the report has it
-    cookie = request.app.state.cookie
+    cookie, now = request.app.state.cookie, datetime.now(UTC)
     return page(
         request,
         "session.html",
-        report=report_on(session),
+        report=report_on(session, now),
         facts=cookie_facts(cookie, request.cookies.get(cookie.name)),
         note=session.get("note", ""),
-        now=datetime.now(UTC),
+        now=now,
         spoken=spoken,
     )
 

@@ -5,25 +5,29 @@ The id stays hidden: it is a credential, and everyone who sees it can use it. Th
 the beginning of the key under which the record is filed, which leads nowhere.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coatcheck import Session
 from coatcheck._cookie.cookie import MAX_COOKIE, Cookie
 from coatcheck._session.ids import key_of
 from coatcheck._session.moves import Moves
+from coatcheck._session.values import decode
+
+SHOWN = 300
+"""Characters of a value that the page shows."""
 
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key of the session, and the bytes that its value takes in the record."""
+    """One key of the session, the bytes that its value takes in the record, and the value."""
 
     key: str
     size: int
+    shown: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Report:
     filed: str | None
 
 
-def report_on(session: Session) -> Report:
+def report_on(session: Session, now: datetime) -> Report:
     """Return the state of *session*, without reading a flash or making an id."""
     issued = session.issued_id
     steps = steps_of(session)  # first: it notices what was changed in place
@@ -55,9 +59,9 @@ def report_on(session: Session) -> Report:
     return Report(
         is_stored=issued is not None,
         created=session.created_at,
-        expires=session.expires_at,
-        values=_entries(contents.values.items()),
-        flashes=_entries(contents.flashes.items()),
+        expires=_expires(session, now),
+        values=[_entry(key, it, shown=_shown(it)) for key, it in contents.values.items()],
+        flashes=[_entry(key, it) for key, it in contents.flashes.items()],
         steps=steps,
         filed=key_of(issued)[:8] if issued else None,
     )
@@ -106,5 +110,21 @@ def spoken(span: timedelta) -> str:
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
-def _entries(items: Iterable[tuple[str, Any]]) -> list[Entry]:
-    return [Entry(key, len(bytes(encoded))) for key, encoded in items]
+def _expires(session: Session, now: datetime) -> datetime | None:
+    """Return the deadline that the session has when this request is saved."""
+    draft, at = session._draft, now.timestamp()
+    if draft.found is None:
+        return session.expires_at
+    record = draft.found.record
+    if isinstance(draft.fate, Moves) or draft.terms.renews(record, at):
+        return datetime.fromtimestamp(draft.terms.deadline(record, at), UTC)
+    return session.expires_at
+
+
+def _entry(key: str, encoded: Any, *, shown: str = "") -> Entry:
+    return Entry(key, len(bytes(encoded)), shown)
+
+
+def _shown(encoded: Any) -> str:
+    text = repr(decode(encoded))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

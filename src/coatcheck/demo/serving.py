@@ -88,5 +88,7 @@ def greeting(checkroom: Checkroom, url: str, certificate: "Certificate | None" =
     Look      {url}
     Sessions  in {checkroom.kind} ({checkroom.place})
     Sign in   any name, password "{PASSWORD}"; as "{STAFF}" to look at it as somebody else
+    Compare   coatcheck demo --storage cookie: (its parallel page shows what cookies lose)
+    Read      docs/index.md in the repository, or make docs
     End       Ctrl+C
 {bound}"""
