@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Refused, Swap
@@ -216,7 +217,8 @@ def end_all(url: str) -> None:
             text("SELECT id FROM information_schema.processlist WHERE user = 'coatcheck'")
         )
         for (connection,) in found.all():
-            rival.execute(text(f"KILL {connection}"))
+            with suppress(OperationalError):  # it has ended meanwhile
+                rival.execute(text(f"KILL {connection}"))
 
 
 def test_an_expired_row_can_be_claimed_and_not_replaced(play: Play) -> None:
