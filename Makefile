@@ -55,7 +55,7 @@ lock:  ## Write constraints.txt anew
 	scripts/lock
 
 clean:  ## Remove what was made here
-	rm -rf .venv .venv-3.* .venv-lowest .venv-bench site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-lowest .venv-bench .venv-bench-3.* site dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 
 .venv/demo: pyproject.toml constraints.txt
 	scripts/install $(PYTHON) demo

@@ -17,6 +17,7 @@ from benchmarks import (
     machine,
     on_servers,
     over_http,
+    pythons,
     report,
     servers,
     sizes,
@@ -90,6 +91,7 @@ def _whole(rows: list[Any], judged: list[Any], pace: Pace, rounds: int) -> dict[
         "on servers": on_servers.run(
             rounds=pace.http_rounds, seconds=0.3, clients=min(pace.clients, 10_000)
         ),
+        "pythons": pythons.run(rounds=rounds, target=pace.batch, clients=min(pace.clients, 1000)),
         "growth": growth.run(pace.sessions, batches=pace.batches),
         "sizes": sizes.run(batches=pace.batches),
     }

@@ -9,7 +9,8 @@ flight.
 
 One at a time: the bare driver on one connection that it holds, with prepared statements where it
 can. In flight: 64 tasks, each one request after another; no session in two tasks. The bare driver
-has a pool of ten connections, or its client.
+has a pool of ten connections, or its client. "64 keys at once" is what batches could reach: the
+bare driver reads or writes 64 records in one statement, and each counts as a request.
 
 Every window is a part of a second, of all subjects in an order that is shuffled anew. What is told
 are medians over rounds; a ratio is made in each round. A request that fails counts as failed, and
@@ -39,7 +40,10 @@ from benchmarks.subjects import ours
 FLIGHT = 64
 POOL = 10
 
+OURS = "coatcheck"
+
 Do = Callable[[int], Awaitable[object]]
+Keys = Callable[[list[str]], Awaitable[object]]
 
 
 @dataclass
@@ -54,13 +58,20 @@ class Window:
 
 @dataclass
 class Case:
-    """One subject at one work, alone or in flight; *do* makes the request of a client."""
+    """
+    One subject at one work, alone or in flight.
+
+    Args:
+        do: Makes the request of a client.
+        keys: The requests that a call of *do* stands for.
+    """
 
     server: str
     subject: str
     work: str
     flight: int
     do: Do
+    keys: int = 1
     windows: list[Window] = field(default_factory=list)
 
     async def run(self, clients: int, seconds: float) -> None:
@@ -86,7 +97,7 @@ class Case:
 
         begun = time.perf_counter()
         await asyncio.gather(*(task(number) for number in range(self.flight)))
-        rate = len(took) / (time.perf_counter() - begun)
+        rate = len(took) * self.keys / (time.perf_counter() - begun)
         took.sort()
         if not took:
             raise RuntimeError(f"{self.subject}: no request succeeded")
@@ -102,8 +113,38 @@ def cases_at(server: str, subject: str, w2: Do, w3: Do, *, flight: tuple[int, ..
     ]
 
 
-async def ours_at(server: str, url: str, clients: int, stack: AsyncExitStack) -> list[Case]:
-    """Return the cases of a storage from a URL."""
+def at_once(server: str, rows: list[str], read: Keys, write: Keys) -> list[Case]:
+    """Return the cases of a driver that reads and writes many keys in one statement."""
+
+    def of(do: Keys) -> Do:
+        async def work(client: int) -> None:
+            begin = client % max(1, len(rows) - FLIGHT)
+            await do(rows[begin : begin + FLIGHT])
+
+        return work
+
+    subject = f"{FLIGHT} keys at once"
+    return [
+        Case(server, subject, name, 1, of(do), keys=FLIGHT)
+        for name, do in (("read", read), ("write", write))
+    ]
+
+
+async def ours_at(
+    server: str,
+    url: str,
+    clients: int,
+    stack: AsyncExitStack,
+    *,
+    beside: str = "",
+    flight: tuple[int, ...] = (1, FLIGHT),
+) -> list[Case]:
+    """
+    Return the cases of a storage from a URL.
+
+    Args:
+        beside: How it differs from the plain one.
+    """
     from coatcheck.storage import KeyedStorage, storage_from_url
 
     storage = storage_from_url(url)
@@ -125,7 +166,8 @@ async def ours_at(server: str, url: str, clients: int, stack: AsyncExitStack) ->
 
         return do
 
-    return cases_at(server, "coatcheck", requests("read"), requests("write"), flight=(1, FLIGHT))
+    name = f"{OURS}{beside}"
+    return cases_at(server, name, requests("read"), requests("write"), flight=flight)
 
 
 async def asked(application: Any, scope: dict[str, Any]) -> str:
@@ -194,19 +236,37 @@ async def psycopg_at(server: str, dsn: str, clients: int, stack: AsyncExitStack)
             await get(own, client)
             await put(own, client)
 
+    among = f"SELECT key, record FROM {table} WHERE key = ANY(%s)".encode()
+    many = (
+        f"UPDATE {table} AS old SET record = new.record"
+        " FROM unnest(%s::text[], %s::bytea[]) AS new (key, record) WHERE old.key = new.key"
+    ).encode()
+
+    async def read(keys: list[str]) -> None:
+        await cursor.execute(among, (keys,), prepare=prepare or None)
+        assert len(await cursor.fetchall()) == len(keys)
+
+    async def write(keys: list[str]) -> None:
+        new = [next(records) for _ in keys]
+        await cursor.execute(many, (keys, new), prepare=prepare or None)
+        assert cursor.rowcount == len(keys)
+
     return [
         *cases_at(server, "psycopg", w2, w3, flight=(1,)),
         *cases_at(server, "psycopg_pool of 10", pooled_w2, pooled_w3, flight=(FLIGHT,)),
+        *at_once(server, rows, read, write),
     ]
 
 
 async def asyncmy_at(server: str, port: int, clients: int, stack: AsyncExitStack) -> list[Case]:
     """Return the cases of asyncmy: prepared statements on one connection, and its own pool."""
     import asyncmy
+    from asyncmy.constants import CLIENT
 
     account = {"host": "127.0.0.1", "port": port, "user": "coatcheck", "password": "secret"}
     account |= {"db": "coatcheck", "autocommit": True}
-    connection = await asyncmy.connect(**account)
+    several = CLIENT.MULTI_STATEMENTS
+    connection = await asyncmy.connect(**account, client_flag=several)
     stack.push_async_callback(connection.ensure_closed)
     rows = names(clients)["cold"]
     columns = "`key` varchar(200) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY"
@@ -246,9 +306,23 @@ async def asyncmy_at(server: str, port: int, clients: int, stack: AsyncExitStack
             await get(cursor, client)
             await cursor.execute(f"{update}%s WHERE `key` = %s", (next(records), rows[client]))
 
+    cursor = connection.cursor()
+
+    async def read(keys: list[str]) -> None:
+        among = "','".join(keys)
+        await cursor.execute(f"SELECT `key`, record FROM bare WHERE `key` IN ('{among}')")
+        assert len(await cursor.fetchall()) == len(keys)
+
+    async def write(keys: list[str]) -> None:
+        each = [f"{update}x'{next(records).hex()}' WHERE `key` = '{key}'" for key in keys]
+        await cursor.execute(";".join(["START TRANSACTION", *each, "COMMIT"]))
+        while await cursor.nextset():
+            pass
+
     return [
         *cases_at(server, "asyncmy", w2, w3, flight=(1,)),
         *cases_at(server, "asyncmy pool of 10", pooled_w2, pooled_w3, flight=(FLIGHT,)),
+        *at_once(server, rows, read, write),
     ]
 
 
@@ -268,7 +342,19 @@ async def redis_at(server: str, path: str, clients: int, stack: AsyncExitStack) 
         await w2(number)
         await client.set(keys[number], next(records))
 
-    return cases_at(server, "redis-py", w2, w3, flight=(1, FLIGHT))
+    async def read(some: list[str]) -> None:
+        assert all(await client.mget(some))
+
+    async def write(some: list[str]) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for key in some:
+            pipeline.set(key, next(records))
+        await pipeline.execute()
+
+    return [
+        *cases_at(server, "redis-py", w2, w3, flight=(1, FLIGHT)),
+        *at_once(server, keys, read, write),
+    ]
 
 
 async def emcache_at(server: str, path: str, clients: int, stack: AsyncExitStack) -> list[Case]:
@@ -298,10 +384,15 @@ async def made(server: str, folder: Path, clients: int, stack: AsyncExitStack) -
     running = stack.enter_context(ExitStack())
     if server in ("redis", "memcached"):
         path = running.enter_context(getattr(servers, server)(folder))
-        url = f"unix://{path}" if server == "redis" else f"memcached:{path}"
-        bare = redis_at if server == "redis" else emcache_at
+        if server == "memcached":
+            own = await ours_at(server, f"memcached:{path}", clients, stack)
+            return [*own, *await emcache_at(server, path, clients, stack)]
+        url = f"unix://{path}"
         own = await ours_at(server, url, clients, stack)
-        return [*own, *await bare(server, path, clients, stack)]
+        own += await encrypted_at(server, f"{url}?prefix=encrypted:", clients, stack)
+        near = f"{url}?prefix=near:&near=64MB"
+        own += await ours_at(server, near, clients, stack, beside=", near", flight=(1,))
+        return [*own, *await redis_at(server, path, clients, stack)]
     port = free_port()
     if server == "mariadb":
         running.enter_context(databases.mariadb(folder, port=port))
@@ -316,7 +407,14 @@ async def made(server: str, folder: Path, clients: int, stack: AsyncExitStack) -
         dsn = f"postgresql://coatcheck@127.0.0.1:{port}/postgres"
         options += "&prepare=no"
     own = await ours_at(server, f"{dsn}?{options}", clients, stack)
+    if server == "postgresql":
+        own += await encrypted_at(server, f"{dsn}?{options}&prefix=encrypted:", clients, stack)
     return [*own, *await psycopg_at(server, dsn, clients, stack)]
+
+
+async def encrypted_at(server: str, url: str, clients: int, stack: AsyncExitStack) -> list[Case]:
+    """Return the cases of a storage from a URL whose records are encrypted."""
+    return await ours_at(server, f"{url}&encrypt=yes", clients, stack, beside=", encrypted")
 
 
 SERVERS = ("postgresql", "pgbouncer", "mariadb", "redis", "memcached")
@@ -354,7 +452,7 @@ async def _run(server: str, rounds: int, seconds: float, clients: int) -> list[d
                 await case.run(clients, seconds)
             progress(f"{server}: round {number + 1} of {rounds}")
         progress("")
-    bare = {(case.work, case.flight): case for case in cases if case.subject != "coatcheck"}
+    bare = {(case.work, case.flight): case for case in cases if not case.subject.startswith(OURS)}
     return [_row(case, bare[case.work, case.flight]) for case in cases]
 
 

@@ -66,6 +66,7 @@ def figures(results: Row) -> str:
         "## Beside the bare client of a server\n",
         tables.clients(results["in process"]),
         *_on_servers(results.get("on servers", [])),
+        *_pythons(results.get("pythons", [])),
         "## Over HTTP\n",
         tables.http(results["http"]),
         "## As sessions become many, or large\n",
@@ -86,6 +87,10 @@ def _on_servers(rows: list[Row]) -> list[str]:
         if rows
         else []
     )
+
+
+def _pythons(rows: list[Row]) -> list[str]:
+    return ["## On other versions of Python\n", tables.pythons(rows)] if rows else []
 
 
 def _conditions(results: Row) -> str:

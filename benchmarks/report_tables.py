@@ -252,9 +252,31 @@ def on_servers(rows: list[Row]) -> str:
                 f"{row['p50']:.2f}",
                 f"{row['p99']:.2f}",
                 str(row["failed"]),
-                f"{row['to bare']:.2f}" if row["subject"] == "coatcheck" else "",
+                f"{row['to bare']:.2f}" if row["subject"].startswith("coatcheck") else "",
             ]
             for row in ordered
         ],
         texts=4,
+    )
+
+
+def pythons(rows: list[Row]) -> str:
+    """Return what each adds to a request, by the version of Python."""
+    cell = {(row["python"], row["subject"], row["work"]): row for row in rows}
+    names = {row["subject"]: row["name"] for row in rows}
+    versions = dict.fromkeys(row["python"] for row in rows)
+    works = ("W2 cold", "W3 cold")
+    lines = [
+        [
+            _bold(name),
+            work_,
+            *(_figure(cell.get((version, subject, work_))) for version in versions),
+        ]
+        for subject, name in names.items()
+        for work_ in works
+    ]
+    return (
+        "Microseconds that are added to the bare application, and in brackets their ratio to "
+        "Starlette's `SessionMiddleware` on the same Python.\n\n"
+        + _table(["", "work", *versions], lines, texts=2)
     )

@@ -10,6 +10,8 @@ import pytest
 from coatcheck.errors import BackendError, ConfigurationError, RecordTooLarge
 from coatcheck.storage import MemcachedStorage
 from coatcheck.storage.backends.memcached import AsyncMemcachedBackend, MemcachedBackend, picker
+from coatcheck.storage.backends.memcached_commands import Command, Reply
+from coatcheck.storage.backends.memcached_node import Node
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import BackendContract, Clock
 from coatcheck.testing.backend_contract import Make, new_key
@@ -65,6 +67,30 @@ def test_both_clients_find_the_same_record(memcached_nodes: Nodes, plain: Memcac
                 assert found and found.record == b"asyncio"
 
     asyncio.run(scenario())
+
+
+def test_many_records_are_read_in_a_few_commands(
+    plain: MemcachedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node is asked for a hundred at a time; what is not there is left out."""
+    keys = [new_key() for _ in range(250)]
+    for key in keys:
+        plain.swap(key, None, key.encode(), 100)
+    asked: list[int] = []
+    ask = Node.ask
+
+    def count(node: Node, command: Command) -> Reply:
+        asked.append(len(command.keys))
+        return ask(node, command)
+
+    monkeypatch.setattr(Node, "ask", count)
+    found = plain.get_many([new_key(), *keys])
+    assert {key: stored.record for key, stored in found.items()} == {
+        key: key.encode() for key in keys
+    }
+    assert found[keys[0]] == plain.get(keys[0])
+    assert len(asked) - 1 <= 4
+    assert max(asked) == 100
 
 
 def test_keys_spread_over_the_nodes() -> None:

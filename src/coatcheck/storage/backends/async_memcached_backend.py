@@ -11,12 +11,14 @@ count twice.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 from coatcheck.errors import BackendError, RecordTooLarge
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.marks import marked, unmarked
 from coatcheck.storage.backends.memcached_commands import (
     STORED,
+    Command,
     Item,
     MemcachedError,
     delete,
@@ -34,6 +36,9 @@ LATEST = 2**31 - 1
 
 NEVER = 0
 """The expiry of an item that stays until its memory is needed."""
+
+AT_ONCE = 100
+"""Keys in one command, at the most."""
 
 _ERRORS = (MemcachedError, OSError)
 
@@ -58,6 +63,18 @@ class AsyncMemcachedBackend:
 
     async def get(self, key: str) -> Stored | None:
         return _stored(await self._item(key))
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
+        """Return the records that are there, by key: one command for each node."""
+        of_nodes: dict[str, list[str]] = {}
+        for key in keys:
+            of_nodes.setdefault(self._pick(key), []).append(key)
+        found: dict[str, Stored] = {}
+        for name, some in of_nodes.items():
+            for begin in range(0, len(some), AT_ONCE):
+                items = await self._items(name, gets(*some[begin : begin + AT_ONCE]))
+                found |= {key.decode("ascii"): _found(item) for key, item in items.items()}
+        return found
 
     async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
         name, data = self._pick(key), marked(record)
@@ -87,16 +104,23 @@ class AsyncMemcachedBackend:
         await self._nodes.close()
 
     async def _item(self, key: str) -> Item | None:
-        name, command = self._pick(key), gets(key)
+        command = gets(key)
+        return (await self._items(self._pick(key), command)).get(command.keys[0])
+
+    async def _items(self, name: str, command: Command) -> Mapping[bytes, Item]:
+        """Return what a node has of the keys of a command that reads."""
         try:
-            answer = await (await self._nodes.get())[name].ask(command)
+            return (await (await self._nodes.get())[name].ask(command)).items
         except _ERRORS as error:
             raise BackendError(_server(name), "read") from error
-        return answer.items.get(command.key)
+
+
+def _found(item: Item) -> Stored:
+    return Stored(unmarked(item.data), version=item.version)
 
 
 def _stored(item: Item | None) -> Stored | None:
-    return None if item is None else Stored(unmarked(item.data), version=item.version)
+    return None if item is None else _found(item)
 
 
 def _expiry(ttl: float, clock: TimeSource) -> int:

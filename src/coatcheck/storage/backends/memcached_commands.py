@@ -1,7 +1,7 @@
 r"""
 The four commands that sessions need of Memcached, and the answers to them.
 
-    gets KEY                                   VALUE KEY FLAGS SIZE VERSION … END, or END
+    gets KEY …                                 VALUE KEY FLAGS SIZE VERSION … END, or END
     add KEY 0 EXPIRY SIZE                      STORED, or NOT_STORED
     cas KEY 0 EXPIRY SIZE VERSION              STORED, EXISTS or NOT_FOUND
     delete KEY                                 DELETED, or NOT_FOUND
@@ -38,10 +38,10 @@ class ConnectionLost(ConnectionError):
 
 
 class Command(NamedTuple):
-    """The bytes to send, the key in them, and the lines that may end the answer."""
+    """The bytes to send, the keys in them, and the lines that may end the answer."""
 
     data: bytes
-    key: bytes
+    keys: tuple[bytes, ...]
     ends: tuple[bytes, ...]
 
 
@@ -67,10 +67,10 @@ class Reply(NamedTuple):
     repeated: bool = False
 
 
-def gets(key: str) -> Command:
-    """Return the command that reads a record and its version."""
-    name = key.encode("ascii")
-    return Command(b"gets %b\r\n" % name, name, (END,))
+def gets(*keys: str) -> Command:
+    """Return the command that reads records and their versions."""
+    names = tuple([key.encode("ascii") for key in keys])
+    return Command(b"gets %b\r\n" % b" ".join(names), names, (END,))
 
 
 def store(key: str, data: bytes, version: Any, expiry: int) -> Command:
@@ -82,13 +82,13 @@ def store(key: str, data: bytes, version: Any, expiry: int) -> Command:
     else:
         line = b"cas %b 0 %d %d %d" % (name, expiry, len(data), int(version))
         ends = (STORED, b"EXISTS", b"NOT_FOUND")
-    return Command(b"%b\r\n%b\r\n" % (line, data), name, ends)
+    return Command(b"%b\r\n%b\r\n" % (line, data), (name,), ends)
 
 
 def delete(key: str) -> Command:
     """Return the command that removes a record."""
     name = key.encode("ascii")
-    return Command(b"delete %b\r\n" % name, name, (DELETED, b"NOT_FOUND"))
+    return Command(b"delete %b\r\n" % name, (name,), (DELETED, b"NOT_FOUND"))
 
 
 def answer_in(received: bytes | bytearray) -> tuple[Reply, int] | None:
@@ -127,7 +127,7 @@ def check(command: Command, answer: Reply) -> None:
     Raises:
         MemcachedError: It is none.
     """
-    fits = answer.line in command.ends and all(key == command.key for key in answer.items)
+    fits = answer.line in command.ends and all(key in command.keys for key in answer.items)
     if not fits and answer.line.split(b" ")[0] not in _ERRORS:
         raise _nonsense()
 
