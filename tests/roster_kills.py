@@ -12,13 +12,14 @@ at a random moment while the other goes on, then the other. Then the storage is 
 
 import argparse
 import asyncio
+import itertools
 import logging
 import os
 import signal
 import sys
 import time
 import traceback
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from inspect import isawaitable
 from pathlib import Path
 from random import Random
@@ -37,8 +38,11 @@ from tests.hosts import COOKIE
 from tests.kills import KINDS, Kind
 from tests.kills_on_servers import ON_SERVERS, Serve
 
-LONGEST = 0.2
+LONGEST = 0.1
 """Seconds that a process may work before it is killed."""
+
+DEVICES = 3
+"""Sessions that one worker has."""
 
 TASKS = 4
 """Tasks of a process over an awaited storage: their calls go out together."""
@@ -77,11 +81,12 @@ class Site:
         visitor = Visitor(terms=self.terms, began=self.storage.clock())
         return admit(await done(self._of_sessions.read(id)), self.terms, visitor=visitor)
 
-    async def work(self, random: Random) -> None:
-        """Sign in and out until killed."""
-        id: str | None = None
-        while True:
-            session = await self.session(id)
+    async def work(self, random: Random, pipe: int) -> None:
+        """Sign in and out on several devices until killed; tell of the first thing done."""
+        ids: list[str | None] = [None] * DEVICES
+        for count in itertools.count():
+            which = random.randrange(DEVICES)
+            session = await self.session(ids[which])
             act = random.choice(("in", "in", "in", "id", "out", "end", "all"))
             if act == "in" or session.signed_in is None:
                 session.sign_in("u")
@@ -95,7 +100,10 @@ class Site:
             elif random.random() < 0.1:
                 await done(self._of_users.end_all("u"))
             kept = await done(self._of_sessions.save(session))
-            id = id if kept is None else kept or None
+            ids[which] = ids[which] if kept is None else kept or None
+            if count == 0:
+                with suppress(BrokenPipeError):  # another task told before
+                    os.write(pipe, b".")
 
 
 async def done(answer: Any) -> Any:
@@ -103,22 +111,27 @@ async def done(answer: Any) -> Any:
     return await answer if isawaitable(answer) else answer
 
 
-async def at_once(site: Site, random: Random) -> None:
+async def at_once(site: Site, random: Random, pipe: int) -> None:
     """Let several tasks of one process work."""
-    await asyncio.gather(*(site.work(Random(random.random())) for _ in range(TASKS)))
+    await asyncio.gather(*(site.work(Random(random.random()), pipe) for _ in range(TASKS)))
 
 
 def start(kind: Kind, folder: Path, seed: int) -> int:
-    """Start a process that works until it is killed; return its pid."""
+    """Start a process that works until it is killed; return its pid, once it works."""
+    reading, pipe = os.pipe()
     if pid := os.fork():
+        os.close(pipe)
+        os.read(reading, 1)
+        os.close(reading)
         return pid
     try:
+        os.close(reading)
         logging.getLogger("coatcheck").setLevel(logging.ERROR)
         site, random = Site(kind.open(folder), awaited=kind.awaited), Random(seed)
         if kind.awaited:
-            asyncio.run(at_once(site, random))
+            asyncio.run(at_once(site, random, pipe))
         else:
-            run_now(site.work(random))
+            run_now(site.work(random, pipe))
     except BaseException:  # it must not go on as a second parent, whatever happens
         traceback.print_exc()
     finally:
