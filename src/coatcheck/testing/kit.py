@@ -1,7 +1,7 @@
 """
 Sessions in the tests of an application.
 
-    kit = SessionKit(cookie, storage)
+    kit = SessionKit.of(app)                     with the options of the application's sessions
     kit.sign_in(client, "ada")                   sign a client in
     kit.put(client, cart=["coat"])               change its session
     assert kit.read(client)["visits"] == 3       read its session
@@ -22,7 +22,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, TypeVar, Unpack, cast
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.coroutines import run_now
@@ -31,6 +31,7 @@ from coatcheck._request.options import Options
 from coatcheck._request.visit import Visit
 from coatcheck._session.session import Session, Value
 from coatcheck._session.sign_in import User
+from coatcheck.asgi import SessionMiddleware
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.testing import faults
@@ -69,6 +70,24 @@ class SessionKit:
     ) -> None:
         self._cycle = Cycle(cookie, storage, **options)
         self._url = url
+
+    @classmethod
+    def of(cls, sessions: object, *, url: str | None = None) -> Self:
+        """
+        Return a kit with the cookie, the storage and every option of an application's sessions.
+
+        Args:
+            sessions: What `coatcheck.session()` returned, or the application that it made; an
+                application of Flask, Quart, Starlette or FastAPI; a `SessionInterface` or a
+                `SessionMiddleware`.
+            url: As above.
+
+        Raises:
+            ConfigurationError: There are no sessions to be found there.
+        """
+        kit = cls.__new__(cls)
+        kit._cycle, kit._url = _cycle_of(sessions), url
+        return kit
 
     def session(self, client: object) -> "ClientSession":
         """
@@ -125,6 +144,24 @@ class SessionKit:
     def failing(self, *, reads: bool = True, writes: bool = True) -> AbstractContextManager[None]:
         """Return a context manager that lets the server of the storage fail: see `failing`."""
         return faults.failing(self._cycle.storage, reads=reads, writes=writes)
+
+
+def _cycle_of(sessions: object) -> Cycle:
+    """Return the options of an application's sessions, wherever it keeps them."""
+    sessions = getattr(sessions, "session_interface", sessions)  # Flask, Quart
+    shell = getattr(sessions, "_shell", None)
+    cycle = getattr(sessions, "_cycle", getattr(shell, "cycle", None))
+    if isinstance(cycle, Cycle):
+        return cycle
+    for added in getattr(sessions, "user_middleware", ()):  # Starlette, FastAPI
+        if added.cls is SessionMiddleware:
+            return Cycle(*added.args, **added.kwargs)
+        if isinstance(found := getattr(added.cls, "_cycle", None), Cycle):
+            return found
+    raise ConfigurationError(
+        f"sessions must be an application with sessions, got {type(sessions).__name__}: write "
+        "SessionKit(cookie, storage), with the options that the application gives"
+    )
 
 
 class ClientSession:
