@@ -4,12 +4,15 @@ The pages as mkdocs builds them: strictly, with links that lead somewhere, and a
 The build takes ten seconds, so these tests are thorough ones; `make docs` builds in the same way.
 """
 
+import http.server
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,8 +20,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from coatcheck import __version__
+from tests import servers
 
 pytestmark = pytest.mark.thorough
 
@@ -141,3 +146,53 @@ def test_search_finds(site: Path, words: str, page: str) -> None:
 
 def text_of(entry: dict[str, str]) -> str:
     return unescape(re.sub(r"<[^>]+>", " ", f"{entry['title']} {entry['text']}"))
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server that does not write down what it is asked."""
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(site: Path) -> Iterator[str]:
+    """The address of the pages, on this machine."""
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=site)
+    ) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    program = servers.find("chromium")
+    flags = ["--no-sandbox", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
+
+
+WIDER = """() => [document.documentElement.scrollWidth - innerWidth,
+    ...[...document.querySelectorAll('.md-typeset__scrollwrap')]
+        .map(table => table.scrollWidth - table.clientWidth)]"""
+"""By how many pixels a page is wider than its window, and each table wider than the page."""
+
+
+def test_pages_and_tables_fit_the_window(served: str, chromium: Browser) -> None:
+    """Of a desktop and of a telephone; and the copy button leaves the prompt out."""
+    for width in (1280, 390):
+        page = chromium.new_page(viewport={"width": width, "height": 900})
+        for path in ("", "how-to/", "explanation/frameworks/", "explanation/benchmarks/"):
+            page.goto(served + path)
+            assert max(page.evaluate(WIDER)) <= 1, (width, path)
+    with chromium.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
+        page = context.new_page()
+        page.goto(served)
+        page.locator(".md-clipboard, .md-code__button").first.click()
+        page.wait_for_selector(".md-dialog--active")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == "pip install coatcheck starlette uvicorn"
