@@ -174,6 +174,21 @@ def test_a_copy_harms_nothing(browser: Browser, clock: Clock, engine: Any, act: 
     assert browser.get("/bound") == {"user": "ada", "bound": True}
 
 
+def test_a_session_that_a_visitor_began_without_proof_is_theirs_to_end(
+    browser: Browser, clock: Clock, engine: Any
+) -> None:
+    """Within the same request: it is no longer the bound one that is meant."""
+    browser.binds()
+    clock.advance(UNDER_WAY)
+    store = engine.SessionStore(browser.cookies[LONG])
+    store["cart"] = [1]
+    store.save()
+    own = store.session_key
+    store.flush()
+    assert dict(engine.SessionStore(own).items()) == {}
+    assert browser.get("/bound") == {"user": "ada", "bound": True}
+
+
 def test_a_copy_ends_nothing_by_its_expiry(browser: Browser, clock: Clock, engine: Any) -> None:
     """And the browser's cookie stays."""
     browser.binds()
