@@ -1,9 +1,11 @@
 """SQLAlchemy's engines over the databases of the tests, and the drivers that they use."""
 
+import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import AsyncAdaptedQueuePool, Engine, create_engine
+from sqlalchemy import AsyncAdaptedQueuePool, Engine, StaticPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from coatcheck.storage import SqlStorage
@@ -30,6 +32,14 @@ def async_engine(url: str) -> AsyncEngine:
     """Return an engine that has a connection for each of the tasks of a race."""
     url = with_driver(url, ASYNC)  # up to SQLAlchemy 2.0.37, aiosqlite has another pool by default
     return create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=10, max_overflow=50)
+
+
+def engine_in_memory() -> Engine:
+    """Return an engine to an SQLite in memory, which is closed when the engine is gone."""
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    weakref.finalize(engine, connection.close)
+    return engine
 
 
 def create_table(url: str) -> None:

@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.servers import Server, answers, find, free_port, wait_until
 
@@ -36,7 +38,13 @@ class Node(NamedTuple):
 
     def ask(self, *command: object) -> Any:
         """Send a command, and return its answer."""
-        with redis.Redis(port=self.port, socket_timeout=5) as client:
+        again = Retry(NoBackoff(), 3)  # a server that is demoted closes its connections
+        with redis.Redis(
+            port=self.port,
+            socket_timeout=5,
+            retry=again,
+            retry_on_error=[redis.ConnectionError],
+        ) as client:
             return client.execute_command(*command)
 
 

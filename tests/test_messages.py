@@ -16,7 +16,6 @@ import pytest
 import redis
 from aiohttp import web
 from fastapi import FastAPI
-from sqlalchemy import StaticPool, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from coatcheck import (
@@ -44,6 +43,7 @@ from coatcheck.storage import (
     storage_from_url,
 )
 from coatcheck.wsgi import SessionMiddleware as WsgiMiddleware
+from tests.engines import engine_in_memory
 from tests.hosts import COOKIE, SECRET
 
 WRONG: Any = (MemoryStorage(), COOKIE, "redis://host")
@@ -180,7 +180,7 @@ def test_a_plain_engine_needs_no_greenlet(monkeypatch: pytest.MonkeyPatch) -> No
     """SQLAlchemy 2.1 without it has no asyncio engines at all."""
     for name in ("greenlet", "sqlalchemy.ext.asyncio"):
         monkeypatch.setitem(sys.modules, name, None)
-    storage = SqlStorage(create_engine("sqlite://", poolclass=StaticPool))
+    storage = SqlStorage(engine_in_memory())
     storage.create_table()
     assert storage.read("A" * 40) == {}
     with pytest.raises(ConfigurationError, match="engine must be an engine of SQLAlchemy"):

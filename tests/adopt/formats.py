@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from coatcheck import adopt
 from coatcheck._session.adopted import Adopted, Refusal
 from coatcheck.adopt.reader import Reader
+from tests.engines import engine_in_memory
 
 VECTORS: dict[str, dict[str, Any]] = {
     vector["id"]: vector
@@ -68,7 +69,7 @@ def client_of(vector: Mapping[str, Any], folder: Path | None = None) -> Any:
 
 def django_table(records: Mapping[str, bytes], expires_at: float) -> sa.Engine:
     """Return an engine to a database in memory with Django's table."""
-    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    engine = engine_in_memory()
     with engine.begin() as connection:
         connection.execute(
             sa.text("CREATE TABLE django_session (session_key, session_data, expire_date)")

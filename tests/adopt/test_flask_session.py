@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from coatcheck import adopt
 from tests.adopt.formats import VECTORS, Records, look, read, reason
+from tests.engines import engine_in_memory
 
 ID = "EdtGD3btgEGipDpckWPWBHXCaQdm6gvxE0bXlRUxCtc"
 VALUES = {"_permanent": True, "user_id": 42, "_flashes": [("message", "hi"), ("message", "ho")]}
@@ -75,7 +76,7 @@ def test_a_text_that_is_no_id_reaches_no_server(id: str) -> None:
 
 def test_a_row_of_its_table_is_read_and_taken() -> None:
     """SESSION_TYPE "sqlalchemy": the key is in session_id, the end in expiry, in UTC."""
-    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    engine = engine_in_memory()
     with engine.begin() as connection:
         connection.execute(
             sa.text(
