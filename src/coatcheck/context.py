@@ -49,8 +49,8 @@ class Context:
             if _is_session(key):
                 raise ConfigurationError(
                     "this request has no Session: add session(cookie, storage) around the "
-                    "application, or setup(app, cookie, storage) of its framework, outside of what "
-                    "asks for it"
+                    "application, or setup(app, cookie, storage) or SessionPlugin of its "
+                    "framework, outside of what asks for it"
                 )
             raise ConfigurationError(
                 f"this request has no {key.__name__}: put the middleware that attaches it before "
