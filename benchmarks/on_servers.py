@@ -138,12 +138,15 @@ async def ours_at(
     *,
     beside: str = "",
     flight: tuple[int, ...] = (1, FLIGHT),
+    visitors: int | None = None,
 ) -> list[Case]:
     """
     Return the cases of a storage from a URL.
 
     Args:
         beside: How it differs from the plain one.
+        visitors: How many of the clients come back in turn to read, and how many others to write;
+            None: all.
     """
     from coatcheck.storage import KeyedStorage, storage_from_url
 
@@ -160,8 +163,10 @@ async def ours_at(
     stack.push_async_callback(storage.aio.close)
 
     def requests(handler: str) -> Do:
+        some = cookies[:visitors] if handler == "read" else cookies[-(visitors or 0) :]
+
         async def do(client: int) -> None:
-            request = subject.driver.request(cookies[client])
+            request = subject.driver.request(some[client % len(some)])
             await asked(applications[handler], request)
 
         return do
@@ -391,7 +396,10 @@ async def made(server: str, folder: Path, clients: int, stack: AsyncExitStack) -
         own = await ours_at(server, url, clients, stack)
         own += await encrypted_at(server, f"{url}?prefix=encrypted:", clients, stack)
         near = f"{url}?prefix=near:&near=64MB"
-        own += await ours_at(server, near, clients, stack, beside=", near", flight=(1,))
+        # A few visitors, so that nearly every read finds its copy.
+        own += await ours_at(
+            server, near, clients, stack, beside=", near", flight=(1,), visitors=20
+        )
         return [*own, *await redis_at(server, path, clients, stack)]
     port = free_port()
     if server == "mariadb":
