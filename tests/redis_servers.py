@@ -88,7 +88,11 @@ def is_whole(node: Node, size: int = 6) -> bool:
         linked = size == 3 or replication.get("slave0", {}).get("state") == "online"
     else:
         linked = replication["master_link_status"] == "up"
-    return "cluster_state:ok" in info and linked and str(node.ask("CLUSTER", "NODES")).count("connected") >= size
+    return (
+        "cluster_state:ok" in info
+        and linked
+        and str(node.ask("CLUSTER", "NODES")).count("connected") >= size
+    )
 
 
 class Watch(NamedTuple):
