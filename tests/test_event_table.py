@@ -1,6 +1,7 @@
 """The table of events: each kind and reason, the module that tells it, and its test."""
 
 import re
+from inspect import getdoc
 from pathlib import Path
 from typing import get_args
 
@@ -80,7 +81,7 @@ def test_every_kind_is_in_the_table_and_in_the_reference() -> None:
     """In `Event`, with the reasons that it has."""
     told = {kind for kind, *_ in TABLE}
     assert told == set(get_args(Kind))
-    entries = re.findall(r"- `(\w+)`((?:(?!\n    - ).)*)", Event.__doc__ or "", re.DOTALL)
+    entries = re.findall(r"- `(\w+)`((?:(?!\n- ).)*)", getdoc(Event) or "", re.DOTALL)
     described = dict(entries)
     assert told == described.keys()
     for kind, reason, *_ in TABLE:
