@@ -306,3 +306,21 @@ def test_each_session_that_ends_is_an_event(front: Front, clock: Clock) -> None:
     assert {event.user for event in told} == {user_digest(COOKIE, "42")}
     assert told[1].handle == newest
     assert [event.reason for event in seen if event.kind == "refused"] == ["cut-off"]
+
+
+@pytest.mark.thorough
+def test_a_script_that_signs_in_every_two_minutes_for_a_month_harms_nobody(clock: Clock) -> None:
+    """It forgets its cookie: its own oldest sign-ins go, and a small memory keeps the others."""
+    storage = MemoryStorage(clock=clock, max_records=1000)
+    users = Users(COOKIE, storage, max_sessions=20)
+    front = Wsgi(storage)
+    person = front.browser(users=users)
+    person.ask(lambda s: s.sign_in("ada"))
+    for minute in range(0, 30 * 24 * 60, 2):
+        script = front.browser(users=users)
+        script.ask(signs_in)
+        clock.advance(120)
+        if minute % (24 * 60) == 0:
+            assert is_in(script)
+            assert person.ask(user_of).json == "ada"
+    assert [len(users.sessions_of(user)) for user in ("42", "ada")] == [20, 1]
