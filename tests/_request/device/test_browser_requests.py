@@ -94,10 +94,10 @@ def test_an_answer_is_for_no_reader_and_no_frame(shop: Shop) -> None:
 )
 @pytest.mark.parametrize("path", [REGISTER, REFRESH])
 def test_what_no_browser_sends_by_itself_is_refused(
-    shop: Shop, path: str, facts: dict[str, str], status: int
+    either: Shop, path: str, facts: dict[str, str], status: int
 ) -> None:
     """Scripts and forms of any page, other origins, a body: nothing is read or changed."""
-    browser = shop.browser()
+    browser = either.browser()
     browser.ask(lambda session: session.sign_in("ada"))
     if path == REGISTER:
         assert browser.registers(**facts).status == status
@@ -347,6 +347,17 @@ def test_of_two_cookies_the_living_one_is_refreshed(
     dead = COOKIE.serialize("A" * 40).partition(";")[0]
     browser.cookies[LONG] = f"{dead.partition('=')[2]}; {LONG}={browser.cookies[LONG]}"
     assert browser.refreshes().status == 200
+
+
+def test_of_two_cookies_none_is_read_while_the_storage_fails(
+    clock: Clock, opened: Callable[[Shop], Shop]
+) -> None:
+    """The first that cannot be read is the answer."""
+    shop = opened(Shop(clock, on_outage="unavailable"))
+    browser = shop.browser().signs_in()
+    browser.cookies[LONG] = f"{browser.cookies[LONG]}; {LONG}={browser.cookies[LONG]}"
+    with failing(shop.storage):
+        assert browser.ask().status == 503
 
 
 def test_an_error_of_our_own_is_no_outage(
