@@ -83,7 +83,7 @@ class SessionMiddleware:
         self.app = app
         self._cycle = cycle
         self._shell = AsyncShell(cycle)
-        self._in_place = Shell(cycle) if cycle.never_waits else None
+        self._in_place = Shell(cycle) if cycle.in_place else None
         self._begins_empty = cycle.starts_empty and not cycle.skip
 
     async def __call__(  # noqa: PLR0912 - a call for the cookies costs what a session does

@@ -155,8 +155,8 @@ class Cycle:
         # A sign-in began when its request was read, so with rosters a request without a cookie is
         # admitted, too, with the time.
         self.starts_empty = powers.starts_empty and bound is None and users is None
-        # What never waits is called in place, by the plain shell, under ASGI too.
-        self.never_waits = not (powers.waits or users or adopts or is_async(storage))
+        # By the plain shell, in an event loop too.
+        self.in_place = powers.in_place and users is None and not adopts
         self._twins_noted = False
         self._late_reach: Reach = "record" if powers.saves_late else "nothing"
 

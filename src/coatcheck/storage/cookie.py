@@ -35,7 +35,7 @@ class CookieStorage:
         clock: Seconds since 1970; None: the system's clock.
     """
 
-    powers = Powers(waits=False, starts_empty=True)
+    powers = Powers(waits=False, in_place=True, starts_empty=True)
 
     def __init__(self, *, clock: TimeSource | None = None) -> None:
         self.clock = clock or system_clock

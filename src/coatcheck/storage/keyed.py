@@ -100,7 +100,12 @@ class KeyedStorage(Records):
         space = _keyspace(backend, prefix, clock, encrypt=encrypt)
         super().__init__(backend, space, sweep_every)
         self.powers = Powers(
-            waits=waits, saves_late=True, starts_empty=True, may_evict=may_evict, rotates=True
+            waits=waits,
+            in_place=not waits,
+            saves_late=True,
+            starts_empty=True,
+            may_evict=may_evict,
+            rotates=True,
         )
         if aio is None and waits:
             aio = AsyncKeyedStorage(

@@ -27,6 +27,8 @@ class Powers(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         waits: A call may wait for a disk or a server. A plain storage that waits is called in a
             worker thread under ASGI.
+        in_place: No call waits, and each returns its result, never what is to be awaited: an event
+            loop calls it as a thread does.
         seldom_waits: `save` is a coroutine that mostly ends without waiting, or waits for nothing
             that is cancelled with its task. It may begin in the task of the request and go on in
             another.
@@ -39,6 +41,7 @@ class Powers(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     waits: bool = True
+    in_place: bool = False
     seldom_waits: bool = False
     saves_late: bool = False
     starts_empty: bool = False
