@@ -1,13 +1,16 @@
 """The backend in SQLite."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import sqlite3
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -224,6 +227,20 @@ def read_in_child(storage: object, value: str, answers: object) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_backend_that_nobody_closed_closes_its_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it goes in a circle of references, whose parts end in any order."""
+    seen: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    backend = SqliteBackend(tmp_path / "circle.db", timeout=1, clock=system_clock)
+    backend.get("a key")
+    backend.circle = backend  # type: ignore[attr-defined]
+    del backend
+    gc.collect()
+    assert seen == []
+
+
 def test_a_storage_that_was_made_before_a_fork_works_after_it(tmp_path: Path) -> None:
     """A child opens connections of its own, and leaves the parent's alone."""
     storage = SqliteStorage(tmp_path / "db")

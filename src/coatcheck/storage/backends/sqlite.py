@@ -80,15 +80,30 @@ LOOKS_EVERY = 1.0
 
 
 class _Connection(sqlite3.Connection):
-    """A connection that knows which file it opened, and when that was last looked at."""
+    """
+    A connection that knows which file it opened, and when that was last looked at.
+
+    It is closed when nothing refers to it any more, but not by a process that did not open it.
+    """
 
     file: tuple[int, int] | None = None
     looked_at = 0.0
+    pid = 0  # of the process that opened it; 0: none did
 
     def opened(self, path: Path) -> bool:
         """Tell whether its file is the one at *path*."""
         self.looked_at = time.monotonic()
         return self.file == _identity(path)
+
+    def let_go(self) -> None:
+        """Close it, or keep it for good where a parent opened it."""
+        if self.pid == os.getpid():
+            self.close()
+        elif self.pid:
+            _INHERITED.append(self)
+        self.pid = 0
+
+    __del__ = let_go
 
 
 _INHERITED: list[sqlite3.Connection] = []
@@ -103,21 +118,13 @@ class _Held:
 
     def __init__(self, connection: _Connection) -> None:
         self.connection = connection
-        self._pid = os.getpid()
-        self._closed = False
 
     @property
     def usable(self) -> bool:
-        return not self._closed and self._pid == os.getpid()
+        return self.connection.pid == os.getpid()
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._pid == os.getpid():
-            self.connection.close()
-        else:
-            _INHERITED.append(self.connection)
+        self.connection.let_go()
 
     __del__ = close
 
@@ -234,11 +241,11 @@ class SqliteBackend:
             check_same_thread=False,
             factory=_Connection,
         )
-        connection.file = file
+        connection.file, connection.pid = file, os.getpid()
         try:
             self._set_up(connection)
         except BaseException:
-            connection.close()
+            connection.let_go()
             raise
         return connection
 
