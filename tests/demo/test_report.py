@@ -13,7 +13,7 @@ NOW = datetime.now(UTC)
 
 def stored(**values: object) -> Session:
     """Return a session as the next request reads it, with a flash "notice" that waits."""
-    storage = MemoryStorage()
+    storage = MemoryStorage(clock=NOW.timestamp)
     first = Session()
     first.update(values)
     first.flash("notice", "hello")
@@ -63,7 +63,7 @@ def test_a_report_lists_the_changes_in_order() -> None:
 
 def test_a_report_names_what_changed_the_id() -> None:
     """A sign-in is no `regenerate_id()`."""
-    storage = MemoryStorage()
+    storage = MemoryStorage(clock=NOW.timestamp)
     session = stored(cart=[1])
     session.sign_in("ada")
     assert report_on(session, NOW).steps == [Step("sign_in()")]
