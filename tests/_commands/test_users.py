@@ -66,7 +66,8 @@ def test_the_sessions_of_a_user_are_listed_shown_and_ended(
     assert main(["end", url, "42", "--all"]) == 0
     assert capsys.readouterr().out == "Ended 1 session.\n"
     assert main(["users", url, "42"]) == 0
-    assert capsys.readouterr().out == "This user has no session.\n"
+    empty = "This user has no session of the cookie '__session'; --cookie names another.\n"
+    assert capsys.readouterr().out == empty
 
 
 def test_a_secret_that_is_needed_is_asked_for(

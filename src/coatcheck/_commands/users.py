@@ -49,7 +49,7 @@ def list_sessions(url: str, user: str, output: Output, *, cookie: str) -> int:
     if output.as_json:
         output.value([_facts(each) for each in found])
     elif not found:
-        output.line("This user has no session.")
+        output.line(f"This user has no session of the cookie {cookie!r}; --cookie names another.")
     else:
         rows = ((it.handle, it.label, _short(it.signed_in_at), _short(it.seen_at)) for it in found)
         output.table(("handle", "label", "signed in", "seen"), rows)
