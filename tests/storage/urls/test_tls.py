@@ -5,8 +5,10 @@ Each client refuses it, plain and awaited; with the certificate of its own name 
 """
 
 import asyncio
+import gc
 import os
 import warnings
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -107,16 +109,6 @@ SERVERS: dict[str, Serve] = {
 
 HAS_OLD_CLIENT = int(redis.__version__.partition(".")[0]) < 6
 
-# redis-py closes some connections to a cluster without waiting, and TLS says goodbye to the server
-# before it closes. A loop that ends meanwhile leaves the socket to the garbage collector: seen in
-# some whole runs, never in this file alone.
-pytestmark = [
-    pytest.mark.filterwarnings(
-        f"ignore:Exception ignored in. <{name}:pytest.PytestUnraisableExceptionWarning"
-    )
-    for name in ("function _SelectorTransport.__del__", "socket.socket")
-]
-
 KINDS = [
     pytest.param(
         kind,
@@ -141,15 +133,22 @@ def visit(storage: KeyedStorage) -> None:
 
 
 async def visit_awaited(storage: KeyedStorage) -> None:
+    """When the storage is closed, its sockets are: the loop may end then."""
     assert storage.aio
+    before = open_sockets()
     try:
         session = await storage.aio.read(None)
         session["n"] = 1
         assert (await storage.aio.read(await storage.aio.save(session)))["n"] == 1
     finally:
         await storage.aio.close()
-        # A client of a cluster lets go of connections in tasks that nobody awaits.
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+    assert [each for each in open_sockets() if each not in before] == []
+
+
+def open_sockets() -> list[TransportSocket]:
+    """Return the sockets that transports of this process hold open."""
+    found = [each for each in gc.get_objects() if type(each) is TransportSocket]
+    return [each for each in found if each.fileno() != -1]
 
 
 def keyed(url: str) -> KeyedStorage:

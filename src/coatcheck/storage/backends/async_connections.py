@@ -135,11 +135,14 @@ class AsyncConnections(Generic[C]):
             await asyncio.wait((opening,), timeout=LONGEST_CLOSE)
             opening.cancel()
             await asyncio.wait((opening,))
-        for connection in list(self._all):
-            connection.end(ConnectionError("the storage was closed"))
+        self._idle.clear()
+        await asyncio.gather(*map(self._leave, list(self._all)))
         if self._watch:
             self._watch.cancel()
             self._watch = None
+
+    async def _leave(self, connection: C) -> None:
+        connection.end(ConnectionError("the storage was closed"))
 
     async def _given(self, waiter: "asyncio.Future[C]") -> C:
         try:

@@ -6,7 +6,9 @@ MySQL makes that one second). A single statement is prepared; several go in one 
 transaction.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncmy
@@ -14,7 +16,7 @@ from asyncmy.constants.CLIENT import FOUND_ROWS, MULTI_STATEMENTS
 from asyncmy.errors import Error
 
 from coatcheck.errors import BackendError
-from coatcheck.storage.backends.async_connections import AsyncConnections
+from coatcheck.storage.backends.async_connections import LONGEST_CLOSE, AsyncConnections
 from coatcheck.storage.backends.database_place import Place, unreachable
 from coatcheck.storage.backends.sql_codes import (
     DEADLOCKS,
@@ -80,6 +82,10 @@ class AsyncMariadbConnection:
             changed.append(cursor.rowcount)
         return changed
 
+    async def quit(self) -> None:
+        """Take leave of the server, and wait until the socket is closed."""
+        await self._opened.ensure_closed()
+
     def end(self, cause: BaseException) -> None:
         """Close the connection; a call that is under way raises."""
         if self.cause is None:
@@ -123,6 +129,14 @@ class AsyncMariadbPool(AsyncConnections[AsyncMariadbConnection]):
         connection.is_busy = False
         self._give_back(connection)
         return result
+
+    async def _leave(self, connection: AsyncMariadbConnection) -> None:
+        """Close a connection; over TLS that takes an answer, and the loop may end after it."""
+        if not connection.is_busy:
+            with suppress(Error, OSError):  # without an answer it is closed all the same
+                async with asyncio.timeout(LONGEST_CLOSE):
+                    await connection.quit()
+        await super()._leave(connection)
 
     def _told(
         self, error: Exception, doing: str, connection: AsyncMariadbConnection
