@@ -20,10 +20,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from coatcheck import __version__
-from tests import servers
+from tests.chromium import launched
 
 pytestmark = pytest.mark.thorough
 
@@ -168,12 +168,8 @@ def served(site: Path) -> Iterator[str]:
 
 @pytest.fixture
 def chromium() -> Iterator[Browser]:
-    program = servers.find("chromium")
-    flags = ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 WIDER = """() => [document.documentElement.scrollWidth - innerWidth,

@@ -76,6 +76,29 @@ def test_methods_may_return_what_is_awaited() -> None:
         assert browser.ask(lambda session: session["user"]).json == 1
 
 
+class InPlace(Shelf):
+    powers = Powers(waits=False, in_place=True, starts_empty=True)
+
+    fails = False
+
+    def read(self, value: str | None) -> Session:
+        if self.fails:
+            raise BackendError("the shelf", "read", "it fell")
+        return super().read(value)
+
+
+def test_an_event_loop_calls_a_storage_in_place_that_says_so() -> None:
+    """Its reads, its saves, and its outages, as a thread would."""
+    storage = InPlace()
+    front = Asgi(storage)
+    with front.runner:
+        browser = front.browser(on_outage="unavailable")
+        browser.ask(lambda session: session.set("user", 1))
+        assert browser.ask(lambda session: session["user"]).json == 1
+        storage.fails = True
+        assert browser.ask(lambda session: session["user"]).status == 503
+
+
 def test_a_storage_is_asked_as_it_is_at_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Test kits and tools put other methods in the place of its own, also after the set-up."""
     storage = AwaitedShelf()

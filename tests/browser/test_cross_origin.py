@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -19,6 +19,7 @@ from coatcheck import Cookie, session
 from coatcheck.csrf import cross_origin
 from coatcheck.storage import MemoryStorage
 from tests import servers
+from tests.chromium import launched
 from tests.hosts import SECRET
 
 ORDER = '<form method="post" action="/order"><button>Order</button></form>'
@@ -80,11 +81,8 @@ def serving(app: Any) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser."""
-    program = servers.find("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 def test_a_hostile_page_can_neither_order_nor_open_a_socket(chromium: Browser) -> None:

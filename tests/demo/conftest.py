@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests import servers
+from tests.chromium import launched
 
 PATIENCE = 10_000
 """Milliseconds to wait for anything on a page."""
@@ -14,12 +14,8 @@ PATIENCE = 10_000
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser; it ends with the module, because its event loop bars every other one."""
-    program = servers.find("chromium")
-    flags = ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

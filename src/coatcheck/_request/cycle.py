@@ -456,7 +456,7 @@ class Cycle:
     def saved(self, session: Session) -> bool:
         """Note that a save is done, and tell whether the session can be saved again."""
         draft = session._draft
-        if type(draft.origin) is not Found and draft.issued is None:
+        if draft.issued is None:
             draft.reach = "nothing"
         return draft.reach == "record"
 

@@ -154,8 +154,6 @@ under way while the session became bound, and may not change the id.
 
 NEW = New()
 
-_ISSUED = (Found, Carried, Given)  # made once: `Found | Given` is a new object each time
-
 _FIXED = frozenset({type(None), bool, int, float, str, bytes})  # what cannot change in place
 
 
@@ -209,7 +207,9 @@ class Draft(Hidden, msgspec.Struct):
     def issued(self) -> str | None:
         """The id that the client holds; None: it holds none that leads to this session."""
         origin = self.origin
-        return origin.id if isinstance(origin, _ISSUED) else None
+        if type(origin) is Found or type(origin) is Carried or type(origin) is Given:
+            return origin.id
+        return None
 
     @property
     def changed(self) -> bool:

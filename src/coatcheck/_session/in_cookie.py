@@ -90,7 +90,7 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
     if origin is None:
         package = before.package if type(before) is Foreign else ""
         note_of(draft, "adopted" if package else "started", package)
-    if isinstance(fate, Moves):
+    if type(fate) is Moves:
         note_move(draft, fate, moved)
     return id, newer
 
