@@ -76,10 +76,12 @@ def reads_of(client: redis.Redis) -> int:
 
 
 def keeps(storage: KeyedStorage, value: str) -> None:
-    """Read until a copy is kept: the last write may not have been told yet."""
-    key = storage.space.key(value)
+    """Read a record whose last write has been told, so that nothing takes its copy away."""
     copies = backend_of(storage).copies
-    wait_until(lambda: (storage.read(value), copies.get(key))[1] is not None)
+    written = copies.clock()
+    wait_until(lambda: copies.proved_at >= written)
+    storage.read(value)
+    assert copies.get(storage.space.key(value))
 
 
 def keep_stale(near: KeyedStorage, elsewhere: KeyedStorage, value: str, **values: int) -> None:

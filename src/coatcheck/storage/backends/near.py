@@ -64,6 +64,9 @@ class Copies:
 
     Args:
         clock: Seconds that only grow.
+
+    Attributes:
+        proved_at: The server told all changes from before then, by the clock.
     """
 
     def __init__(self, near: Near, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,7 +75,7 @@ class Copies:
         self._kept: OrderedDict[str, Stored] = OrderedDict()
         self._asked: dict[str, object] = {}  # keys that a read asks for, and which read
         self._size = 0
-        self._proved = float("-inf")
+        self.proved_at = float("-inf")
         self._lock = Lock()
 
     def get(self, key: str) -> Stored | None:
@@ -88,7 +91,7 @@ class Copies:
 
     def is_proved(self) -> bool:
         """Tell whether the server has proved, not long ago, that it told all changes."""
-        return self.clock() - self._proved <= self.near.max_stale
+        return self.clock() - self.proved_at <= self.near.max_stale
 
     def prove(self, asked_at: float) -> None:
         """
@@ -97,7 +100,7 @@ class Copies:
         Args:
             asked_at: When the proof was asked for.
         """
-        self._proved = asked_at
+        self.proved_at = asked_at
 
     def ask(self, key: str) -> object:
         """Note that a read asks the server for a record, and return what `keep` wants to see."""
@@ -131,7 +134,7 @@ class Copies:
     def lose(self) -> None:
         """Drop all copies: the server told what cannot be known, or nothing any more."""
         with self._lock:
-            self._proved = float("-inf")
+            self.proved_at = float("-inf")
             self._clear()
 
     def clear(self) -> None:
