@@ -27,7 +27,7 @@ from secrets import token_urlsafe
 from typing import NoReturn
 
 from coatcheck import __version__
-from coatcheck._commands.output import Output
+from coatcheck._commands.output import Output, reason_of
 from coatcheck._commands.secret import secret
 from coatcheck._commands.sweep import sweep
 from coatcheck.errors import BackendError, ConfigurationError
@@ -179,7 +179,7 @@ def _end(*_: object) -> NoReturn:
 
 def _told(trouble: Exception) -> str:
     """Return what went wrong and why, on one line."""
-    why = str(trouble.__cause__ or "").partition("\n")[0]
+    why = reason_of(trouble)
     return str(trouble) if why in str(trouble) else f"{trouble}: {why}"
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from coatcheck._commands.output import Output
+from coatcheck._commands.output import Output, reason_of
 
 
 def test_a_table_fits_80_columns_and_has_no_colour_in_a_file(
@@ -34,3 +34,13 @@ def test_a_bar_is_shown_only_on_a_terminal(capsys: pytest.CaptureFixture[str]) -
     with Output(out=io.StringIO()).progress("looking") as show:
         show(0.5)
     assert capsys.readouterr().err == ""
+
+
+def test_a_reason_is_what_the_server_said() -> None:
+    """Its first line, also where another package wraps the driver's error; never twice."""
+    assert reason_of(OSError(111, "Connection refused")) == "Connection refused"
+    error, wrapped = ValueError("outer"), ValueError("(driver) (1146, 'no table')")
+    error.__cause__ = wrapped
+    wrapped.orig = Exception(1146, "no table\nDETAIL")  # type: ignore[attr-defined] # as SQLAlchemy
+    assert reason_of(error) == "no table"
+    assert reason_of(Exception(7)) == "7"

@@ -29,7 +29,7 @@ def test_sessions_and_users_are_counted(
 def test_what_is_no_living_session_is_told_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Markers, tombstones, encrypted sessions, and what is none of ours."""
+    """Markers, tombstones, users' lists, encrypted sessions, and what is none of ours."""
     storage = SqliteStorage(tmp_path / "db")
     for does in ("regenerate_id", "destroy"):
         session = storage.read(None)
@@ -37,6 +37,7 @@ def test_what_is_no_living_session_is_told_apart(
         session = storage.read(storage.save(session))
         getattr(session, does)()
         storage.save(session)
+    storage.backend.swap("2" * 64, None, b"\x06a list", 60)
     storage.backend.swap("0" * 64, None, b"\x03damaged", 60)
     storage.backend.swap("1" * 64, None, b"\x44other", 60)
     storage.close()
@@ -47,8 +48,26 @@ def test_what_is_no_living_session_is_told_apart(
     secret.close()
     assert main(["stats", f"sqlite:{tmp_path}/db", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    found = [told[kind] for kind in ("living", "markers", "tombstones", "encrypted", "others")]
-    assert found == [1, 1, 1, 1, 2]
+    kinds = ("living", "markers", "tombstones", "lists", "encrypted", "others")
+    found = [told[kind] for kind in kinds]
+    assert found == [1, 1, 1, 1, 1, 2]
+
+
+def test_a_server_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its reason, once."""
+    assert main(["stats", "redis://127.0.0.1:1"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("coatcheck: Redis at 127.0.0.1:1 failed to read")
+    assert said.count("Connection refused") == said.count("\n") == 1
+
+
+def test_a_file_that_is_no_database_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its reason."""
+    (tmp_path / "db").write_bytes(b"SQLite format 3\0" + b"x" * 4096)
+    assert main(["stats", f"sqlite:{tmp_path}/db"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,16 @@ What `coatcheck doctor URL` asks the server itself: version, clock, expiry, evic
 An answer that the server does not give is no fault: its user may not be allowed to ask.
 """
 
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from secrets import token_hex
 from typing import Any
 
+from coatcheck._commands import doctor_memcached, doctor_rights
 from coatcheck._commands.checks import Check, State
+from coatcheck._commands.output import reason_of
 from coatcheck._commands.scanning import backend_of
+from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage
 
 TTL = 60.0
@@ -23,19 +25,26 @@ SKEW = 1.0
 LATE = 2.0
 """Seconds that an expiry may be off."""
 
+DENIED = frozenset({"42501", 1142, 1143})
+"""PostgreSQL, MariaDB and MySQL: the user may not do this with the table, or with a column."""
+
+NO_TABLE = frozenset({"42P01", 1146})
+
 Ask = Callable[[Any, str], Iterator[Check]]
 """A question to a backend; the key is one that nothing uses."""
 
 
-def ask_server(storage: KeyedStorage) -> Iterator[Check]:
-    """Yield what the server of a storage tells."""
+def ask_server(storage: KeyedStorage, *, without: Collection[str] = ()) -> Iterator[Check]:
+    """Yield what the server of a storage tells, without some of the checks."""
     backend = backend_of(storage)
     for ask in _QUESTIONS.get(type(backend).__name__, ()):
+        name = ask.__name__.removeprefix("_").partition("_")[2]
+        if name in without:
+            continue
         try:
             yield from ask(backend, new_key(storage))
         except Exception as error:
-            name = ask.__name__.removeprefix("_").partition("_")[2]
-            yield Check("info", name, f"not told: {str(error).partition(chr(10))[0]}")
+            yield Check("info", name, f"not told: {reason_of(error)}")
 
 
 def new_key(storage: KeyedStorage) -> str:
@@ -62,6 +71,12 @@ def _kept(backend: Any, key: str, seconds_left: Callable[[], float]) -> Check:
         return Check("ok", "expiry", f"a record of {TTL:.0f} s is kept for {left:.1f} s")
     kept = "without end" if left < 0 else f"for {left:.1f} s"
     return Check("fail", "expiry", f"a record of {TTL:.0f} s is kept {kept}")
+
+
+def codes_of(error: BackendError) -> set[object]:
+    """Return the codes of a database's error: SQLSTATE as text, MariaDB's and MySQL's a number."""
+    told = getattr(error.__cause__, "orig", error.__cause__)
+    return {getattr(told, "sqlstate", None), *getattr(told, "args", ())[:1]}
 
 
 def _in_use(version: object) -> Check:
@@ -170,15 +185,39 @@ def _sql_user(backend: Any, _: str) -> Iterator[Check]:
     from sqlalchemy import text
 
     with backend._connected("read") as connection:
-        grants = [str(row[0]) for row in connection.execute(text("SHOW GRANTS"))]
-    user = str(_scalar(backend, "SELECT current_user()"))
-    # A line may go on with the digest of a password.
-    granted = [
-        found.group(1) for line in grants if (found := re.match(r"GRANT (.+? ON \S+) TO ", line))
-    ]
-    is_wide = any(each.endswith("ON *.*") and not each.startswith("USAGE") for each in granted)
-    hint = "; a user for the table of sessions alone is safer" if is_wide else ""
-    yield Check("info", "user", f"{user}: {'; '.join(granted)}{hint}")
+        lines = [str(row[0]) for row in connection.execute(text("SHOW GRANTS"))]
+    user, database = (
+        str(_scalar(backend, f"SELECT {it}()")) for it in ("current_user", "database")
+    )
+    grants = list(doctor_rights.grants_in(lines))
+    lacks, is_missing = [], False
+    for right in doctor_rights.NEEDED:
+        codes = _refusal(backend, right)
+        is_missing |= not NO_TABLE.isdisjoint(codes)
+        lacks += [right] * (not DENIED.isdisjoint(codes))
+    if is_missing and not doctor_rights.may_create(grants, database, backend._table.name):
+        lacks.append("CREATE")
+    yield doctor_rights.judged(user, lacks, doctor_rights.beyond(grants))
+
+
+def _refusal(backend: Any, right: str) -> set[object]:
+    """Return the codes with which the server refuses to explain what needs a right."""
+    from sqlalchemy import delete, insert, select, update
+    from sqlalchemy.dialects import mysql
+
+    table = backend._table
+    statement = {
+        "SELECT": select(table.c.key, table.c.record, table.c.version, table.c.expires),
+        "INSERT": insert(table).values(key="", record=b"", version=0, expires=0),
+        "UPDATE": update(table).values(record=b"", version=0, expires=0).where(table.c.key == ""),
+        "DELETE": delete(table).where(table.c.key == ""),
+    }[right]
+    text = statement.compile(dialect=mysql.dialect(), compile_kwargs={"literal_binds": True})
+    try:
+        _scalar(backend, f"EXPLAIN {text}")  # it needs the rights, and changes nothing
+    except BackendError as error:
+        return codes_of(error)
+    return set()
 
 
 def _sql_tls(backend: Any, _: str) -> Iterator[Check]:
@@ -200,11 +239,25 @@ def _scalar(backend: Any, statement: Any) -> Any:
 # ---- PostgreSQL
 
 _LACKING = (
-    "SELECT coalesce(string_agg(each, ', '), '') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE',"
+    "SELECT coalesce(string_agg(each, ','), '') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE',"
     " 'DELETE']) AS each WHERE NOT coalesce(has_table_privilege(to_regclass($1::text), each), true)"
 )
 
-_IS_SUPER = "SELECT rolsuper::text FROM pg_roles WHERE rolname = current_user"
+_MAY_NOT_CREATE = (
+    "SELECT (to_regclass($1::text) IS NULL"
+    " AND NOT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false))::text"
+)
+"""Where there is no table, it has to be made in the first schema of the search path."""
+
+_BEYOND = (
+    "SELECT concat_ws(',', CASE WHEN rolsuper THEN 'SUPERUSER' END,"
+    " CASE WHEN rolcreaterole AND NOT rolsuper THEN 'CREATEROLE' END,"
+    " (SELECT string_agg(rolname, ',') FROM pg_roles WHERE rolname IN ('pg_read_server_files',"
+    " 'pg_write_server_files', 'pg_execute_server_program', 'pg_read_all_data',"
+    " 'pg_write_all_data') AND NOT me.rolsuper AND pg_has_role(current_user, oid, 'MEMBER')))"
+    " FROM pg_roles AS me WHERE me.rolname = current_user"
+)
+"""A superuser is a member of every role."""
 
 _TLS = "SELECT coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()), '')"
 
@@ -228,14 +281,13 @@ def _postgresql_expiry(backend: Any, key: str) -> Iterator[Check]:
 def _postgresql_user(backend: Any, _: str) -> Iterator[Check]:
     user = _told(backend, "SELECT current_user::text")
     lacks = _told(backend, _LACKING, backend._sql.name)
-    if lacks:
-        yield Check("fail", "user", f"{user} may not {lacks} in the table of sessions")
-    elif (
-        _told(backend, "SELECT rolsuper::text FROM pg_roles WHERE rolname = current_user") == "true"
-    ):
-        yield Check("info", "user", f"{user} is a superuser; a user for sessions alone is safer")
-    else:
-        yield Check("ok", "user", f"{user} may do what sessions need")
+    may_not_create = _told(backend, _MAY_NOT_CREATE, backend._sql.name) == "true"
+    beyond = _told(backend, _BEYOND)
+    yield doctor_rights.judged(user, _parts(lacks) + ["CREATE"] * may_not_create, _parts(beyond))
+
+
+def _parts(text: str) -> list[str]:
+    return text.split(",") if text else []
 
 
 def _postgresql_tls(backend: Any, _: str) -> Iterator[Check]:
@@ -268,8 +320,66 @@ def _sqlite_expiry(backend: Any, key: str) -> Iterator[Check]:
     yield _kept(backend, key, left)
 
 
-def _memcached_eviction(_: Any, __: str) -> Iterator[Check]:
-    yield Check("info", "eviction", "Memcached drops items when it is full: give it room")
+def _memcached_version(backend: Any, _: str) -> Iterator[Check]:
+    for named, node in _nodes(backend):
+        yield Check("info", "version", f"{named}{doctor_memcached.statistics(node)['version']}")
+
+
+def _memcached_clock(backend: Any, _: str) -> Iterator[Check]:
+    for named, node in _nodes(backend):
+        off = int(doctor_memcached.statistics(node)["time"]) - time.time()
+        if abs(off) <= LATE:
+            yield Check("ok", "clock", f"{named}within {LATE:.0f} s of this machine")
+        else:
+            text = f"{named}{off:+.0f} s from this machine: set both by NTP"
+            yield Check("fail", "clock", text)  # it holds a deadline after a month as a date
+
+
+SHORT = 1.0
+"""Seconds: the shortest expiry of Memcached, which counts whole seconds."""
+
+WAIT, POLLS = 0.1, 30
+"""Seconds between two looks, and how often to look, for a record that is to go."""
+
+
+def _memcached_expiry(
+    backend: Any, key: str, pause: Callable[[float], None] = time.sleep
+) -> Iterator[Check]:
+    """Wait until a record of a second is gone, and look whether one of a minute is there."""
+    longer = f"{key}-longer"
+    backend.swap(key, None, b"\x00short", SHORT)
+    backend.swap(longer, None, b"\x00long", TTL)
+    try:
+        looks = 0
+        while backend.get(key) is not None and looks < POLLS:
+            looks += 1
+            pause(WAIT)
+        is_gone, stays = looks < POLLS, backend.get(longer) is not None
+    finally:
+        backend.delete(key)
+        backend.delete(longer)
+    waited = f"{looks * WAIT:.1f} s"
+    if not is_gone:
+        yield Check("fail", "expiry", f"a record of {SHORT:.0f} s is still there after {waited}")
+    elif not stays:
+        yield Check("fail", "expiry", f"a record of {TTL:.0f} s is gone after {waited}")
+    else:
+        text = f"a record of {SHORT:.0f} s was gone after {waited}, one of {TTL:.0f} s stays"
+        yield Check("ok", "expiry", text)
+
+
+def _memcached_eviction(backend: Any, _: str) -> Iterator[Check]:
+    for named, node in _nodes(backend):
+        state, name, text = doctor_memcached.eviction(
+            doctor_memcached.statistics(node), doctor_memcached.statistics(node, "settings")
+        )
+        yield Check(state, name, f"{named}{text}")
+
+
+def _nodes(backend: Any) -> list[tuple[str, Any]]:
+    """Return what to write before what a node tells, if there are several, and its address."""
+    nodes = backend._nodes.get()
+    return [(f"{name}: " * (len(nodes) > 1), node._address) for name, node in nodes.items()]
 
 
 def _text(told: object) -> str:
@@ -291,5 +401,10 @@ _QUESTIONS: dict[str, tuple[Ask, ...]] = {
         _postgresql_tls,
     ),
     "SqliteBackend": (_sqlite_version, _sqlite_expiry),
-    "MemcachedBackend": (_memcached_eviction,),
+    "MemcachedBackend": (
+        _memcached_version,
+        _memcached_clock,
+        _memcached_expiry,
+        _memcached_eviction,
+    ),
 }

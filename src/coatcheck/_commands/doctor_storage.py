@@ -16,8 +16,8 @@ from threading import Barrier
 from urllib.parse import urlsplit
 
 from coatcheck._commands.checks import Check, State, write
-from coatcheck._commands.doctor_server import TTL, ask_server, new_key
-from coatcheck._commands.output import Output
+from coatcheck._commands.doctor_server import DENIED, NO_TABLE, TTL, ask_server, codes_of, new_key
+from coatcheck._commands.output import Output, reason_of
 from coatcheck._commands.scanning import backend_of, open_storage
 from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage
@@ -52,12 +52,33 @@ def doctor_storage(url: str, output: Output) -> int:
 
 
 def _checks(url: str, storage: KeyedStorage) -> Iterator[Check]:
-    yield _round_trip(storage)
-    yield from _keeps(storage)
-    yield _race(storage)
-    yield from ask_server(storage)
+    try:
+        yield _round_trip(storage)
+    except BackendError as error:
+        yield _unreadable(error, url)
+        yield from ask_server(storage, without=("expiry",))
+    else:
+        kept = list(_keeps(storage))
+        yield from kept
+        if any(each.state == "fail" for each in kept):
+            yield from ask_server(storage, without=("expiry",))
+        else:
+            yield _race(storage)
+            yield from ask_server(storage)
     yield from _permissions(storage)
     yield from _tls(url)
+
+
+def _unreadable(error: BackendError, url: str) -> Check:
+    """Return the check of a database that has no table, or whose user may not read it."""
+    codes = codes_of(error)
+    if codes & NO_TABLE:
+        if "create_table=yes" in url:
+            return Check("info", "table", "there is none yet: the first request makes it")
+        return Check("fail", "table", "there is none of sessions: add create_table=yes to the URL")
+    if codes & DENIED:
+        return Check("fail", "keeps a record", f"may not read: {reason_of(error)}")
+    raise error
 
 
 def _round_trip(storage: KeyedStorage) -> Check:
@@ -87,8 +108,7 @@ def _keeps(storage: KeyedStorage) -> Iterator[Check]:
         does = "delete"
         backend.delete(key)
     except BackendError as error:
-        why = str(error.__cause__ or error).partition("\n")[0]
-        yield Check("fail", "keeps a record", f"may not {does}: {why}")
+        yield Check("fail", "keeps a record", f"may not {does}: {reason_of(error)}")
         return
     gone = backend.get(key) is None
     yield Check(
@@ -115,7 +135,7 @@ def _race(storage: KeyedStorage) -> Check:
             answers = list(pool.map(write, (b"\x00a", b"\x00b")))
         backend.delete(key)
     except BackendError as error:
-        return Check("fail", "two writers", f"{error}")
+        return Check("fail", "two writers", reason_of(error))
     won = sum(answer is None for answer in answers)
     text = "one of two won" if won == 1 else f"{won} of two won: changes will be lost"
     return Check("ok" if won == 1 else "fail", "two writers", text)

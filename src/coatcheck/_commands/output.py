@@ -21,6 +21,14 @@ class Bar(Protocol):
     def update(self, share: float) -> None: ...
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what a server or a driver said, where an error has it as a cause."""
+    cause = error.__cause__ or error
+    told = getattr(cause, "orig", None) or cause  # SQLAlchemy wraps the driver's error
+    texts = [each for each in told.args if isinstance(each, str)]
+    return (texts[-1] if texts else str(told)).partition("\n")[0].rstrip(".")
+
+
 class Output:
     """
     The output of one command.

@@ -6,12 +6,13 @@ its keys, or as Redis hands them out, and no step holds a lock for long.
 """
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from coatcheck.errors import ConfigurationError
+from coatcheck.errors import BackendError, ConfigurationError
 from coatcheck.storage import KeyedStorage, storage_from_url
 from coatcheck.storage.backends import files, sqlite
 from coatcheck.storage.backends.files import _DEADLINE, _FOLDERS, FileBackend
@@ -96,7 +97,13 @@ def _sqlite(backend: SqliteBackend, prefix: str) -> Scan:
         "ORDER BY key LIMIT ?"
     )
     last = ""
-    while rows := backend._connection.execute(asked, (last, prefix, STEP)).fetchall():
+    while True:
+        try:
+            rows = backend._connection.execute(asked, (last, prefix, STEP)).fetchall()
+        except sqlite3.Error as error:
+            raise backend._failed(error, "read") from error
+        if not rows:
+            return
         last = rows[-1][0]
         yield Step(_share(last, prefix), [row[1] for row in rows], [row[0] for row in rows])
 
@@ -155,17 +162,25 @@ def _postgresql(backend: Any, prefix: str) -> Scan:
 
 
 def _redis(backend: RedisBackend, prefix: str) -> Scan:
-    pattern, total = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*", max(backend._ask("DBSIZE"), 1)
+    pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + "*"
+    total = max(_asked(backend, "DBSIZE"), 1)
     cursor, seen = 0, 0
     while True:
-        cursor, keys = backend._ask("SCAN", cursor, "MATCH", pattern, "COUNT", STEP)
-        values = backend._ask("MGET", *keys) if keys else []
+        cursor, keys = _asked(backend, "SCAN", cursor, "MATCH", pattern, "COUNT", STEP)
+        values = _asked(backend, "MGET", *keys) if keys else []
         seen += STEP
         read = [(key, unmarked(data)) for key, data in zip(keys, values, strict=True) if data]
         records = [data for _, data in read]
         yield Step(min(seen / total, 1.0), records, [key.decode() for key, _ in read])
         if not int(cursor):
             return
+
+
+def _asked(backend: RedisBackend, *command: object) -> Any:
+    try:
+        return backend._ask(*command)
+    except backend._errors as error:
+        raise BackendError(backend._server, "read") from error
 
 
 def _share(key: str, prefix: str) -> float:

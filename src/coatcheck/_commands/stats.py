@@ -9,10 +9,11 @@ from typing import Any
 
 from coatcheck._commands.output import Output
 from coatcheck._commands.scanning import open_storage, scan
+from coatcheck._session import roster
 from coatcheck._session.ids import TAG_BYTES
 from coatcheck._session.record import Marker, Record, Tombstone, Unreadable, is_encrypted, unpack
 
-KINDS = ("living", "expired", "markers", "tombstones", "encrypted", "others")
+KINDS = ("living", "expired", "markers", "tombstones", "lists", "encrypted", "others")
 
 
 def stats(url: str, output: Output) -> int:
@@ -58,6 +59,8 @@ def _kind_of(data: bytes, now: float) -> tuple[str, str | None]:
     """Return what a record is, and its user."""
     if is_encrypted(data):
         return "encrypted", None
+    if data.startswith(roster.KIND):
+        return "lists", None
     try:
         kept = unpack(data, _tag_in(data))
     except (Unreadable, ValueError):
