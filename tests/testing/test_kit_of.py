@@ -6,15 +6,20 @@ from typing import Any
 import flask
 import pytest
 import quart
+from aiohttp import web
 from fastapi import FastAPI
+from litestar import Litestar
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from coatcheck import ConfigurationError, session
 from coatcheck.asgi import SessionMiddleware
+from coatcheck.frameworks.aiohttp import setup as aiohttp_setup
 from coatcheck.frameworks.fastapi import setup
 from coatcheck.frameworks.flask import SessionInterface
+from coatcheck.frameworks.litestar import SessionPlugin
 from coatcheck.frameworks.quart import SessionInterface as QuartInterface
+from coatcheck.router import Router
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock, SessionKit
 from coatcheck.wsgi import SessionMiddleware as WsgiMiddleware
@@ -53,6 +58,37 @@ def in_quart(storage: KeyedStorage) -> object:
     return app
 
 
+def in_aiohttp(storage: KeyedStorage) -> object:
+    app = web.Application()
+    aiohttp_setup(app, COOKIE, storage, idle=IDLE)
+    return app
+
+
+def in_litestar(storage: KeyedStorage) -> object:
+    return Litestar(plugins=[SessionPlugin(COOKIE, storage, idle=IDLE)])
+
+
+def in_litestars_list(storage: KeyedStorage) -> object:
+    sessions: Any = session(COOKIE, storage, idle=IDLE)
+    return Litestar(middleware=[sessions])
+
+
+def in_the_router(storage: KeyedStorage) -> object:
+    return Router(middleware=[session(COOKIE, storage, idle=IDLE)])
+
+
+def around_flask(storage: KeyedStorage) -> object:
+    app: Any = flask.Flask(__name__)
+    app.wsgi_app = session(COOKIE, storage, idle=IDLE).wsgi(app.wsgi_app)
+    return app
+
+
+def around_quart(storage: KeyedStorage) -> object:
+    app: Any = quart.Quart(__name__)
+    app.asgi_app = session(COOKIE, storage, idle=IDLE)(app.asgi_app)
+    return app
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -66,6 +102,13 @@ def in_quart(storage: KeyedStorage) -> object:
         fastapi,
         in_flask,
         in_quart,
+        in_aiohttp,
+        in_litestar,
+        in_litestars_list,
+        in_the_router,
+        around_flask,
+        around_quart,
+        lambda storage: SessionPlugin(COOKIE, storage, idle=IDLE),
     ],
 )
 def test_a_kit_has_the_options_of_the_application(
@@ -81,7 +124,15 @@ def test_a_kit_has_the_options_of_the_application(
 
 
 @pytest.mark.parametrize(
-    "app", [object(), flask.Flask("a"), Starlette(middleware=[Middleware(lambda app: app)])]
+    "app",
+    [
+        object(),
+        flask.Flask("a"),
+        web.Application(),
+        Litestar(),
+        FastAPI(),
+        Starlette(middleware=[Middleware(lambda app: app)]),
+    ],
 )
 def test_an_application_without_sessions_is_refused(app: object) -> None:
     """With what to write instead."""

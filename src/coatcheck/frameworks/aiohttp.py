@@ -161,6 +161,8 @@ def setup(
             return await visit.serve(handler)
         raise _sent_at_once(answer)
 
+    sessions._cycle = shell.cycle  # type: ignore[attr-defined] # for SessionKit.of
+
     async def prepare(request: web.Request, response: web.StreamResponse) -> None:
         visit = request.get(VISITS, {}).get(shell)
         if visit is not None:

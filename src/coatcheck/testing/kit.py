@@ -18,7 +18,7 @@ is called in the event loop of the client: in a plain test write `with TestClien
 in an asynchronous test `async with kit.session(client) as session`.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import TracebackType
@@ -78,8 +78,8 @@ class SessionKit:
 
         Args:
             sessions: What `coatcheck.session()` returned, or the application that it made; an
-                application of Flask, Quart, Starlette or FastAPI; a `SessionInterface` or a
-                `SessionMiddleware`.
+                application of Starlette, FastAPI, Litestar, Flask, Quart, aiohttp or the router;
+                a `SessionInterface`, a `SessionPlugin` or a `SessionMiddleware`.
             url: As above.
 
         Raises:
@@ -148,20 +148,31 @@ class SessionKit:
 
 def _cycle_of(sessions: object) -> Cycle:
     """Return the options of an application's sessions, wherever it keeps them."""
-    sessions = getattr(sessions, "session_interface", sessions)  # Flask, Quart
-    shell = getattr(sessions, "_shell", None)
-    cycle = getattr(sessions, "_cycle", getattr(shell, "cycle", None))
-    if isinstance(cycle, Cycle):
-        return cycle
-    for added in getattr(sessions, "user_middleware", ()):  # Starlette, FastAPI
-        if added.cls is SessionMiddleware:
+    for place in _places(sessions):
+        shell = getattr(place, "_shell", None)
+        cycle = getattr(place, "_cycle", getattr(shell, "cycle", None))
+        if isinstance(cycle, Cycle):
+            return cycle
+        if getattr(place, "cls", None) is SessionMiddleware:
+            added: Any = place
             return Cycle(*added.args, **added.kwargs)
-        if isinstance(found := getattr(added.cls, "_cycle", None), Cycle):
-            return found
     raise ConfigurationError(
         f"sessions must be an application with sessions, got {type(sessions).__name__}: write "
         "SessionKit(cookie, storage), with the options that the application gives"
     )
+
+
+def _places(sessions: object) -> Iterator[object]:
+    """Yield where sessions may be: the thing itself, or what an application keeps."""
+    yield sessions
+    for name in ("session_interface", "wsgi_app", "asgi_app"):  # Flask, Quart; a wrapped one
+        yield getattr(sessions, name, None)
+    # Starlette, FastAPI and the router; aiohttp; Litestar
+    for name in ("user_middleware", "middlewares", "plugins", "middleware"):
+        kept = getattr(sessions, name, ())
+        for each in kept if isinstance(kept, Iterable) else ():
+            yield each
+            yield getattr(each, "cls", None)
 
 
 class ClientSession:
