@@ -7,7 +7,6 @@ among them.
 
 import asyncio
 import gc
-import importlib.util
 import subprocess
 import sys
 import threading
@@ -252,7 +251,6 @@ print(open_files() - before)
 """
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("gevent"), reason="gevent is not installed")
 @kinds(KINDS, "redis", "postgresql", "file")
 def test_greenlets(url: str) -> None:
     """Under gevent, 300 greenlets leave a pool of what ten at once need."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import flask
 import flask_login
+import flask_socketio
 import pytest
 from authlib.integrations.base_client import MismatchingStateError
 from authlib.integrations.flask_client import OAuth
@@ -328,18 +329,17 @@ def test_two_sign_ins_at_once(app: flask.Flask, provider: oauth_provider.Provide
 # Flask-SocketIO
 
 
+@pytest.mark.parametrize("storage", ["memory"], indirect=True)
 def test_http_requests_and_events_share_a_session(app: flask.Flask) -> None:
     """With `manage_session=False`, each event reads and saves the session on the server."""
-    package = pytest.importorskip("flask_socketio")
-    app.session_interface = SessionInterface(COOKIE, MemoryStorage())
     app.add_url_rule("/put/<int:value>", "put", lambda value: session.update(http=value) or "")
     app.add_url_rule("/show", "show", lambda: flask.jsonify(dict(session)))
-    sockets = package.SocketIO(app, manage_session=False, async_mode="threading")
+    sockets = flask_socketio.SocketIO(app, manage_session=False, async_mode="threading")
 
     @sockets.on("put")  # type: ignore[untyped-decorator]
     def put(value: int) -> None:
         session["socket"] = value
-        package.emit("seen", dict(session))
+        flask_socketio.emit("seen", dict(session))
 
     client = app.test_client()
     client.get("/put/0")

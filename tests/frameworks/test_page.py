@@ -107,8 +107,8 @@ ELSEWHERE = (
 
 VERSIONS = [
     "Starlette", "FastAPI", "Litestar", "Flask", "Quart", "Django", "aiohttp", "Falcon",
-    "BlackSheep", "Bottle", "Pyramid", "Authlib", "Flask-Login", "Flask-WTF", "sqladmin", "uvicorn",
-    "Hypercorn", "Granian", "Gunicorn",
+    "BlackSheep", "Bottle", "Pyramid", "Authlib", "Flask-Login", "Flask-SocketIO", "Flask-WTF",
+    "sqladmin", "uvicorn", "Hypercorn", "Granian", "Gunicorn",
 ]  # fmt: skip
 
 
