@@ -7,6 +7,7 @@ import pytest
 from coatcheck import BackendError, Session, SessionConflict
 from coatcheck._session import in_cookie, lifecycle
 from coatcheck._session.draft import Carried, Draft, Lost, Moved, Unread
+from coatcheck._session.next_state import LONG_OVER
 from coatcheck._session.plan import Answer, Call, Swap
 from coatcheck._session.record import GRACE, Marker, Record, Refused, Tombstone
 from coatcheck._session.saving import ATTEMPTS
@@ -123,6 +124,31 @@ def test_a_new_id_goes_into_the_cookie(scene: Scene, moves: Any) -> None:
     assert isinstance(after, tuple)
     assert after[0] == shown != before[0]
     assert after[1].issued == scene.clock()
+
+
+@pytest.mark.parametrize("changes", [sets(b=2), regenerates, removes("a")])
+def test_a_request_that_is_held_open_for_too_long_makes_no_cookie(
+    scene: Scene, changes: Any
+) -> None:
+    """Nothing on a server limits how long it may take."""
+    session = read(scene, carried(scene, a=1))
+    scene.clock.advance(IDLE + GRACE)
+    changes(session)
+    assert in_cookie.carry(session, scene.clock()) is None
+    assert session._draft.origin == Lost(LONG_OVER)
+
+
+def test_a_sign_in_that_took_too_long_has_a_cookie_of_its_own(scene: Scene) -> None:
+    """With nothing of the session that is over."""
+    before = carried(scene, a=1)
+    session = read(scene, before)
+    scene.clock.advance(IDLE + GRACE)
+    session["b"] = 2
+    signs_in("ada")(session)
+    cookie = in_cookie.carry(session, scene.clock())
+    assert isinstance(cookie, tuple)
+    assert cookie[0] != before[0]
+    assert dict(read(scene, cookie)) == {"b": 2}
 
 
 def test_a_lifetime_ends_a_carried_session() -> None:

@@ -9,6 +9,7 @@ from coatcheck._session.draft import Draft, Found, Lost, Moved
 from coatcheck._session.events import log_losses
 from coatcheck._session.moves import Moves
 from coatcheck._session.next_state import (
+    LONG_OVER,
     discard,
     ended,
     is_emptied,
@@ -23,6 +24,7 @@ from coatcheck._session.next_state import (
 )
 from coatcheck._session.plan import There
 from coatcheck._session.record import (
+    GRACE,
     Contents,
     Kept,
     Marker,
@@ -177,6 +179,17 @@ def test_a_write_builds_on_what_was_alive_when_the_request_read_it(
 
 
 @pytest.mark.parametrize(
+    ("later", "is_usable"), [(60 + GRACE - 1, True), (60 + GRACE, False), (1e6, False)]
+)
+def test_no_write_builds_on_what_is_over_for_longer_than_a_request_takes(
+    later: float, *, is_usable: bool
+) -> None:
+    """Whatever still keeps the record, a cookie too: a request that is held open renews nothing."""
+    base = record(a=1)
+    assert usable(found(), there(base), NOW + later) is (base if is_usable else None)
+
+
+@pytest.mark.parametrize(
     ("kept", "why"),
     [
         (Marker(b"", NOW, "other"), "another request changed its id"),
@@ -187,7 +200,13 @@ def test_a_write_builds_on_what_was_alive_when_the_request_read_it(
 )
 def test_a_write_that_keeps_nothing_says_why(kept: Kept | None, why: str) -> None:
     """What it found tells that; a record that was evicted looks like one that was ended."""
-    assert reason_of(found(now=NOW + 1000), there(kept)) == Lost(why)
+    assert reason_of(found(now=NOW + 1000), there(kept), NOW) == Lost(why)
+
+
+@pytest.mark.parametrize("kept", [record(), None])
+def test_a_write_that_comes_much_too_late_says_so(kept: Kept | None) -> None:
+    """Also where the backend has let the record go."""
+    assert reason_of(found(), there(kept), NOW + 60 + GRACE) == Lost(LONG_OVER)
 
 
 def test_a_session_is_emptied_by_a_handler_that_takes_the_last_thing_out() -> None:

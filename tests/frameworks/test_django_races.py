@@ -338,19 +338,29 @@ def test_a_response_that_did_not_touch_the_session_does_not_vary(store: Any, pat
         assert not answer.has_header("Vary")
 
 
+@pytest.mark.usefixtures("_middleware")
 def test_a_streamed_response_varies_by_the_cookie(store: Any) -> None:
-    """Its body may read the session after the headers left: with our middleware."""
-    key = made(store, cart=["tea"]).session_key
-    with override_settings(MIDDLEWARE=OURS):
-        answer = browser(key).get("/stream")
+    """Its body may read the session after the headers left: the middleware asks before that."""
+    answer = browser(made(store, cart=["tea"]).session_key).get("/stream")
     assert answer["Vary"] == "Cookie"
     assert b"".join(answer.streaming_content) == b"['tea']"
 
 
-def test_our_middleware_tells_caches_of_an_old_key_too(store: Any) -> None:
+@pytest.mark.usefixtures("_middleware", "_saves")
+def test_caches_are_told_of_an_old_key_too(store: Any) -> None:
     """The response to it depends on the cookie, though it sets none."""
     session = made(store, cart=["tea"])
     old = session.session_key
     session.cycle_key()
-    with override_settings(MIDDLEWARE=OURS, SESSION_SAVE_EVERY_REQUEST=True):
-        assert browser(old).get("/cart")["Vary"] == "Cookie"
+    assert browser(old).get("/cart")["Vary"] == "Cookie"
+
+
+def test_only_the_middleware_is_told_of_a_response(store: Any) -> None:
+    """Other code that asks an old key learns what it always did."""
+    session = made(store, cart=["tea"])
+    old = store(session.session_key)
+    assert not old.accessed
+    session.cycle_key()
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=True), pytest.raises(AttributeError):
+        old.is_empty()
+    assert old.accessed

@@ -1,5 +1,6 @@
 """What people do with a session that is a dict: copies, `|`, `|=`, popitem; and pickles."""
 
+import asyncio
 import copy
 import pickle
 from collections.abc import Callable
@@ -78,6 +79,43 @@ def test_popitem_takes_the_key_that_came_last(make: Callable[[], Any]) -> None:
     assert [held.popitem(), held.popitem()] == [("b", [2]), ("a", 1)]
     with pytest.raises(KeyError):
         held.popitem()
+
+
+def test_two_requests_that_begin_a_list_agree_in_pyramid() -> None:
+    """`setdefault` sets only what is absent, and what both append to it is kept."""
+    storage = MemoryStorage()
+    begun = storage.read(None)
+    begun["begun"] = True
+    value = storage.save(begun)
+    sessions = [storage.read(value), storage.read(value)]
+    for item, own in enumerate(sessions):
+        PyramidSession(Request(own)).setdefault("cart", []).append(item)
+    for own in sessions:
+        storage.save(own)
+    assert storage.read(value)["cart"] == [0, 1]
+    assert PyramidSession(Request(storage.read(value))).setdefault("cart") == [0, 1]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_two_requests_that_begin_a_list_agree_in_django(*, awaited: bool) -> None:
+    """Django's own `setdefault` would set the list of the later request."""
+    with override_settings(COATCHECK_STORAGE=MemoryStorage()):
+        begun = engine().SessionStore()
+        begun["begun"] = True
+        begun.save()
+        stores = [engine().SessionStore(begun.session_key) for _ in range(2)]
+        for store in stores:
+            assert "begun" in store
+        for item, store in enumerate(stores):
+            if awaited:
+                cart = asyncio.run(store.asetdefault("cart", []))
+            else:
+                cart = store.setdefault("cart", [])
+            cart.append(item)
+        for store in stores:
+            assert store.modified
+            store.save()
+        assert engine().SessionStore(begun.session_key)["cart"] == [0, 1]
 
 
 @pytest.mark.parametrize("make", [*MAPPINGS, of_django])

@@ -7,6 +7,7 @@ Pure: no clock, no storage; *now* is an argument, and so is the clock.
 from collections.abc import Callable
 
 from coatcheck._session.draft import (
+    Draft,
     Foreign,
     Found,
     Lost,
@@ -19,10 +20,12 @@ from coatcheck._session.moves import (
 )
 from coatcheck._session.next_state import (
     ACTED,
+    LONG_OVER,
     acted_too_long,
     discard,
     ended,
     is_emptied,
+    is_long_over,
     logged,
     moved_record,
     new_record,
@@ -30,6 +33,7 @@ from coatcheck._session.next_state import (
     note_end,
     note_move,
     note_of,
+    only_written,
     settle,
     usable,
 )
@@ -69,15 +73,13 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
         if draft.contents.empty or isinstance(draft.origin, Lost | Unread):
             return None
         newer: Record | None = new_record(draft, draft.contents, now)
-    elif acted_too_long(draft, now):
-        discard(draft, ACTED)
+    elif why := _why_lost(draft, origin.record, now):
+        discard(draft, why)
         return None
     elif is_emptied(draft, draft.contents):
         return ended(draft, steps, now)
-    elif type(draft.fate) is Moves:
-        newer = moved_record(draft, draft.fate, origin.record, now)
     else:
-        newer = next_record(draft, origin.record, draft.contents, now)
+        newer = _newer(draft, origin.record, now)
     if newer is None:
         return None
     if newer.expires <= now:
@@ -93,6 +95,24 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
     if type(fate) is Moves:
         note_move(draft, fate, moved)
     return id, newer
+
+
+def _why_lost(draft: Draft, record: Record, now: float) -> str:
+    """Return why nothing of this request is kept, or ""."""
+    signs_in = type(draft.fate) is Moves and draft.fate.by == "sign_in"
+    if is_long_over(record, now) and not signs_in:
+        return LONG_OVER
+    return ACTED if acted_too_long(draft, now) else ""
+
+
+def _newer(draft: Draft, record: Record, now: float) -> Record | None:
+    """Return the record that the cookie is to carry; None: the one that it has."""
+    move = draft.fate
+    if type(move) is not Moves:
+        return next_record(draft, record, draft.contents, now)
+    if is_long_over(record, now):
+        return new_record(draft, only_written(draft, move), now)
+    return moved_record(draft, move, record, now)
 
 
 def leave_for_cookie(

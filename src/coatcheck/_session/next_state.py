@@ -22,6 +22,7 @@ from coatcheck._session.moves import (
 )
 from coatcheck._session.plan import There
 from coatcheck._session.record import (
+    GRACE,
     OVER,
     Contents,
     Marker,
@@ -116,11 +117,16 @@ def usable(draft: Draft, there: There, now: float) -> Record | None:
     record = there.kept
     if type(record) is not Record:
         return None
-    if _expired_before(draft, record):
+    if _expired_before(draft, record) or is_long_over(record, now):
         return None
     if acted_too_long(draft, now):
         return None
     return record
+
+
+def is_long_over(record: Record, now: float) -> bool:
+    """Tell whether a session's deadline is over by more than a request may take."""
+    return now >= record.expires + GRACE
 
 
 def acted_too_long(draft: Draft, now: float) -> bool:
@@ -154,15 +160,20 @@ def _expired_before(draft: Draft, record: Record) -> bool:
 
 ACTED = "it belongs to acting as another user, and that is over"
 
+LONG_OVER = "it expired, and the request took longer than 15 minutes after that"
 
-def reason_of(draft: Draft, there: There) -> Lost:
+
+def reason_of(draft: Draft, there: There, now: float) -> Lost:
     """Return why a write that finds this keeps nothing."""
-    if isinstance(there.kept, Marker):
+    kept, found = there.kept, draft.found
+    if isinstance(kept, Marker):
         return Lost("another request changed its id")
-    if isinstance(there.kept, Record):
-        if not _expired_before(draft, there.kept):
-            return Lost(ACTED)
-        return Lost("it expired before the request read it")
+    if isinstance(kept, Record):
+        if _expired_before(draft, kept):
+            return Lost("it expired before the request read it")
+        return Lost(LONG_OVER if is_long_over(kept, now) else ACTED)
+    if kept is None and found is not None and is_long_over(found.record, now):
+        return Lost(LONG_OVER)  # the backend has let it go
     return Lost("another request ended it")
 
 

@@ -57,6 +57,7 @@ from coatcheck._session.next_state import (
     discard,
     ended,
     is_emptied,
+    is_long_over,
     logged,
     moved_record,
     new_record,
@@ -144,7 +145,7 @@ def first_write(session: Session, space: Keyspace) -> FirstWrite | None:
         return None
     now = space.clock()
     record = next_record(draft, origin.record, draft.contents, now)
-    if record is None or record.expires <= now:
+    if record is None or record.expires <= now or is_long_over(origin.record, now):
         return None
     if draft.terms.rosters is not None and is_due(draft, origin.record, record):
         return None
@@ -196,7 +197,7 @@ def _plan_of(draft: Draft, space: Keyspace) -> Plan[Result] | Lost:
         return _end(draft, space)
     if isinstance(origin, Found):
         there = at(origin, space)
-        if there is None:
+        if there is None or is_long_over(origin.record, space.clock()):
             return _kept_again(draft, origin, space)
         return _kept(draft, there, space, first=there.version is not None)
     if type(origin) is Moved:
@@ -218,7 +219,7 @@ def _kept(draft: Draft, there: There, space: Keyspace, *, first: bool) -> Plan[R
 
 
 def _kept_again(draft: Draft, origin: Found, space: Keyspace) -> Plan[Result]:
-    """Keep what a request did after it saved: another may have written since."""
+    """Keep what a request did after it saved, or very late: another may have written since."""
     there = yield from look_at(origin, space)
     return (yield from _kept(draft, there, space, first=False))
 
@@ -263,7 +264,7 @@ def _write(
         now = space.clock()
         base = usable(draft, there, now)
         if base is None:
-            return reason_of(draft, there)
+            return reason_of(draft, there, now)
         contents = draft.contents if first and not followed else logged(draft, base.body.copy())
         first = False
         handed = followed or (isinstance(origin, Found) and origin.handed)
@@ -375,7 +376,7 @@ def _after_move(draft: Draft, origin: Moved, space: Keyspace) -> Plan[Result]:
     ):
         return (yield from _after_lost_move(draft, fate, there, space))
     if is_hushed(origin.marker, origin.read_at):
-        return reason_of(draft, there)
+        return reason_of(draft, there, space.clock())
     return (yield from _begin(draft, draft.contents, space))
 
 
@@ -396,7 +397,7 @@ def _after_lost_move(draft: Draft, move: Moves, there: There, space: Keyspace) -
     from_visitor = marker is not None and marker.kind == "visitor"
     if move.by in ("sign_in", "leave") or (move.by == "regenerate" and from_visitor):
         return (yield from _begin(draft, only_written(draft, move), space))
-    return reason_of(draft, there)
+    return reason_of(draft, there, space.clock())
 
 
 def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
@@ -437,7 +438,7 @@ def _adopt(draft: Draft, origin: Foreign, space: Keyspace) -> Plan[Result]:
     if not followed or type(there.kept) is not Record:
         if type(fate) is Moves:
             return (yield from _after_lost_move(draft, fate, there, space))
-        return reason_of(draft, there)
+        return reason_of(draft, there, space.clock())
     if type(fate) is not Moves or _is_done(fate, there.kept):
         draft.fate = "renews"  # the client is to get the cookie of the new id
     return (yield from _kept(draft, there, space, first=False))

@@ -23,9 +23,11 @@ Each operation is written once, as a coroutine over one form of the storage. Dja
 run it at once, its `a…` methods await it.
 """
 
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
+from types import FrameType
 from typing import Any, NoReturn, SupportsIndex
 
 from django.conf import settings
@@ -115,6 +117,18 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
     ) -> Value:
         return (await self._aget_session()).apply(key, function, default)
 
+    @hides_arguments
+    def setdefault(self, key: str, value: Value) -> Value:
+        """Return what is under *key*, or else keep *value* there: `Session.setdefault`."""
+        return self._session.setdefault(key, value)
+
+    async def asetdefault(self, key: str, value: Value) -> Value:
+        session = await self._aget_session()
+        try:
+            return session.setdefault(key, value)
+        finally:
+            del value  # error reporters print the locals of a frame
+
     @property
     def signed_in(self) -> SignIn | None:
         """The signed-in user, and how they signed in: `Session.signed_in`."""
@@ -156,6 +170,21 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self.modified = True
 
     @property
+    def accessed(self) -> bool:
+        """
+        Whether the response depends on the session. One does whose body is made while it is sent,
+        and may still read it: Django's middleware asks before that.
+        """
+        if self._accessed:
+            return True
+        response = _waiting(sys._getframe(1))
+        return response is not None and _may_still_read(response)
+
+    @accessed.setter
+    def accessed(self, accessed: bool) -> None:
+        self._accessed = accessed
+
+    @property
     def modified(self) -> bool:
         """
         Whether there is anything to save or to send: a change, also inside a value; a key that the
@@ -193,6 +222,9 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             unread = self._former is not None and self._held is None
             return not (self._session_key or self._held or self._cycles or unread)
         if settings.SESSION_SAVE_EVERY_REQUEST and not self.modified:
+            response = _waiting(sys._getframe(1))
+            if response is not None:  # it is left as it is, but for this
+                patch_vary_headers(response, ("Cookie",))
             raise AttributeError("the session of this request ended, or has another key")
         return False
 
@@ -466,6 +498,18 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         self._session_key = self._session_key or new_id()
 
 
+def _waiting(frame: FrameType) -> Any:
+    """Return the response for which Django's middleware asks, in the frame of a caller, or None."""
+    if frame.f_code is middleware.SessionMiddleware.process_response.__code__:
+        return frame.f_locals["response"]
+    return None
+
+
+def _may_still_read(response: Any) -> bool:
+    """Tell whether the body of a response is made while it is sent."""
+    return bool(response.streaming) and not response.has_header("Content-Length")
+
+
 MESSAGES = "_messages"
 """The key under which `django.contrib.messages` keeps its messages in a session."""
 
@@ -474,12 +518,11 @@ _GONE = "the session ended, or got another key, in another request"
 
 class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # Django has no types
     """
-    Django's own, with five answers that an engine alone cannot give. It may take its place.
+    Django's own, with four answers that an engine alone cannot give. It may take its place.
 
-    A response whose body is streamed, and may still read the session, says `Vary: Cookie`. A
-    request that changed nothing is answered without a cookie, not with 400, if its session ended,
-    or got another key, while it was served. And a key that is due for a new one gets it
-    (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it. And a HEAD request leaves
+    A request that changed nothing is answered without a cookie, not with 400, if its session ended,
+    or got another key, while it was served. A key that is due for a new one gets it
+    (`COATCHECK_OPTIONS["rotate"]`), with the response that carries it. A HEAD request leaves
     the messages of `django.contrib.messages` in the session, because no page shows them. And
     sessions are bound to the device of the sign-in (`COATCHECK_OPTIONS["bound"]`).
     """
@@ -530,8 +573,6 @@ class SessionMiddleware(middleware.SessionMiddleware):  # type: ignore[misc] # D
             give_back(session._held, MESSAGES)
         served = session._visit is not None and session._visit.step is not None
         only_looked, session._rotates = not session._changed, not served
-        if session.accessed or (response.streaming and not response.has_header("Content-Length")):
-            patch_vary_headers(response, ("Cookie",))
         try:
             return super().process_response(request, response)
         except SessionInterrupted:

@@ -137,6 +137,11 @@ class PyramidSession(MutableMapping[str, Value]):
     def __contains__(self, key: object) -> bool:
         return key in self.own
 
+    @hides_arguments
+    def setdefault(self, key: str, default: Value = None) -> Value:
+        """Return what is under *key*, or else keep *default* there: `Session.setdefault`."""
+        return self.own.setdefault(key, default)
+
     def clear(self) -> None:
         """Take everything away. A session left empty so is removed."""
         self.own.clear()

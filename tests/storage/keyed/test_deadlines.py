@@ -1,9 +1,13 @@
 """Deadlines: they are in the record, and the storage's clock judges them."""
 
+from collections.abc import Callable
+
 import pytest
 
+from coatcheck import Session
 from coatcheck._session.ids import key_of
 from coatcheck._session.record import GRACE, Terms, owner_of
+from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.testing import Clock
 from tests.storage.keyed.stores import Store
 
@@ -99,6 +103,67 @@ def test_a_request_that_read_a_session_in_time_may_renew_it(
         store.plain.save(other)
     assert store.save(session) == (None if races else value)
     assert store.look(value).keys() == {"a", "late", *(["faster"] if races else [])}
+
+
+def sets(session: Session) -> None:
+    session["late"] = True
+
+
+HELD_OPEN: list[Callable[[Session], object]] = [sets, Session.regenerate_id, Session.confirm]
+
+
+@pytest.mark.parametrize("changes", HELD_OPEN)
+def test_a_request_that_is_held_open_longer_than_the_grace_renews_nothing(
+    store: Store,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    changes: Callable[[Session], object],
+) -> None:
+    """Also where a backend keeps the record for longer; the log tells why."""
+    store.backend.backend = MemoryBackend(max_records=100, clock=Clock())
+    terms = Terms(owner_of("a"), idle=100)
+    session = store.read(None, terms)
+    session.sign_in("ada")
+    value = store.save(session)
+    assert value
+    session = store.read(value, terms)
+    clock.advance(100 + GRACE)
+    changes(session)
+    assert store.save(session) is None
+    assert store.backend.backend.get(key_of(value))
+    assert "took longer than 15 minutes" in caplog.text
+
+
+def test_a_request_that_is_held_open_goes_on_in_a_session_that_others_use(
+    store: Store, clock: Clock
+) -> None:
+    """What it read is long over; what they left is not."""
+    terms = Terms(owner_of("a"), idle=100)
+    session = store.read(None, terms)
+    session["a"] = 1
+    value = store.save(session)
+    session = store.read(value, terms)
+    for _ in range(20):
+        clock.advance(90)
+        store.save(store.read(value, terms))
+    session["late"] = True
+    store.save(session)
+    assert store.look(value) == {"a": 1, "late": True}
+
+
+def test_a_sign_in_that_took_too_long_begins_anew(store: Store, clock: Clock) -> None:
+    """With nothing of the session that is over."""
+    store.backend.backend = MemoryBackend(max_records=100, clock=Clock())
+    terms = Terms(owner_of("a"), idle=100)
+    session = store.read(None, terms)
+    session["cart"] = ["coat"]
+    value = store.save(session)
+    session = store.read(value, terms)
+    clock.advance(100 + GRACE)
+    session.sign_in("ada")
+    own = store.save(session)
+    assert own not in (None, "", value)
+    assert store.look(own) == {}
 
 
 def test_a_request_that_comes_after_the_deadline_renews_nothing(store: Store, clock: Clock) -> None:
