@@ -27,7 +27,7 @@ from coatcheck._request.options import check_kinds
 from coatcheck._session import user_plans
 from coatcheck._session.events import Happened
 from coatcheck._session.plan import Keyspace, Plan
-from coatcheck._session.record import owner_of
+from coatcheck._session.record import Who, owner_of
 from coatcheck._session.revocations import digests_of
 from coatcheck._session.roster_plans import Rosters
 from coatcheck._session.row_cipher import RowCipher
@@ -229,6 +229,10 @@ class Users:
         """Return what reads and saves the sessions: see `ListsSessions`."""
         return self._kept if storage is self._storage else storage
 
+    def _is_cut_off(self, who: Who) -> bool:
+        """Tell whether a sign-in began before its user's sessions were ended."""
+        return self._ask(partial(user_plans.is_cut_off, who=who))
+
     def _told(self, reason: str, user: User, ended: Collection[str]) -> int:
         """Report the sessions that ended, by their handles; return how many."""
         if self._reporter is not None:
@@ -272,6 +276,9 @@ class AsyncUsers:
         """Do what `Users.end_all` does."""
         ended = await self._ask(partial(user_plans.end_all, user=user, current=current))
         return self._users._told("end_all", user, ended)
+
+    async def _is_cut_off(self, who: Who) -> bool:
+        return await self._ask(partial(user_plans.is_cut_off, who=who))
 
     async def _ask(self, plan: Callable[[Rosters, Keyspace], Plan[T]]) -> T:
         sessions = self._users._sessions

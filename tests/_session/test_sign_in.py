@@ -1,6 +1,7 @@
 """Who is signed in, and what changes it."""
 
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -57,6 +58,60 @@ def test_an_empty_user_is_refused(clock: Clock) -> None:
     """It would be one person for all who have none."""
     with pytest.raises(ValueError, match="must not be empty"):
         session_at(clock).sign_in("")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"label": b"Firefox"}, "label must be text, got bytes"),
+        ({"label": ["Firefox"]}, "label must be text, got list"),
+        ({"pin": b"hash"}, "pin must be text, got bytes"),
+        ({"keep": "theme"}, r"several keys, as in keep=\['theme'\], got one text"),
+        ({"keep": [1]}, "several keys, .* got list"),
+        ({"keep": 5}, "several keys, .* got int"),
+    ],
+)
+def test_what_is_kept_with_a_sign_in_is_text(
+    given: dict[str, Any], message: str, clock: Clock
+) -> None:
+    """A label of another type would damage the list of the user's sessions."""
+    with pytest.raises(TypeError, match=message):
+        session_at(clock).sign_in("ada", **given)
+    session = session_at(clock)
+    session.sign_in("ada", pin="hash")
+    with pytest.raises(TypeError, match="pin must be text, got bytes"):
+        session.confirm(pin=b"hash")  # type: ignore[arg-type]
+    assert session.signed_in
+    with pytest.raises(TypeError, match="pin must be text, got bytes"):
+        session.signed_in.holds(b"hash")  # type: ignore[arg-type]
+    assert not session.signed_in.holds(None)
+
+
+def test_a_text_that_no_record_can_hold_is_refused(clock: Clock) -> None:
+    """Parsed JSON may bring half a character; the message shows no text."""
+    session = session_at(clock)
+    with pytest.raises(ValueError, match="user must be text that UTF-8 has"):
+        session.sign_in("\ud800")
+    with pytest.raises(ValueError, match="label must be text that UTF-8 has"):
+        session.sign_in("ada", label="\ud800")
+    session.sign_in("Ådá")
+    with pytest.raises(ValueError, match="got a lone surrogate"):
+        session.act_as("\ud800")
+    assert session.signed_in and session.signed_in.user == "Ådá"
+
+
+class Role(str, Enum):  # noqa: UP042 - such a text says another text of itself
+    """A user's name as a text of a type of its own."""
+
+    SUPPORT = "support"
+
+
+def test_a_text_of_a_subclass_counts_as_what_it_holds(memory: KeyedStorage) -> None:
+    """The sign-in is read back as it was."""
+    session = memory.read(None)
+    session.sign_in(Role.SUPPORT, label=Role.SUPPORT)
+    read = memory.read(memory.save(session))
+    assert read.signed_in and (read.signed_in.user, read.signed_in.label) == ("support", "support")
 
 
 def test_what_a_visitor_collected_stays(memory: KeyedStorage) -> None:

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
+
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._cookie.headers import MAX_COOKIES
 from coatcheck._request.visit import Changes, Theirs, Visit
@@ -21,8 +23,9 @@ from coatcheck._session import lifecycle
 from coatcheck._session.adopted import Adopted, Refusal, old_id
 from coatcheck._session.draft import Draft, Foreign, Lost, Moved, Unread
 from coatcheck._session.events import Happened
-from coatcheck._session.record import Contents, Terms
+from coatcheck._session.record import Contents, Terms, Who
 from coatcheck._session.session import Session
+from coatcheck._session.user_key import untold
 from coatcheck._session.values import encode
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.clock import system_clock
@@ -171,6 +174,22 @@ class Adoption:
         lives_until = _lives_until(found, reader, now)
         origin = Foreign(body, judged.id, found.created, lives_until, reader.package)
         return Session._of(Draft(body.copy(), self._terms, origin, shown=body.flashes))
+
+    def sign_in_of(self, session: Session | None) -> Who | None:
+        """
+        Return the sign-in that a session of another package brings, if lists are kept of users.
+
+        It may be one from before its user's sessions were ended: if the package keeps no time of
+        it, it counts as such.
+        """
+        terms, origin = self._terms, session._draft.origin if session is not None else None
+        if terms.rosters is None or terms.user_key is None or type(origin) is not Foreign:
+            return None
+        assert session is not None  # noqa: S101 - it has an origin
+        who = untold(session._draft, terms.user_key)
+        if who is None or origin.created is not None:
+            return who
+        return msgspec.structs.replace(who, signed_in_at=0.0)
 
     def note_beside(self, theirs: Theirs) -> None:
         """Log once that a cookie of another package arrives beside ours."""

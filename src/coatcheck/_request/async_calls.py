@@ -10,8 +10,10 @@ from typing import Any, cast
 
 from coatcheck._request.adoption import Reader
 from coatcheck._request.cycle import is_async
+from coatcheck._request.options import ListsSessions
 from coatcheck._request.shield import Shield
 from coatcheck._request.visit import Theirs
+from coatcheck._session.record import Who
 from coatcheck._session.session import Session
 from coatcheck.storage.protocol import (
     AsyncCloses,
@@ -66,6 +68,10 @@ class AsyncCalls:
         if reader.waits:
             return asyncio.to_thread(reader.look, theirs.cookies, now, keeping)
         return reader.look(theirs.cookies, now, keeping)
+
+    def is_cut_off(self, users: ListsSessions, who: Who) -> Any:
+        """Tell whether a sign-in began before its user's sessions were ended: to be awaited."""
+        return users.aio._is_cut_off(who)
 
     def forget(self, theirs: Theirs) -> Any:
         """Let a reader delete what its cookies lead to, or return what is to be awaited for it."""

@@ -255,16 +255,23 @@ class AsyncShell:
         try:
             answer = self._calls.look(theirs, now, visit.kept_keys)
             judged = adoption.judged(theirs.reader, await done(answer))
+            if judged is None:
+                return None
+            known: object = Session()
+            if adoption.leaves_markers:
+                known = await self._read(Opened(judged.id, stale=False))
+            if type(known) is Answer:
+                return known
+            session = adoption.session_of(judged, known, theirs.reader)
+            who, users = adoption.sign_in_of(session), self.cycle.users
+            if who is None or users is None:
+                return session
+            if not await done(self._calls.is_cut_off(users, who)):
+                return session
         except BackendError as error:
             return self.cycle.outages.unread(error)
-        if judged is None:
-            return None
-        known: object = Session()
-        if adoption.leaves_markers:
-            known = await self._read(Opened(judged.id, stale=False))
-        if type(known) is Answer:
-            return known
-        return adoption.session_of(judged, known, theirs.reader)
+        adoption.refuse(theirs.reader, "cut-off")
+        return None
 
     async def _settle(
         self, visit: Visit, theirs: Theirs, adoption: Adoption, changes: Changes, value: str | None

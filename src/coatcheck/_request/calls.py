@@ -5,7 +5,9 @@ from typing import Any
 
 from coatcheck._request.adoption import Reader
 from coatcheck._request.cycle import is_async
+from coatcheck._request.options import ListsSessions
 from coatcheck._request.visit import Theirs
+from coatcheck._session.record import Who
 from coatcheck._session.session import Session
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import Closes, SessionStorage
@@ -54,6 +56,10 @@ class Calls:
     def look(self, theirs: Theirs, now: float, keeping: Collection[str]) -> Any:
         """Return what a reader finds."""
         return theirs.reader.look(theirs.cookies, now, keeping)
+
+    def is_cut_off(self, users: ListsSessions, who: Who) -> Any:
+        """Tell whether a sign-in began before its user's sessions were ended."""
+        return users._is_cut_off(who)
 
     def forget(self, theirs: Theirs) -> Any:
         """Let a reader delete what its cookies lead to."""

@@ -121,6 +121,7 @@ class Cycle:
         self._hints: Hints | None = Hints(cookie, in_memory=in_memory)
         self.cookie = cookie
         self.storage = storage if users is None else users._storage_of(storage)
+        self.users = users
         self.terms = Terms(
             owner=owner_of(cookie.name),
             idle=min(seconds.idle or cookie.max_age or DEFAULT_IDLE, LONGEST),

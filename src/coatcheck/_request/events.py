@@ -209,4 +209,4 @@ def _is_awaited(function: object) -> bool:
 
 def _digest(secret: str, user: str) -> str:
     text = f"coatcheck 1 user {user}"
-    return hmac.digest(secret.encode(), text.encode(), "sha256").hex()[:32]
+    return hmac.digest(secret.encode(), text.encode(errors="surrogatepass"), "sha256").hex()[:32]

@@ -11,6 +11,7 @@ from coatcheck._request.adoption import Reader
 from coatcheck._request.bound import Bound
 from coatcheck._request.events import OnEvent
 from coatcheck._request.outages import OnOutage
+from coatcheck._session.record import Who
 from coatcheck._session.roster_plans import Rosters
 from coatcheck.errors import ConfigurationError
 from coatcheck.storage.protocol import SessionStorage
@@ -36,8 +37,22 @@ class ListsSessions(Protocol):
             ConfigurationError: It was made for another cookie or storage.
         """
 
+    def _is_cut_off(self, who: Who, /) -> bool:
+        """Tell whether a sign-in began before its user's sessions were ended."""
+
+    @property
+    def aio(self) -> "AsyncListsSessions":
+        """The awaited form."""
+
     def _storage_of(self, storage: SessionStorage, /) -> SessionStorage:
         """Return what reads and saves the sessions of *storage*: that itself, as a rule."""
+
+
+class AsyncListsSessions(Protocol):
+    """The awaited form of a `Users`."""
+
+    async def _is_cut_off(self, who: Who, /) -> bool:
+        """Do what `ListsSessions._is_cut_off` does."""
 
 
 class Options(TypedDict, total=False):

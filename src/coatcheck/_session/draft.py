@@ -171,6 +171,7 @@ class Draft(Hidden, msgspec.Struct):
         device: Whether the request proved its device.
         began: When the request was read, if rosters are kept; `origin` may tell it, too.
         cleared: A user whose sessions this request ended, and when: it may sign in again.
+        spared: The handle of the session of another package that was to stay then.
     """
 
     contents: Contents = msgspec.field(default_factory=Contents)
@@ -189,6 +190,7 @@ class Draft(Hidden, msgspec.Struct):
     device: OnDevice = "free"
     began: float = 0.0
     cleared: tuple[str, float] | None = None
+    spared: str = ""
 
     shared: ClassVar[bool] = False
 

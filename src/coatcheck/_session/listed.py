@@ -68,7 +68,7 @@ def began(draft: Draft, user: str, who: Who) -> float:
 
     An adopted session began when its package signed or made it.
     """
-    if type(draft.origin) is Foreign and not signs_in(draft):
+    if type(draft.origin) is Foreign and not signs_in(draft) and who.handle != draft.spared:
         return who.signed_in_at
     if draft.cleared is not None and draft.cleared[0] == user:
         return draft.cleared[1]

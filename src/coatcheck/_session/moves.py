@@ -52,6 +52,7 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
         csrf: The new CSRF value; b"": it stays.
         keep: Keys of another user's session that stay; None: nothing stays, of any session.
         bound: What a sign-in offers to bind the session to a device; UNBOUND: nothing.
+        former: Whose the session is, where it does not tell that itself; None: a visitor's.
     """
 
     by: By
@@ -59,6 +60,7 @@ class Moves(Hidden, msgspec.Struct, frozen=True):
     csrf: bytes = b""
     keep: frozenset[str] | None = frozenset()
     bound: Encoded = UNBOUND
+    former: str | None = None
 
     @property
     def name(self) -> str:
@@ -245,8 +247,9 @@ def _is_same_person(move: Moves, before: Who | None) -> bool:
     assert move.who is not None  # noqa: S101 - the one caller has looked
     if move.by in ("act_as", "stop_acting"):
         return False
-    if move.by == "leave" or before is None:
+    if move.by == "leave":
         return True
-    if before.user is None:
-        return before.former in (None, move.who.user)
+    if before is None or before.user is None:
+        former = move.former or (before.former if before else None)
+        return former in (None, move.who.user)
     return (before.user, before.account) == (move.who.user, move.who.account)

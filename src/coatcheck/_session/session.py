@@ -35,7 +35,7 @@ from coatcheck._session.sign_in import (
     signing_in,
     stopping,
 )
-from coatcheck._session.user_key import follow
+from coatcheck._session.user_key import enter, follow, with_former
 from coatcheck._session.values import encode
 from coatcheck.errors import ConfigurationError, SessionError
 
@@ -221,7 +221,8 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             keep: Keys of another user's session that stay; False: nothing stays, of any session.
 
         Raises:
-            TypeError, ValueError: *user* is no text, int or UUID, or is empty.
+            TypeError, ValueError: *user* is no text, int or UUID, or is empty; *pin*, *label* or
+                *keep* are of another kind; no record can hold a text of these.
             SessionDestroyed: After destroy().
             ResponseStarted: The new id could not reach the client any more.
         """
@@ -231,6 +232,8 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         )
         if keep is False:
             draft.clear()
+        if draft.terms.user_key is not None:
+            move = with_former(move, draft, draft.terms.user_key)
         draft.move(move)
 
     def sign_out(self) -> None:
@@ -376,10 +379,11 @@ class Session(MutableMapping[str, Value], Generic[Data]):
 
     @property
     def _settled(self) -> Draft:
-        """The draft, to be read only, after the sign-in that a changed `user_key` means."""
+        """The draft, to be read only, after the sign-in that the value under `user_key` means."""
         draft = self._seen
         if draft.terms.user_key is not None:
             follow(draft, draft.terms.user_key)
+            enter(draft, draft.terms.user_key)
         return draft
 
     @property

@@ -8,8 +8,9 @@ Sign-ins: what a session tells of the signed-in user, and the moves that change 
 Pure: the time is an argument.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,9 +22,6 @@ from coatcheck._session.ids import new_csrf, new_handle
 from coatcheck._session.moves import Moves
 from coatcheck._session.record import LONGEST, UNBOUND, Contents, Terms, Who
 from coatcheck.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 User = str | int | UUID
 """The identifier of a user; kept as text."""
@@ -67,15 +65,18 @@ class SignIn(Hidden, msgspec.Struct, frozen=True):
         clock, confirmed = self._draft.terms.clock, self.confirmed_at.timestamp()
         return -SKEW <= (clock() if clock else confirmed) - confirmed <= seconds_of(seconds)
 
-    def holds(self, pin: str) -> bool:
+    def holds(self, pin: str | None) -> bool:
         """
-        Tell whether this pin was given at sign-in; False if none was.
+        Tell whether this pin was given at sign-in; False if none was, or *pin* is None.
 
         A pin that was kept under an older secret of the cookie is kept again, under the newest.
+
+        Raises:
+            TypeError: *pin* is no text.
         """
         draft = self._draft
         pins = draft.terms.pins
-        if pins is None or not self._pin or not pins.holds(self._pin, pin):
+        if pin is None or pins is None or not self._pin or not pins.holds(self._pin, _pin(pin)):
             return False
         writes = draft.reach != "nothing" and draft.fate != "ends"
         if writes and pins.is_stale(self._pin, pin) and _pin_of(draft) == self._pin:
@@ -100,13 +101,19 @@ class Repin(Hidden, msgspec.Struct, frozen=True, gc=False):
 
 
 class Enter(Hidden, msgspec.Struct, frozen=True, gc=False):
-    """Note who is signed in, in a session that does not tell it yet."""
+    """
+    Note who is signed in, in a session that does not tell it yet.
+
+    Args:
+        before: What it tells; a session that tells something else is left alone.
+    """
 
     who: Who
+    before: Who | None = None
     name = "noting the user"
 
     def replay(self, contents: Contents) -> bool:
-        if contents.who is None or contents.who.user is None:
+        if contents.who == self.before:
             contents.who = self.who
         return True
 
@@ -136,28 +143,29 @@ def signing_in(
     remember: bool | float | timedelta | None,
     pin: str | None,
     label: str | None,
-    keep: "bool | Iterable[str]",
+    keep: bool | Iterable[str],
 ) -> Moves:
     """
     Return the move of a sign-in.
 
     Raises:
-        TypeError: *user* is no text, int or UUID, or *remember* is a text, such as that of a form.
-        ValueError: *user* is empty, or *remember* is no time.
+        TypeError: *user* is no text, int or UUID, *pin* or *label* is no text, *keep* is one text,
+            or *remember* is a text, such as that of a form.
+        ValueError: *user* is empty, *remember* is no time, or a text is none that UTF-8 has.
         ConfigurationError: A pin needs the secrets of a cookie.
     """
     idle, max_age = _remembered(remember, terms)
     who = Who(
-        user=text_of(user),
+        user=_storable("user", text_of(user)),
         handle=new_handle(),
         signed_in_at=now,
         confirmed_at=now,
         pin=_kept(pin, terms),
-        label=label or "",
+        label=_storable("label", label or ""),
         idle=idle,
         max_age=max_age,
     )
-    kept = None if keep is False else frozenset() if keep is True else frozenset(keep)
+    kept = None if keep is False else frozenset() if keep is True else _keys(keep)
     bound = UNBOUND if terms.bound == "no" else offered(now)
     return Moves("sign_in", who, new_csrf(), kept, bound)
 
@@ -172,7 +180,11 @@ def acting(who: Who, user: User, now: float, seconds: float | timedelta) -> Move
     """Return the move with which a user begins to act as another user."""
     until = now + min(positive("seconds", seconds), LONGEST)
     acts = msgspec.structs.replace(
-        who, user=text_of(user), actor=who.account, acts_until=until, former=None
+        who,
+        user=_storable("user", text_of(user)),
+        actor=who.account,
+        acts_until=until,
+        former=None,
     )
     return Moves("act_as", acts, new_csrf())
 
@@ -205,7 +217,7 @@ def text_of(user: Any) -> str:
     """
     if isinstance(user, bool) or not isinstance(user, str | int | UUID):
         raise TypeError(f"user must be text, an int or a UUID, got {type(user).__name__}")
-    text = str(user)
+    text = str.__str__(user) if isinstance(user, str) else str(user)  # an enum's, too
     if not text:
         raise ValueError("user must not be empty: it tells one person from another")
     return text
@@ -260,4 +272,41 @@ def _kept(pin: str | None, terms: Terms) -> bytes:
         return b""
     if terms.pins is None:
         raise ConfigurationError("pin needs the secrets of a cookie: use session(cookie, storage)")
-    return terms.pins.keep(pin)
+    return terms.pins.keep(_pin(pin))
+
+
+def _pin(pin: object) -> str:
+    if not isinstance(pin, str):
+        raise TypeError(f"pin must be text, got {type(pin).__name__}")
+    return pin
+
+
+def _storable(name: str, text: object) -> str:
+    """
+    Return a text that is kept with the sign-in, on a roster too, which is one record for all.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: No record can hold it.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text, got {type(text).__name__}")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} must be text that UTF-8 has, got a lone surrogate") from None
+    return str.__str__(text)  # of a subclass, such as markup, what it holds
+
+
+def _keys(keep: object) -> frozenset[str]:
+    keys = tuple(keep) if isinstance(keep, Iterable) and not isinstance(keep, str) else (None,)
+    if not all(isinstance(each, str) for each in keys):
+        raise TypeError(
+            f"keep must be True, False or several keys, as in keep=['theme'], got {_kind_of(keep)}"
+        )
+    return frozenset(map(str, keys))
+
+
+def _kind_of(keep: object) -> str:
+    return "one text" if isinstance(keep, str) else type(keep).__name__

@@ -51,27 +51,42 @@ def follow(draft: Draft, key: str) -> None:
 
 
 def enter(draft: Draft, key: str) -> None:
+    """Note the user of a session that was kept before `user_key` was set, or by another package."""
+    if draft.reach == "nothing" or draft.fate == "ends":
+        return
+    who = untold(draft, key)
+    if who is not None:
+        draft.write(Enter(who, draft.contents.who))
+
+
+def untold(draft: Draft, key: str) -> Who | None:
     """
-    Note the user of a session that was kept before `user_key` was set.
+    Return the sign-in of a session that does not tell it yet; None: it tells it, or there is none.
 
     The sign-in counts as old as the session, so that a sign-out everywhere reaches it.
     """
     origin, who = draft.origin, draft.contents.who
     if not isinstance(origin, Found | Foreign) or (who is not None and who.user is not None):
-        return
-    value = draft.contents.values.get(key)
-    user = _known(value)
-    if user is not None:
-        created = origin.record.created if isinstance(origin, Found) else origin.created
-        since = draft.now if created is None else min(created, draft.now)
-        draft.write(Enter(Who(user, new_handle(), since)))
+        return None
+    user = _known(draft.contents.values.get(key))
+    if user is None:
+        return None
+    created = origin.record.created if isinstance(origin, Found) else origin.created
+    since = draft.now if created is None else min(created, draft.now)
+    return Who(user, new_handle(), since)
+
+
+def with_former(move: Moves, draft: Draft, key: str) -> Moves:
+    """Return the move of a sign-in, with the user whose the session is but does not tell it."""
+    return replace(move, former=_known(draft.base.values.get(key)))
 
 
 def _sign_in(draft: Draft, key: str, user: str) -> None:
     draft.check(f"another user in session[{key!r}]", reaches="client")
     move = signing_in(user, draft.terms, draft.now, remember=None, pin=None, label=None, keep=True)
     assert move.who is not None  # noqa: S101 - a sign-in has one
-    draft.move(replace(move, who=replace(move.who, confirmed_at=0.0)))
+    move = replace(move, who=replace(move.who, confirmed_at=0.0))
+    draft.move(with_former(move, draft, key))
 
 
 def _leave(draft: Draft, key: str, before: Encoded | None) -> None:

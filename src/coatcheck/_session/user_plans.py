@@ -13,11 +13,12 @@ import msgspec
 
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.binding import binding_of
-from coatcheck._session.draft import Found
+from coatcheck._session.draft import Draft, Found
+from coatcheck._session.listed import signs_in
 from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.record import Record, Who
 from coatcheck._session.roster import Row, row_of
-from coatcheck._session.roster_plans import Listing, Rosters, account_of, end_session, living
+from coatcheck._session.roster_plans import Listing, Rosters, account_of, end_session, living, read
 from coatcheck._session.roster_plans import end_all as end_listed
 from coatcheck._session.session import Session
 from coatcheck._session.sign_in import User, text_of
@@ -92,7 +93,7 @@ def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[set[
     Raises:
         ConfigurationError: No user is signed in, or another user acts as this one.
     """
-    draft = session._own
+    draft = session._settled
     who = draft.contents.who
     user = account_of(who)
     if who is None or user is None:
@@ -103,7 +104,7 @@ def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[set[
         )
     at, spare, lost = space.clock(), {who.handle}, None
     stored = draft.found
-    if stored is not None and (before := _signed_in(stored, user)) is not None:
+    if stored is not None and (before := _signed_in(stored, draft, user)) is not None:
         spare.add(before.handle)
         key, expires = space.key(stored.id), stored.record.expires
         lost = row_of(key, before, since=at, now=at, expires=expires)
@@ -111,8 +112,16 @@ def end_others(rosters: Rosters, space: Keyspace, session: Session) -> Plan[set[
     for place, listing in enumerate(_listings(rosters, space, user)):
         row = lost if place == 0 else None
         ended |= yield from end_listed(listing, at, spare=spare, lost=row)
-    draft.cleared = user, at
+    draft.cleared, draft.spared = (user, at), who.handle
     return ended
+
+
+def is_cut_off(rosters: Rosters, space: Keyspace, who: Who) -> Plan[bool]:
+    """Tell whether a sign-in began before its user's sessions were ended."""
+    for listing in _listings(rosters, space, who.account or ""):
+        if who.signed_in_at < (yield from read(listing)).cutoff:
+            return True
+    return False
 
 
 def user_of(session: Session) -> str:
@@ -124,14 +133,16 @@ def _listings(rosters: Rosters, space: Keyspace, user: str) -> list[Listing]:
     return [rosters.of(user, space, owner) for owner in rosters.owners]
 
 
-def _signed_in(stored: Found, user: str) -> Who | None:
+def _signed_in(stored: Found, draft: Draft, user: str) -> Who | None:
     """Return who the stored session belongs to, if that is this user."""
     who = stored.record.body.who
+    if account_of(who) is None and not signs_in(draft):  # `user_key` alone tells the user
+        who = draft.contents.who
     return who if account_of(who) == user else None
 
 
 def _handle_of(session: Session | None) -> str | None:
-    who = session._draft.contents.who if session is not None else None
+    who = session._settled.contents.who if session is not None else None
     return who.handle if who else None
 
 

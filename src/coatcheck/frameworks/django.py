@@ -42,8 +42,9 @@ from coatcheck._request.adoption import Reader
 from coatcheck._request.coroutines import run_now
 from coatcheck._request.device import Device
 from coatcheck._request.visit import Answer
-from coatcheck._session import operations
+from coatcheck._session import operations, user_plans
 from coatcheck._session.ids import is_id, new_id
+from coatcheck._session.record import Who
 from coatcheck._session.session import Session, Value, refusal_to_pickle
 from coatcheck._session.sign_in import SignIn, User
 from coatcheck.frameworks import django_checks
@@ -349,6 +350,9 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             if not counts(known, self._visit):
                 return self._nobodys(known)
             session = adopting.session_of(judged, known, reader)
+            if await self._is_cut_off(form, adopting.sign_in_of(session)):
+                adopting.refuse(reader, "cut-off")
+                continue
             if session is not None:
                 self._is_old, self._adopts = is_old, reader if is_foreign(session) else None
                 self._is_handed = is_foreign(session) or is_handed(session)
@@ -357,6 +361,13 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
                 return session
         self._former = None
         return operations.start(terms())
+
+    async def _is_cut_off(self, form: StorageForm, who: Who | None) -> bool:
+        """Tell whether a session of another engine began before its user's sessions were ended."""
+        rosters = terms().rosters
+        if who is None or rosters is None:
+            return False
+        return await form.carry_out(user_plans.is_cut_off(rosters, self._forms.space, who))
 
     def _nobodys(self, session: Session) -> Session:
         """Note that the session of the cookie is not this request's; the cookie stays."""

@@ -45,7 +45,12 @@ class TwoForms:
         if self._awaited is None:
             plain = self.records
             backend = InlineBackend(plain.backend, plain.backend)
-            self._awaited = AsyncKeyedStorage(backend, prefix=plain.prefix, clock=plain.clock)
+            self._awaited = AsyncKeyedStorage(
+                backend,
+                prefix=plain.prefix,
+                clock=plain.clock,
+                may_evict=plain.powers.may_evict,
+            )
             self._awaited.space = plain.space
         return self._awaited
 

@@ -13,7 +13,7 @@ from django.contrib.sessions.backends import signed_cookies
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 
-from coatcheck import adopt
+from coatcheck import Cookie, Users, adopt
 from coatcheck.testing import Clock
 from tests.adopt.formats import Records
 
@@ -110,6 +110,26 @@ def test_a_login_in_the_first_request_has_a_key_of_its_own(engine: Any) -> None:
 
     _, response = ask(engine, KEY, login)
     assert ask(engine, key_of(response), lambda session: session["cart"])[0] == [[1, 2]]
+
+
+def test_after_a_sign_out_everywhere_nothing_is_adopted(
+    engine: Any, kept: Any, client: Records
+) -> None:
+    """Of that user; the session of another one is let in, signed in from the first request on."""
+    options = {
+        "adopts": [adopt.DjangoCache(client)],
+        "user_key": "_auth_user_id",
+        "users": Users(Cookie("sessionid", secrets=["x" * 40]), kept),
+    }
+    with override_settings(COATCHECK_OPTIONS=options):
+        engine.users().end_all("8")
+        said, _ = ask(engine, KEY, lambda session: session.signed_in.user)
+        assert said == ["7"]
+        client.records[RECORD.replace(KEY, "z" * 32)] = pickle.dumps(VALUES)
+        engine.users().end_all("7")
+        said, response = ask(engine, "z" * 32, lambda session: list(session.items()))
+        assert said == [[]]
+        assert "sessionid" not in response.cookies or not key_of(response)
 
 
 @pytest.mark.usefixtures("adopting")

@@ -279,6 +279,24 @@ def test_plain_and_asynchronous_go_together() -> None:
     assert Migrating(MemoryStorage(), MemoryStorage()).sweep() == 0
 
 
+def test_a_new_storage_that_never_waits_encrypts_in_its_awaited_form_too() -> None:
+    """Either form reads what the other one kept."""
+
+    async def scenario() -> None:
+        new = MemoryStorage(encrypt=True)
+        both = Migrating(MemoryStorage(), new)
+        assert both.aio
+        session = await both.aio.read(None)
+        session["word"] = "a text in clear"
+        value = await both.aio.save(session)
+        assert value
+        stored = new.backend.get(key_of(value))
+        assert stored and b"a text in clear" not in stored.record
+        assert both.read(value)["word"] == new.read(value)["word"] == "a text in clear"
+
+    asyncio.run(scenario())
+
+
 class Own:
     """A storage of two methods, as an application may bring."""
 

@@ -8,7 +8,6 @@ and back there are the two modules named for it.
 from typing import overload
 
 from coatcheck.errors import ConfigurationError
-from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 from coatcheck.storage.migrating.async_backend import AsyncMigratingStorage
@@ -17,14 +16,11 @@ from coatcheck.storage.migrating.async_into_cookie import AsyncIntoCookie
 from coatcheck.storage.migrating.backend import MigratingStorage
 from coatcheck.storage.migrating.from_cookie import FromCookie
 from coatcheck.storage.migrating.into_cookie import IntoCookie
+from coatcheck.storage.two_forms import TwoForms
 
 
 def _awaited(storage: KeyedStorage | AsyncKeyedStorage) -> AsyncKeyedStorage:
-    if isinstance(storage, AsyncKeyedStorage):
-        return storage
-    return storage.aio or AsyncKeyedStorage(
-        ThreadedBackend(storage.backend), prefix=storage.prefix, clock=storage.clock
-    )
+    return TwoForms(storage).async_records
 
 
 Keyed = KeyedStorage | AsyncKeyedStorage
