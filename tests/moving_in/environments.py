@@ -1,15 +1,19 @@
 """
 Environments of the packages that people move from, made once and kept in the user's cache folder.
 
-They are of those packages alone: coatcheck is not in them. Where the network does not answer, the
-tests that need them are skipped.
+They are of those packages alone: coatcheck is not in them. Of several workers that need one, the
+first makes it, and the others wait. Where the network does not answer, the tests that need them
+are skipped.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,12 +48,11 @@ def python_with(packages: list[str]) -> Path:
     """Return the interpreter of an environment that has these packages."""
     folder = _folder("python", [*packages, sys.version])
     python = folder / "bin" / "python"
-    if not (folder / "done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(folder)])
-        pip = [str(python), "-m", "pip", "install", "-q", "--retries", "1", "--timeout", "20"]
-        _run([*pip, "--disable-pip-version-check", *packages])
-        (folder / "done").touch()
+    with _to_be_made(folder) as missing:
+        if missing:
+            _run([sys.executable, "-m", "venv", str(folder)])
+            pip = [str(python), "-m", "pip", "install", "-q", "--retries", "1", "--timeout", "20"]
+            _run([*pip, "--disable-pip-version-check", *packages])
     return python
 
 
@@ -58,12 +61,24 @@ def node_with(packages: list[str]) -> Path:
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")
     folder = _folder("node", packages)
-    if not (folder / "done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        _run(["npm", "install", "--silent", "--no-audit", "--prefix", str(folder), *packages])
-        (folder / "done").touch()
+    with _to_be_made(folder) as missing:
+        if missing:
+            folder.mkdir()
+            _run(["npm", "install", "--silent", "--no-audit", "--prefix", str(folder), *packages])
     return folder
+
+
+@contextmanager
+def _to_be_made(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder; yield whether it is to be made, with what is half made removed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = not (folder / "done").exists()
+        if missing:
+            shutil.rmtree(folder, ignore_errors=True)
+        yield missing
+        (folder / "done").touch()
 
 
 def _folder(kind: str, packages: list[str]) -> Path:
