@@ -28,6 +28,9 @@ TEXTS = [
     *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY", "RELEASING")),
 ]
 
+OWN_PROCESS = {"django.md": "tests/frameworks/test_django_page.py"}
+"""Pages whose files need a process of their own, because the settings of Django hold for one."""
+
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?"
     r"```python(?: title=\"(?P<file>[\w.]+)\")?\n(?P<code>.*?)```",
@@ -100,7 +103,10 @@ def saved(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if files_of(page)], ids=name_of)
+WITH_FILES = [page for page in PAGES if files_of(page) and page.name not in OWN_PROCESS]
+
+
+@pytest.mark.parametrize("page", WITH_FILES, ids=name_of)
 def test_the_files_of_a_page_run(page: Path, saved: Path) -> None:
     """The program is one file and its tests are another; `pytest` runs them."""
     files = files_of(page)

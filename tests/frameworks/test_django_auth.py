@@ -479,4 +479,4 @@ def test_the_page_shows_the_example() -> None:
     page = (ROOT / "docs" / "how-to" / "django.md").read_text()
     example = (ROOT / "examples" / "django_app.py").read_text()
     code = re.sub(r"  # (type: ignore|noqa).*", "", example.split('"""', 2)[2]).lstrip()
-    assert f"```python\n{code}```" in page
+    assert f'```python title="django_app.py"\n{code}```' in page

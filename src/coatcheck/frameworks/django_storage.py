@@ -37,13 +37,17 @@ class StorageForm(Protocol):
 
 
 class Forms(NamedTuple):
-    """Both forms of a storage, its keys and clock, what removes its expired records, and itself."""
+    """Both forms of a storage, what removes its expired records, and the storage itself."""
 
     plain: StorageForm
     awaited: StorageForm
-    space: Keyspace
     sweep: Callable[[], None]
     storage: KeyedStorage | AsyncKeyedStorage
+
+    @property
+    def space(self) -> Keyspace:
+        """Its keys and its clock, looked up on each call: a test may move it."""
+        return self.storage.space
 
 
 @lru_cache(maxsize=1)
@@ -57,10 +61,10 @@ def forms() -> Forms:
     storage = _storage(getattr(settings, SETTING, None))
     if isinstance(storage, AsyncKeyedStorage):
         bridged = Bridged(storage)
-        return Forms(bridged, Awaited(storage), storage.space, bridged.sweep, storage)
+        return Forms(bridged, Awaited(storage), bridged.sweep, storage)
     plain = InPlace(storage)
     awaited = Awaited(storage.aio) if storage.aio else plain
-    return Forms(plain, awaited, storage.space, plain.sweep, storage)
+    return Forms(plain, awaited, plain.sweep, storage)
 
 
 def _storage(found: object) -> KeyedStorage | AsyncKeyedStorage:

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from coatcheck.storage import FileStorage, SqliteStorage
-from coatcheck.testing import Clock
+from coatcheck.testing import Clock, later
 from tests.frameworks.django.stores import DAY, held
 
 
@@ -36,6 +36,16 @@ def test_the_server_refuses_a_key_after_its_deadline(
     clock.advance(2)
     assert store(session.session_key).get("x") is None
     assert not session.exists(session.session_key)
+
+
+def test_later_moves_the_time_of_the_project(store: Any) -> None:
+    """That of a storage which the engine has used already."""
+    session = store()
+    session["x"] = 1
+    session.save()
+    with later(settings.COATCHECK_STORAGE, settings.SESSION_COOKIE_AGE + 1):
+        assert store(session.session_key).get("x") is None
+    assert store(session.session_key).get("x") == 1
 
 
 def test_a_date_is_a_deadline_and_a_date_in_the_past_is_an_end(store: Any, clock: Clock) -> None:
