@@ -184,7 +184,9 @@ def _sql_expiry(backend: Any, key: str) -> Iterator[Check]:
 def _sql_user(backend: Any, _: str) -> Iterator[Check]:
     from sqlalchemy import text
 
-    with backend._connected("read") as connection:
+    from coatcheck.storage.backends.sql_run import connected
+
+    with connected(backend.engine, "read") as connection:
         lines = [str(row[0]) for row in connection.execute(text("SHOW GRANTS"))]
     user, database = (
         str(_scalar(backend, f"SELECT {it}()")) for it in ("current_user", "database")
@@ -223,7 +225,9 @@ def _refusal(backend: Any, right: str) -> set[object]:
 def _sql_tls(backend: Any, _: str) -> Iterator[Check]:
     from sqlalchemy import text
 
-    with backend._connected("read") as connection:
+    from coatcheck.storage.backends.sql_run import connected
+
+    with connected(backend.engine, "read") as connection:
         row = connection.execute(text("SHOW SESSION STATUS LIKE 'Ssl_version'")).first()
     yield _in_use(row[1] if row else "")
 
@@ -231,7 +235,9 @@ def _sql_tls(backend: Any, _: str) -> Iterator[Check]:
 def _scalar(backend: Any, statement: Any) -> Any:
     from sqlalchemy import text
 
-    with backend._connected("read") as connection:
+    from coatcheck.storage.backends.sql_run import connected
+
+    with connected(backend.engine, "read") as connection:
         asked = text(statement) if isinstance(statement, str) else statement
         return connection.execute(asked).scalar()
 

@@ -129,10 +129,12 @@ def _read(path: Path) -> bytes | None:
 def _sql(backend: Any, prefix: str) -> Scan:
     from sqlalchemy import select
 
+    from coatcheck.storage.backends.sql_run import connected
+
     rows, last = backend._table.c, ""
     while True:
         asked = select(rows.key, rows.record).where(rows.key > last, rows.key.startswith(prefix))
-        with backend._connected("read") as connection:
+        with connected(backend.engine, "read") as connection:
             found = connection.execute(asked.order_by(rows.key).limit(STEP)).fetchall()
         if not found:
             return

@@ -5,13 +5,15 @@ import gc
 import logging
 
 import pytest
+from sqlalchemy.util import await_only
 
 from coatcheck.storage.backends.uncancelled import async_uncancelled, uncancelled
 
 
-async def work(log: list[str], error: Exception | None = None) -> str:
+def work(log: list[str], error: Exception | None = None) -> str:
+    """Do what plain code over an asyncio engine does."""
     for _ in range(3):
-        await asyncio.sleep(0)
+        await_only(asyncio.sleep(0))
     log.append("done")
     if error:
         raise error
@@ -22,12 +24,12 @@ def test_the_caller_gets_the_result_or_the_error() -> None:
     """As if the work were awaited."""
 
     async def scenario() -> None:
-        assert await async_uncancelled(work([])) == "result"
+        assert await async_uncancelled(work, []) == "result"
         with pytest.raises(OSError, match="no server"):
-            await async_uncancelled(work([], OSError("no server")))
+            await async_uncancelled(work, [], OSError("no server"))
 
     asyncio.run(scenario())
-    assert uncancelled("result") == "result"
+    assert uncancelled("result".upper) == "RESULT"
 
 
 @pytest.mark.parametrize("error", [None, OSError("no server")])
@@ -38,7 +40,7 @@ def test_work_ends_although_the_caller_was_cancelled(
     log: list[str] = []
 
     async def scenario() -> None:
-        call = asyncio.create_task(async_uncancelled(work(log, error)))
+        call = asyncio.create_task(async_uncancelled(work, log, error))
         await asyncio.sleep(0)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,22 +1,21 @@
 """The backend in a table of an SQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from random import uniform
 from secrets import randbits
-from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Row, Table
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Executable, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Stale, Taken
-from coatcheck.storage.backends.sql_errors import telling
 from coatcheck.storage.backends.sql_loops import loops_of  # awaited only
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_rounds import COUNTED, Round, deadline
+from coatcheck.storage.backends.sql_run import SqlResult, create, run
 from coatcheck.storage.backends.sql_table import Statements
 from coatcheck.storage.backends.uncancelled import async_uncancelled
 from coatcheck.storage.clock import TimeSource
@@ -38,18 +37,6 @@ TOGETHER = 2000
 """Keys that one statement reads: some databases take no more values."""
 
 
-class SqlResult(NamedTuple):
-    """The number of rows that a statement changed, and the rows that it found."""
-
-    changed: int
-    rows: Sequence[Row[Any]]
-
-    @property
-    def row(self) -> Row[Any] | None:
-        """The first row."""
-        return self.rows[0] if self.rows else None
-
-
 class AsyncSqlBackend:
     """
     A row a record.
@@ -62,7 +49,7 @@ class AsyncSqlBackend:
 
     def __init__(self, engine: AsyncEngine, table: Table, *, clock: TimeSource) -> None:
         self._pool = watch(engine.sync_engine)
-        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{OURS: True})
+        self.engine = engine.execution_options(**{OURS: True})
         self._table = table
         self._sql = Statements(table, engine.dialect.name)
         self._clock = clock
@@ -120,8 +107,8 @@ class AsyncSqlBackend:
 
     async def create_table(self) -> None:
         """Make the table and its index, if there is no table of that name."""
-        async with self._connected("create the table of") as connection:
-            await connection.run_sync(self._table.create, checkfirst=True)
+        await self._loops.get()  # awaited only
+        await async_uncancelled(create, self.engine.sync_engine, self._table)
 
     async def _put(self, key: str, version: object, row: Mapping[str, object], now: float) -> bool:
         """Write a row if the one there is still that version; tell whether it was."""
@@ -191,18 +178,5 @@ class AsyncSqlBackend:
         self, doing: str, statement: Executable, values: Mapping[str, object]
     ) -> SqlResult:
         """Run one statement, to its end."""
-        return await async_uncancelled(self._run_now(doing, statement, values))
-
-    async def _run_now(
-        self, doing: str, statement: Executable, values: Mapping[str, object]
-    ) -> SqlResult:
-        async with self._connected(doing) as connection:
-            done = await connection.execute(statement, values)
-            return SqlResult(done.rowcount, done.all() if done.returns_rows else ())
-
-    @asynccontextmanager
-    async def _connected(self, doing: str) -> AsyncIterator[AsyncConnection]:
         await self._loops.get()  # awaited only
-        with telling(self.engine, doing):
-            async with self.engine.connect() as connection:
-                yield connection
+        return await async_uncancelled(run, self.engine.sync_engine, doing, statement, values)

@@ -1,9 +1,9 @@
 """
 Sessions in a table of an SQL database, over SQLAlchemy's engines, plain or asyncio.
 
-A read is one SELECT, a write one conditional UPDATE, a new session one INSERT, each in autocommit
-on a connection of its own: the application's transactions are not touched. A row has a random
-version, new with every write, so that a write need not send the old record along.
+A read is one SELECT, a write one conditional UPDATE, a new session one INSERT, each in a commit of
+its own, on a connection of its own: the application's transactions are not touched. A row has a
+random version, new with every write, so that a write need not send the old record along.
 """
 
 from importlib import import_module

@@ -5,20 +5,19 @@ The backend in a table of an SQL database.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from random import uniform
 from secrets import randbits
-from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, Row, Table
+from sqlalchemy import Engine, Executable, Table
 
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Stale, Taken
-from coatcheck.storage.backends.sql_errors import telling
 from coatcheck.storage.backends.sql_pool import OURS, watch
 from coatcheck.storage.backends.sql_rounds import COUNTED, Round, deadline
+from coatcheck.storage.backends.sql_run import SqlResult, create, run
 from coatcheck.storage.backends.sql_table import Statements
 from coatcheck.storage.backends.uncancelled import uncancelled
 from coatcheck.storage.clock import TimeSource
@@ -40,18 +39,6 @@ TOGETHER = 2000
 """Keys that one statement reads: some databases take no more values."""
 
 
-class SqlResult(NamedTuple):
-    """The number of rows that a statement changed, and the rows that it found."""
-
-    changed: int
-    rows: Sequence[Row[Any]]
-
-    @property
-    def row(self) -> Row[Any] | None:
-        """The first row."""
-        return self.rows[0] if self.rows else None
-
-
 class SqlBackend:
     """
     A row a record.
@@ -64,7 +51,7 @@ class SqlBackend:
 
     def __init__(self, engine: Engine, table: Table, *, clock: TimeSource) -> None:
         self._pool = watch(engine)
-        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT", **{OURS: True})
+        self.engine = engine.execution_options(**{OURS: True})
         self._table = table
         self._sql = Statements(table, engine.dialect.name)
         self._clock = clock
@@ -121,8 +108,7 @@ class SqlBackend:
 
     def create_table(self) -> None:
         """Make the table and its index, if there is no table of that name."""
-        with self._connected("create the table of") as connection:
-            self._table.create(connection, checkfirst=True)
+        uncancelled(create, self.engine, self._table)
 
     def _put(self, key: str, version: object, row: Mapping[str, object], now: float) -> bool:
         """Write a row if the one there is still that version; tell whether it was."""
@@ -190,16 +176,4 @@ class SqlBackend:
 
     def _run(self, doing: str, statement: Executable, values: Mapping[str, object]) -> SqlResult:
         """Run one statement, to its end."""
-        return uncancelled(self._run_now(doing, statement, values))
-
-    def _run_now(
-        self, doing: str, statement: Executable, values: Mapping[str, object]
-    ) -> SqlResult:
-        with self._connected(doing) as connection:
-            done = connection.execute(statement, values)
-            return SqlResult(done.rowcount, done.all() if done.returns_rows else ())
-
-    @contextmanager
-    def _connected(self, doing: str) -> Iterator[Connection]:
-        with telling(self.engine, doing), self.engine.connect() as connection:
-            yield connection
+        return uncancelled(run, self.engine, doing, statement, values)

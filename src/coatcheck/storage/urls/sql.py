@@ -78,6 +78,8 @@ def open_engine(database: Database) -> Connected:
         limits["ssl"] = ssl.create_default_context(cafile=options["ssl_ca"])
     url = _url(database.url, "mysql+pymysql")
     engine = create_engine(url, connect_args=limits, **_pool(options))
+    # An option of create_engine only since SQLAlchemy 2.0.43; before, the attribute does nothing.
+    engine.dialect.skip_autocommit_rollback = True
     storage = SqlStorage(engine, table=options["table"], clock=database.clock)
     if options.get("create_table"):
         storage.create_table()
