@@ -127,7 +127,9 @@ def test_the_two_middlewares_know_no_particular_storage(path: Path) -> None:
     """The shells see the protocol of a storage and nothing of who keeps it."""
     if name_of(path) in ("_request.cycle", "asgi", "wsgi", "middleware"):
         storages = {name for name in imports_of(path) if name.startswith("coatcheck.storage")}
-        assert storages <= {"coatcheck.storage.protocol", "coatcheck.storage.clock"}
+        assert storages <= {
+            f"coatcheck.storage.{name}" for name in ("arguments", "clock", "protocol")
+        }
 
 
 def test_importing_the_package_imports_no_client_and_no_framework() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -226,7 +227,8 @@ def test_users_are_those_of_the_same_cookie_and_storage() -> None:
         ({"max_sessions": 1001}, "max_sessions must be from 1 to 1000, got 1001"),
         ({"max_sessions": True}, "max_sessions must be a number, got True"),
         ({"max_sessions": 2.5}, r"max_sessions must be a number, got 2\.5"),
-        ({"check_every": 0}, "check_every must be seconds above 0, got 0"),
+        ({"check_every": 0}, "check_every must be seconds above 0, or a timedelta of them, got 0"),
+        ({"check_every": "5"}, "check_every must be seconds above 0, or a timedelta of them, got"),
         ({"rosters": MemcachedStorage("127.0.0.1:1")}, "rosters must be a storage that keeps"),
         ({"rosters": CookieStorage()}, "rosters must be a storage that keeps records"),
     ],
@@ -235,6 +237,13 @@ def test_options_are_checked(options: dict[str, Any], why: str) -> None:
     """When they are given, with what to write instead."""
     with pytest.raises(ConfigurationError, match=why):
         Users(COOKIE, MemoryStorage(), **options)
+
+
+def test_users_have_a_sealed_cookie_and_a_duration_may_be_a_timedelta() -> None:
+    """As with session()."""
+    with pytest.raises(ConfigurationError, match="has no secrets"):
+        Users(Cookie("__session"), MemoryStorage())
+    assert Users(COOKIE, MemoryStorage(), check_every=timedelta(seconds=5))
 
 
 def test_a_storage_that_may_evict_needs_another_for_the_lists(tmp_path: Any) -> None:

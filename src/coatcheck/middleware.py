@@ -15,8 +15,8 @@ from coatcheck._request.adoption import Reader
 from coatcheck._request.bound import Bound
 from coatcheck._request.cycle import Cycle
 from coatcheck._request.events import OnEvent
-from coatcheck._request.options import Duration
 from coatcheck._request.outages import OnOutage
+from coatcheck.storage.arguments import Duration
 from coatcheck.storage.protocol import SessionStorage
 from coatcheck.users import Users
 

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.cycle import clock_of
 from coatcheck._request.events import OnEvent, Reporter
-from coatcheck._request.options import check_kinds
+from coatcheck._request.options import check_kinds, check_sealed
 from coatcheck._session import user_plans
 from coatcheck._session.events import Happened
 from coatcheck._session.plan import Keyspace, Plan
@@ -35,6 +35,7 @@ from coatcheck._session.session import Session
 from coatcheck._session.sign_in import User, text_of
 from coatcheck._session.user_plans import UserSession
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import Duration, seconds_of
 from coatcheck.storage.async_revocable import AsyncRevocableStorage
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
@@ -66,8 +67,8 @@ class Users:
             may evict a list before its sessions. None: the sessions' own.
         max_sessions: Sessions that a user may have, from 1 to 1000: the oldest end when a newer one
             signs in.
-        check_every: Seconds after which a process asks again which sessions ended, where cookies
-            carry the sessions.
+        check_every: The time after which a process asks again which sessions ended, where cookies
+            carry the sessions. In seconds, or a timedelta.
         on_event: A function that is called with an `Event` for each session that a method ends, as
             in `session(on_event=...)`. None: nothing is called.
 
@@ -83,16 +84,16 @@ class Users:
         *,
         rosters: SessionStorage | None = None,
         max_sessions: int = MOST,
-        check_every: float = 5.0,
+        check_every: Duration = 5.0,
         on_event: OnEvent | None = None,
     ) -> None:
         check_kinds(cookie, storage)
+        check_sealed(cookie)
         if isinstance(max_sessions, bool) or not isinstance(max_sessions, int):
             raise ConfigurationError(f"max_sessions must be a number, got {max_sessions!r}")
         if not 1 <= max_sessions <= MOST:
             raise ConfigurationError(f"max_sessions must be from 1 to {MOST}, got {max_sessions}")
-        if not 0 < check_every < float("inf"):
-            raise ConfigurationError(f"check_every must be seconds above 0, got {check_every!r}")
+        seconds = seconds_of("check_every", check_every)
         keeper = storage if rosters is None else rosters
         if isinstance(storage, CookieStorage) and rosters is None:
             raise ConfigurationError(
@@ -115,7 +116,7 @@ class Users:
             unwarned={"eviction"},
         )
         if isinstance(storage, CookieStorage):
-            self._carry(storage, place, check_every)
+            self._carry(storage, place, seconds)
         else:
             self._keep(storage, place if rosters is not None else None)
 

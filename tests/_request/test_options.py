@@ -8,7 +8,7 @@ import pytest
 import redis
 import sqlalchemy
 
-from coatcheck import ConfigurationError, Cookie, session
+from coatcheck import ConfigurationError, Cookie, Users, session
 from coatcheck._request.cycle import Cycle
 from coatcheck.storage import CookieStorage, MemoryStorage
 from tests.hosts import COOKIE
@@ -85,6 +85,13 @@ def test_an_argument_of_another_kind_is_answered_with_what_to_write(
         session(cookie, storage)
     assert says in str(raised.value)
     assert PASSWORD not in str(raised.value)
+
+
+@pytest.mark.parametrize("other", [3, "users", MemoryStorage(), Users])
+def test_users_is_a_users(other: Any) -> None:
+    """Neither a text is one, nor the class."""
+    with pytest.raises(ConfigurationError, match=r"^users must be a Users, got "):
+        session(COOKIE, MemoryStorage(), users=other)
 
 
 def test_the_usual_options_are_quiet() -> None:

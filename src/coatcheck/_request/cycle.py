@@ -28,11 +28,11 @@ from coatcheck._request.device import Device
 from coatcheck._request.events import OnEvent, Reporter
 from coatcheck._request.hints import Hints
 from coatcheck._request.options import (
-    Duration,
     ListsSessions,
     check,
     check_kinds,
     check_user_key,
+    check_users,
     checked_skip,
 )
 from coatcheck._request.outages import OnOutage, Outages
@@ -56,6 +56,7 @@ from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
 from coatcheck._session.user_key import enter, follow
 from coatcheck.errors import ConfigurationError, CookieTooLarge, ResponseStarted
+from coatcheck.storage.arguments import Duration
 from coatcheck.storage.clock import system_clock
 from coatcheck.storage.protocol import HasClock, SessionStorage, powers_of
 
@@ -105,6 +106,7 @@ class Cycle:
     ) -> None:
         check_kinds(cookie, storage)
         check_user_key(user_key)
+        check_users(users)
         seconds = check(cookie, idle, lifetime, refresh, rotate)
         powers = powers_of(storage)
         if rotate is not None and not powers.rotates:

@@ -1,7 +1,6 @@
 """The options of an application's sessions, checked in one place for every host."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from coatcheck._cookie.cookie import Cookie
@@ -14,14 +13,11 @@ from coatcheck._request.outages import OnOutage
 from coatcheck._session.record import Who
 from coatcheck._session.roster_plans import Rosters
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import Duration, seconds_of
 from coatcheck.storage.protocol import SessionStorage
 
 SHORTEST_ROTATION = 300
 """Seconds: three rotations outlast the longest request."""
-
-
-Duration = float | timedelta
-"""A duration: seconds, or a timedelta."""
 
 
 class ListsSessions(Protocol):
@@ -113,10 +109,7 @@ def check(
     Raises:
         ConfigurationError: The cookie is not sealed, or a time or share is none.
     """
-    if not cookie.signed:
-        raise ConfigurationError(
-            f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
-        )
+    check_sealed(cookie)
     seconds = check_times(idle=idle, lifetime=lifetime, rotate=rotate)
     if isinstance(refresh, bool) or not isinstance(refresh, int | float) or not 0 <= refresh <= 1:
         raise ConfigurationError(f"refresh must be from 0 to 1, got {refresh!r}")
@@ -127,19 +120,36 @@ def check(
     return seconds
 
 
+def check_sealed(cookie: Cookie) -> None:
+    """
+    Check the cookie of sessions.
+
+    Raises:
+        ConfigurationError: It has no secrets.
+    """
+    if not cookie.signed:
+        raise ConfigurationError(
+            f"cookie {cookie.name!r} has no secrets: anybody could write a session of their own"
+        )
+
+
+def check_users(users: object) -> None:
+    """
+    Check what lists the sessions of users.
+
+    Raises:
+        ConfigurationError: It is no `Users`.
+    """
+    if users is not None and (isinstance(users, type) or not hasattr(users, "_rosters_of")):
+        raise ConfigurationError(
+            f"users must be a Users, got {_kind_of(users)}: Users(cookie, storage)"
+        )
+
+
 def _seconds(name: str, duration: object) -> float | None:
     if duration is None:
         return None
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, int | float)
-        or not 0 < seconds < float("inf")
-    ):
-        raise ConfigurationError(
-            f"{name} must be seconds above 0, or a timedelta of them, got {duration!r}"
-        )
-    return seconds
+    return seconds_of(name, duration)
 
 
 def check_times(

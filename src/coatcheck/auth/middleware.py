@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from coatcheck._request.concurrency import call
-from coatcheck._request.options import Duration, check_seconds, fresh_challenge
+from coatcheck._request.options import check_seconds, fresh_challenge
 from coatcheck._session.session import Session
 from coatcheck.auth.states import Answer, Auth, Failure, Scheme, Success
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import Duration
 
 OnFailure = Callable[[Context], Response | Awaitable[Response]]
 """A function that answers a request without a user, for example with a redirect to sign in."""

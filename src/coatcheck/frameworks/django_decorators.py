@@ -16,9 +16,10 @@ from typing import Any, TypeVar, cast
 from django.http import HttpResponse
 
 from coatcheck._request.bound_guard import refusal
-from coatcheck._request.options import Duration, check_seconds, fresh_challenge
+from coatcheck._request.options import check_seconds, fresh_challenge
 from coatcheck._session.sign_in import SignIn
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import Duration
 
 __all__ = ["require_auth", "require_bound", "require_fresh"]
 

@@ -29,13 +29,14 @@ from fastapi.security.base import SecurityBase
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.bound_guard import SAYS, refusal, reloads
 from coatcheck._request.cycle import Cycle
-from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
+from coatcheck._request.options import Options, check_seconds, fresh_challenge
 from coatcheck._session.session import Data, Session
 from coatcheck._session.sign_in import SignIn
 from coatcheck.auth import SessionScheme, Success
 from coatcheck.auth.states import Identity
 from coatcheck.context import Context
 from coatcheck.middleware import Sessions
+from coatcheck.storage.arguments import Duration
 from coatcheck.storage.protocol import SessionStorage
 
 SCHEME = "session"

@@ -26,7 +26,7 @@ from werkzeug.wsgi import FileWrapper
 from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.bound_guard import refusal
 from coatcheck._request.cycle import FAILED, Cycle
-from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
+from coatcheck._request.options import Options, check_seconds, fresh_challenge
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING
 from coatcheck._session.sign_in import SignIn
@@ -34,6 +34,7 @@ from coatcheck.errors import ConfigurationError
 from coatcheck.frameworks.flask_session import FlaskSession
 from coatcheck.frameworks.flask_settings import cookie_from, line_of_caller, warn_of_ignored
 from coatcheck.frameworks.flask_visit import WerkzeugVisit, let_pass, sent_at_once
+from coatcheck.storage.arguments import Duration
 from coatcheck.storage.protocol import SessionStorage
 
 __all__ = [

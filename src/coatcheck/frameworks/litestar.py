@@ -35,11 +35,12 @@ from coatcheck._cookie.cookie import Cookie
 from coatcheck._request.async_shell import AsyncShell
 from coatcheck._request.bound_guard import SAYS, refusal, reloads
 from coatcheck._request.cycle import Cycle
-from coatcheck._request.options import Duration, Options, check_seconds, fresh_challenge
+from coatcheck._request.options import Options, check_seconds, fresh_challenge
 from coatcheck._session.session import Data, Session
 from coatcheck.asgi import Scope as ASGIScope
 from coatcheck.context import Context
 from coatcheck.frameworks.litestar_middleware import PluginMiddleware
+from coatcheck.storage.arguments import Duration
 from coatcheck.storage.protocol import SessionStorage
 
 SCHEME = "session"

@@ -118,6 +118,20 @@ class AsyncInFront(Protocol):
 
 
 @runtime_checkable
+class StandsFor(Protocol):
+    """A backend that passes calls on, and says to what: for reprs and messages."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the other one's class."""
+
+
+def kind_of(backend: object) -> str:
+    """Return the name of a backend's class, or of the one to which it passes calls on."""
+    return backend.kind if isinstance(backend, StandsFor) else type(backend).__name__
+
+
+@runtime_checkable
 class GetsMany(Protocol):
     """An `AsyncGetsMany` whose method is plain."""
 

@@ -12,8 +12,9 @@ from inspect import iscoroutinefunction
 from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.plan import Keyspace
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import check_clock, check_count, check_text, not_of_form
 from coatcheck.storage.async_records import AsyncRecords
-from coatcheck.storage.backend import AsyncBackend, Backend
+from coatcheck.storage.backend import AsyncBackend, Backend, kind_of
 from coatcheck.storage.backends.threaded import ThreadedBackend
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.protocol import Powers
@@ -33,6 +34,9 @@ class AsyncKeyedStorage(AsyncRecords):
         may_evict: The server may drop records that have not expired.
         encrypt: Encrypt what a session holds, with a key made from its id, which the server never
             sees (extra `coatcheck[encrypt]`).
+
+    Raises:
+        ConfigurationError: An argument is of another kind.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class AsyncKeyedStorage(AsyncRecords):
         may_evict: bool = False,
         encrypt: bool = False,
     ) -> None:
+        _check(backend, prefix, clock, sweep_every)
         space = _keyspace(backend, prefix, clock, encrypt=encrypt)
         super().__init__(backend, space, sweep_every)
         self.powers = Powers(
@@ -57,7 +62,7 @@ class AsyncKeyedStorage(AsyncRecords):
         )
 
     def __repr__(self) -> str:
-        return _shown(self, self.backend, self.prefix)
+        return _shown(self)
 
 
 class KeyedStorage(Records):
@@ -77,7 +82,7 @@ class KeyedStorage(Records):
             sees (extra `coatcheck[encrypt]`).
 
     Raises:
-        ConfigurationError: The backend is an awaited one.
+        ConfigurationError: An argument is of another kind, or the backend is an awaited one.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class KeyedStorage(Records):
                 f"backend must have plain methods, got {type(backend).__name__}, whose methods are "
                 "awaited: use AsyncKeyedStorage"
             )
+        _check(backend, prefix, clock, sweep_every)
         space = _keyspace(backend, prefix, clock, encrypt=encrypt)
         super().__init__(backend, space, sweep_every)
         self.powers = Powers(
@@ -119,16 +125,33 @@ class KeyedStorage(Records):
         self.aio = aio
 
     def __repr__(self) -> str:
-        return _shown(self, self.backend, self.prefix)
+        return _shown(self)
+
+
+def _check(backend: object, prefix: object, clock: object, sweep_every: int | None) -> None:
+    """
+    Check what a storage is made from.
+
+    Raises:
+        ConfigurationError: An argument is of another kind.
+    """
+    if not all(callable(getattr(backend, call, None)) for call in ("get", "swap", "delete")):
+        raise not_of_form("backend", "a backend, with the methods get, swap and delete", backend)
+    check_text("prefix", prefix)
+    check_clock(clock)
+    if sweep_every is not None:
+        check_count("sweep_every", sweep_every)
 
 
 def _keyspace(backend: object, prefix: str, clock: TimeSource | None, *, encrypt: bool) -> Keyspace:
-    server = type(backend).__name__.removeprefix("Async").removesuffix("Backend")
+    server = kind_of(backend).replace("Async", "").replace("Backend", "")
     cipher = BodyCipher() if encrypt else None
     return Keyspace(clock or system_clock, prefix, server, cipher=cipher)
 
 
-def _shown(storage: object, backend: object, prefix: str) -> str:
+def _shown(storage: KeyedStorage | AsyncKeyedStorage) -> str:
     """Return the repr of a storage, without anything that a URL or a client may hold."""
-    details = f", prefix={prefix!r}" if prefix else ""
-    return f"{type(storage).__name__}({type(backend).__name__}{details})"
+    details = f", prefix={storage.prefix!r}" if storage.prefix else ""
+    if storage.space.cipher is not None:
+        details += ", encrypt=True"
+    return f"{type(storage).__name__}({kind_of(storage.backend)}{details})"

@@ -28,6 +28,7 @@ from coatcheck.storage.backend import (
     Refused,
     Stored,
     Swap,
+    kind_of,
     swept,
 )
 from coatcheck.storage.lasting import Lasting, abandon
@@ -264,11 +265,16 @@ class BatchingBackend:
         self, backend: BatchBackend, *, reads: Limits = TWO_LANES, writes: Limits = TWO_LANES
     ) -> None:
         self._backend = backend
-        server = type(backend).__name__.removeprefix("Async").removesuffix("Backend")
+        server = kind_of(backend).removeprefix("Async").removesuffix("Backend")
         self._reads = Batches(server, backend.get, self._get_many, reads)
         self._writes = Batches(
             server, self._swap, backend.swap_many, writes, _fit(writes.size), lasting=True
         )
+
+    @property
+    def kind(self) -> str:
+        """The name of the other backend's class."""
+        return kind_of(self._backend)
 
     async def get(self, key: str) -> Stored | None:
         """Return the record; None if there is none."""

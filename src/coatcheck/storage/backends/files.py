@@ -23,7 +23,7 @@ from secrets import token_hex
 
 from coatcheck._session.record import LIMIT
 from coatcheck.errors import BackendError, ConfigurationError
-from coatcheck.storage.arguments import path_of
+from coatcheck.storage.arguments import Duration, path_of, seconds_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.backends.private_paths import check, check_owner, is_ours, make_folder
@@ -291,7 +291,7 @@ def check_folder(directory: Path) -> None:
 def FileStorage(
     directory: str | os.PathLike[str],
     *,
-    timeout: float = 5.0,
+    timeout: Duration = 5.0,
     sweep_every: int | None = SWEEP_EVERY,
     clock: TimeSource | None = None,
     encrypt: bool = False,
@@ -301,15 +301,15 @@ def FileStorage(
 
     Args:
         directory: On a local disk; made if it is missing. One folder an application.
-        timeout: Seconds to wait for another writer before a call fails.
+        timeout: How long to wait for another writer before a call fails.
         sweep_every: New sessions between two small sweeps; None: the application sweeps.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the folder never
             sees (extra `coatcheck[encrypt]`).
 
     Raises:
-        ConfigurationError: *directory* is no path; or this system has no flock; or the folder, or
-            one in it, was there already and belongs to another user.
+        ConfigurationError: An argument is of another kind; or this system has no flock; or the
+            folder, or one in it, was there already and belongs to another user.
         BackendError: The folders cannot be made.
 
     Warns:
@@ -317,6 +317,7 @@ def FileStorage(
     """
     clock = clock or system_clock
     check_folder(path_of("directory", directory))
+    timeout = seconds_of("timeout", timeout)
     patient = FileBackend(directory, timeout=timeout, clock=clock)
     impatient = FileBackend(directory, timeout=0, clock=clock)
     backend = InlineBackend(impatient, patient)

@@ -9,7 +9,7 @@ never waits; when that is `Busy`, one that waits is asked, in a thread.
 import asyncio
 
 from coatcheck.errors import BackendError
-from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, swept
+from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, kind_of, swept
 from coatcheck.storage.protocol import Closes
 
 
@@ -29,6 +29,11 @@ class InlineBackend:
     def __init__(self, impatient: Backend, patient: Backend) -> None:
         self._impatient = impatient
         self._patient = patient
+
+    @property
+    def kind(self) -> str:
+        """The name of the plain backend's class."""
+        return kind_of(self._patient)
 
     async def get(self, key: str) -> Stored | None:
         try:

@@ -7,6 +7,7 @@ Memcached forgets: what it evicts or loses with a node is signed out.
 import re
 
 from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import Duration, check_text, seconds_of
 from coatcheck.storage.backends.async_memcached_backend import AsyncMemcachedBackend
 from coatcheck.storage.backends.memcached_backend import MemcachedBackend
 from coatcheck.storage.backends.memcached_nodes import picker
@@ -21,7 +22,7 @@ _PREFIX = re.compile(r"[!-~]{0,100}")
 def MemcachedStorage(
     *nodes: str,
     prefix: str = "coatcheck:",
-    timeout: float = 1.0,
+    timeout: Duration = 1.0,
     clock: TimeSource | None = None,
     encrypt: bool = False,
 ) -> KeyedStorage:
@@ -32,7 +33,7 @@ def MemcachedStorage(
         nodes: "host:port", or the path of a unix socket; the same list, spelled the same, wherever
             sessions are shared.
         prefix: Goes before every key, so that applications can share a node.
-        timeout: Seconds that a call may take, connecting included.
+        timeout: How long a call may take, connecting included.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the nodes never
             see (extra `coatcheck[encrypt]`).
@@ -43,14 +44,16 @@ def MemcachedStorage(
     """
     if not nodes:
         raise ConfigurationError("nodes must be at least one node, got none: 'host:port'")
+    check_text("prefix", prefix)
+    seconds = seconds_of("timeout", timeout)
     if not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(
             "prefix must be up to 100 visible ASCII characters, without spaces"
         )
     clock = clock or system_clock
-    asynchronous = AsyncMemcachedBackend(*nodes, timeout=timeout, clock=clock)
+    asynchronous = AsyncMemcachedBackend(*nodes, timeout=seconds, clock=clock)
     return KeyedStorage(
-        MemcachedBackend(*nodes, timeout=timeout, clock=clock),
+        MemcachedBackend(*nodes, timeout=seconds, clock=clock),
         prefix=prefix,
         clock=clock,
         aio=AsyncKeyedStorage(

@@ -17,6 +17,7 @@ import msgspec
 from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.record import contents_of, first_key
 from coatcheck._session.revocations import is_list
+from coatcheck.storage.arguments import check_count
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import KeyedStorage
@@ -145,7 +146,11 @@ def MemoryStorage(
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id (extra
             `coatcheck[encrypt]`): a dump of the memory shows what requests use at that moment.
+
+    Raises:
+        ConfigurationError: *max_records* is no integer above 0, or *clock* no function.
     """
+    check_count("max_records", max_records)
     clock = clock or system_clock
     backend = MemoryBackend(max_records=max_records, clock=clock)
     return KeyedStorage(backend, clock=clock, waits=False, encrypt=encrypt)

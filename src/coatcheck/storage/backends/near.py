@@ -20,7 +20,7 @@ from threading import Lock
 
 import msgspec
 
-from coatcheck.errors import ConfigurationError
+from coatcheck.storage.arguments import Duration, check_count, seconds_of
 from coatcheck.storage.backend import Stored
 
 OVERHEAD = 400
@@ -36,26 +36,19 @@ class Near(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_bytes: Memory for the copies; when it is full, the least recently used go.
-        max_stale: Seconds. If the server can tell nothing for so long, no copy is used.
+        max_stale: If the server can tell nothing for so long, no copy is used. In seconds, or a
+            timedelta.
 
     Raises:
         ConfigurationError: One of them is not above 0.
     """
 
     max_bytes: int
-    max_stale: float = 2.0
+    max_stale: Duration = 2.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, int):
-            raise _wrong("max_bytes must be an integer above 0", self.max_bytes)
-        if self.max_bytes < 1:
-            raise _wrong("max_bytes must be an integer above 0", self.max_bytes)
-        if not 0 < self.max_stale < float("inf"):
-            raise _wrong("max_stale must be seconds above 0", self.max_stale)
-
-
-def _wrong(must: str, got: object) -> ConfigurationError:
-    return ConfigurationError(f"{must}, got {got!r}")
+        check_count("max_bytes", self.max_bytes)
+        seconds_of("max_stale", self.max_stale)
 
 
 class Copies:
@@ -71,6 +64,7 @@ class Copies:
 
     def __init__(self, near: Near, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.near = near
+        self.max_stale = seconds_of("max_stale", near.max_stale)
         self.clock = clock
         self._kept: OrderedDict[str, Stored] = OrderedDict()
         self._asked: dict[str, object] = {}  # keys that a read asks for, and which read
@@ -91,7 +85,7 @@ class Copies:
 
     def is_proved(self) -> bool:
         """Tell whether the server has proved, not long ago, that it told all changes."""
-        return self.clock() - self.proved_at <= self.near.max_stale
+        return self.clock() - self.proved_at <= self.max_stale
 
     def prove(self, asked_at: float) -> None:
         """

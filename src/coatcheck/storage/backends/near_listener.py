@@ -168,7 +168,7 @@ class AsyncNearListener:
             await asyncio.sleep(RETRY)
 
     async def _follow(self, copies: Copies, losses: "Losses", stopped: Event) -> None:
-        connection = connection_of(self._client, copies.near.max_stale)
+        connection = connection_of(self._client, copies.max_stale)
         try:
             await connection.connect()
             await connection.send_command("CLIENT", "ID")
@@ -186,7 +186,7 @@ class AsyncNearListener:
         """Ask for a proof, and listen until the next one is due."""
         sent, is_proved, heard = copies.clock(), False, 0
         await connection.send_command("PING")
-        while (left := sent + copies.near.max_stale / PROOFS - copies.clock()) > 0:
+        while (left := sent + copies.max_stale / PROOFS - copies.clock()) > 0:
             message = await connection.read_response(timeout=left)
             if message is None:
                 break
@@ -244,7 +244,7 @@ class NearListener:
             run.stopped.wait(RETRY)
 
     def _follow(self, copies: Copies, losses: Losses, run: "_Run") -> None:
-        connection = connection_of(self._client, copies.near.max_stale)
+        connection = connection_of(self._client, copies.max_stale)
         try:
             connection.connect()
             connection.send_command("CLIENT", "ID")
@@ -262,7 +262,7 @@ class NearListener:
         """Ask for a proof, and listen until the next one is due."""
         sent, is_proved = copies.clock(), False
         connection.send_command("PING")
-        while (left := sent + copies.near.max_stale / PROOFS - copies.clock()) > 0:
+        while (left := sent + copies.max_stale / PROOFS - copies.clock()) > 0:
             if not connection.can_read(timeout=left):
                 break
             if told(connection.read_response(), copies):

@@ -61,11 +61,14 @@ def RedisStorage(
             None: each read asks the server. A sign-out elsewhere is seen a moment later.
 
     Raises:
-        ConfigurationError: It is no client, was made with decode_responses=True, or reads from
-            replicas; or *near* is given with the client of a cluster.
+        ConfigurationError: An argument is of another kind; or the client was made with
+            decode_responses=True, or reads from replicas; or *near* is given
+            with the client of a cluster.
     """
     if not callable(getattr(client, "execute_command", None)) or isinstance(client, type):
         raise not_of_form("client", "a client of redis-py or valkey-py", client)
+    if near is not None and not isinstance(near, Near):
+        raise not_of_form("near", "a Near(max_bytes=…) or None", near)
     warn_of_names(client)
     if _is_async(client):
         waiting = async_backend_of(client, prefix, near)

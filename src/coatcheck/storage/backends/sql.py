@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, overload
 
 from coatcheck.errors import ConfigurationError
-from coatcheck.storage.arguments import not_of_form
+from coatcheck.storage.arguments import check_text, not_of_form
 from coatcheck.storage.clock import TimeSource, system_clock
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
@@ -104,7 +104,8 @@ def SqlStorage(
             sees (extra `coatcheck[encrypt]`).
 
     Raises:
-        ConfigurationError: It is no engine, or SQLAlchemy or greenlet is not installed.
+        ConfigurationError: An argument is of another kind, or SQLAlchemy or greenlet is not
+            installed.
     """
     try:
         from sqlalchemy import Engine
@@ -112,6 +113,7 @@ def SqlStorage(
         raise ConfigurationError(
             "SqlStorage needs the package sqlalchemy: pip install 'coatcheck[sql]'"
         ) from missing
+    check_text("table", table, empty=False)
     clock = clock or system_clock
     if isinstance(engine, Engine):
         from coatcheck.storage.backends.sql_backend import SqlBackend

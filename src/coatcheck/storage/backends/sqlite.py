@@ -20,7 +20,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from coatcheck.errors import BackendError, ConfigurationError
-from coatcheck.storage.arguments import path_of
+from coatcheck.storage.arguments import Duration, path_of, seconds_of
 from coatcheck.storage.backend import Refused, Stored
 from coatcheck.storage.backends.inline import Busy, InlineBackend
 from coatcheck.storage.backends.private_paths import (
@@ -360,7 +360,7 @@ def _is_locked(error: Exception) -> bool:
 def SqliteStorage(
     path: str | os.PathLike[str],
     *,
-    timeout: float = 5.0,
+    timeout: Duration = 5.0,
     sweep_every: int | None = SWEEP_EVERY,
     clock: TimeSource | None = None,
     encrypt: bool = False,
@@ -370,15 +370,15 @@ def SqliteStorage(
 
     Args:
         path: On a local disk; made if it is missing.
-        timeout: Seconds to wait for another writer before a call fails.
+        timeout: How long to wait for another writer before a call fails.
         sweep_every: New sessions between two small sweeps; None: the application sweeps.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id, which the database never
             sees (extra `coatcheck[encrypt]`).
 
     Raises:
-        ConfigurationError: *path* is no path or ":memory:"; or the database, or a file beside it,
-            was there already and belongs to another user.
+        ConfigurationError: An argument is of another kind, or *path* is ":memory:"; or the
+            database, or a file beside it, was there already and belongs to another user.
         BackendError: The database cannot be opened.
 
     Warns:
@@ -391,6 +391,7 @@ def SqliteStorage(
         )
     clock = clock or system_clock
     check_database(path_of("path", path))
+    timeout = seconds_of("timeout", timeout)
     patient = SqliteBackend(path, timeout=timeout, clock=clock)
     impatient = ImpatientSqliteBackend(path, clock=clock)
     patient.get("")  # opens it: a path that cannot be used fails when the application starts

@@ -8,7 +8,7 @@ tasks of its request may go on changing it while it is saved.
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, swept
+from coatcheck.storage.backend import Backend, Refused, Stored, Sweeps, kind_of, swept
 from coatcheck.storage.innermost import eviction_policy, get_many
 from coatcheck.storage.protocol import Closes
 
@@ -23,6 +23,11 @@ class ThreadedBackend:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+
+    @property
+    def kind(self) -> str:
+        """The name of the plain backend's class."""
+        return kind_of(self._backend)
 
     async def get(self, key: str) -> Stored | None:
         return await asyncio.to_thread(self._backend.get, key)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from coatcheck._session.plan import Get, Swap
 from coatcheck._session.record import Refused, Stored
-from coatcheck.storage.backend import AsyncBackend
+from coatcheck.storage.backend import AsyncBackend, kind_of
 from coatcheck.storage.keyed import AsyncKeyedStorage
 from coatcheck.storage.migrating import record_moves
 from coatcheck.storage.migrating.record_moves import moving_space
@@ -23,6 +23,7 @@ class AsyncMigratingBackend:
         self, old: AsyncBackend, new: AsyncBackend, prefixes: tuple[str, str] = ("", "")
     ) -> None:
         self._places = {"old": (old, prefixes[0]), "new": (new, prefixes[1])}
+        self.kind = f"{kind_of(old)} to {kind_of(new)}"
 
     async def get(self, key: str) -> Stored | None:
         return await self._carry_out(record_moves.get(key))

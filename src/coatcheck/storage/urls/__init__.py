@@ -232,8 +232,10 @@ def _redis(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedSto
     clients = clients_of(url, options)
     near = Near(max_bytes=options["near"]) if "near" in options else None
     prefix = options["prefix"]
-    waiting = AsyncLazyBackend(lambda: open_async_client(clients.waiting, prefix, near))
-    plain = LazyBackend(lambda: open_client(clients.plain, prefix, near))
+    waiting = AsyncLazyBackend(
+        lambda: open_async_client(clients.waiting, prefix, near), "AsyncRedisBackend"
+    )
+    plain = LazyBackend(lambda: open_client(clients.plain, prefix, near), "RedisBackend")
     return _both(plain, waiting, options, clock)
 
 
@@ -241,8 +243,9 @@ def _sql(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStora
     options = {"timeout": 5.0, "prefix": "", "table": TABLE, "pool_size": 5, **options}
     database = Database(url, options, clock)
     check(database)
-    waiting = AsyncLazyBackend(lambda: open_async_database(database))
-    plain = LazyBackend(lambda: open_database(database))
+    kind = "PostgresqlBackend" if url.scheme == "postgresql" else "MariadbBackend"
+    waiting = AsyncLazyBackend(lambda: open_async_database(database), f"Async{kind}")
+    plain = LazyBackend(lambda: open_database(database), kind)
     return _both(plain, waiting, options, clock, seldom_waits=True)
 
 

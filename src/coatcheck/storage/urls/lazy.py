@@ -42,9 +42,11 @@ class LazyBackend:
 
     Args:
         open: Called by the first call. If it raises `BackendError`, the next call tries again.
+        kind: The name of the backend's class.
     """
 
-    def __init__(self, open: Callable[[], Connected]) -> None:
+    def __init__(self, open: Callable[[], Connected], kind: str) -> None:
+        self.kind = kind
         self._opened = PerProcess(open, lambda opened: opened.close())
 
     def get(self, key: str) -> Stored | None:
@@ -78,7 +80,8 @@ class LazyBackend:
 class AsyncLazyBackend:
     """The asynchronous backend that *open* returns, one for each event loop."""
 
-    def __init__(self, open: Callable[[], Coroutine[Any, Any, AsyncConnected]]) -> None:
+    def __init__(self, open: Callable[[], Coroutine[Any, Any, AsyncConnected]], kind: str) -> None:
+        self.kind = kind
         self._opened = PerLoop(open, lambda opened: opened.close())
         self._swept = 0.0
 
