@@ -9,6 +9,7 @@ import pytest
 
 from coatcheck import __version__
 from coatcheck.cli import main
+from coatcheck.storage import FileStorage
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -89,6 +90,7 @@ def test_a_missing_package_is_one_clear_line(package: str, extras: str) -> None:
     program = f"""
 import sys
 from coatcheck.cli import main
+from coatcheck.storage import FileStorage
 sys.modules[{package!r}] = None
 sys.exit(main(["demo", "--port", "0", "--storage", "redis://127.0.0.1:1"]))
 """
@@ -147,3 +149,15 @@ def test_arguments_too_many_are_answered_with_the_likely_cause(
     with pytest.raises(SystemExit):
         main(["sweep", "redis://:a", "b@cache"])
     assert "put quotes around a URL with a space, a # or an &" in capsys.readouterr().err
+
+
+def test_a_warning_is_one_line(tmp_path: Path) -> None:
+    """Without a line of this program, which its user did not write."""
+    path = tmp_path / "sessions"
+    FileStorage(path).close()
+    path.chmod(0o777)
+    done = run("stats", f"file:{path}")
+    assert done.returncode == 0
+    assert done.stderr.startswith("coatcheck: ")
+    assert "can be written by other users" in done.stderr
+    assert done.stderr.count("\n") == 1

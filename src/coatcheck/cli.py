@@ -20,6 +20,7 @@ import re
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,8 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the program's name; None: those of this process.
     """
+    shown = warnings.formatwarning
+    warnings.formatwarning = _on_one_line
+    try:
+        return _run(arguments)
+    finally:
+        warnings.formatwarning = shown
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return COMMANDS[options.command](options)
     except ImportError as missing:
@@ -75,6 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(trouble))
     except (OSError, BackendError) as trouble:
         return _complain(_told(trouble))
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with each handle joined to its option: one of 64 begins with a dash."""
+    joined: list[str] = []
+    for each in arguments:
+        if joined and joined[-1] == "--handle":
+            joined[-1] = f"--handle={each}"
+        else:
+            joined.append(each)
+    return joined
 
 
 def _adopt(options: argparse.Namespace) -> int:
@@ -181,6 +202,11 @@ def _told(trouble: Exception) -> str:
     """Return what went wrong and why, on one line."""
     why = reason_of(trouble)
     return str(trouble) if why in str(trouble) else f"{trouble}: {why}"
+
+
+def _on_one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """Return a warning without a line of this program, which its user did not write."""
+    return f"coatcheck: {message}\n"
 
 
 def _complain(what: str) -> int:

@@ -21,6 +21,31 @@ def test_a_table_fits_80_columns_and_has_no_colour_in_a_file(
     assert "\x1b" not in out.getvalue()
 
 
+@pytest.mark.parametrize("breaks", [0, 1, None])
+def test_one_column_is_broken_and_no_other_is_cut(
+    breaks: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a handle can be copied, a time is one word, and a long key hides no size."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out = io.StringIO()
+    row = ["2Arje5Yah4rOoNSVlZC7", "2026-11-25 18:02", "2026-11-25 20:40"]
+    row[2 if breaks is None else breaks] = "k" * 120
+    Output(out=out).table(("a", "b", "c"), [row], breaks=breaks)
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert "…" not in out.getvalue()
+    assert all(each in out.getvalue() for each in row if "k" not in each)
+    assert out.getvalue().count("k") == 120
+
+
+def test_numbers_stand_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their last digits do."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out = io.StringIO()
+    Output(out=out).table(("what", "how many"), [("a", "1,200"), ("b", "7")])
+    *_, first, second = out.getvalue().splitlines()
+    assert first.index("1,200") + 4 == second.index("7")
+
+
 def test_json_is_one_value() -> None:
     """With every character as it is."""
     out = io.StringIO()

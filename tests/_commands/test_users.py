@@ -81,3 +81,19 @@ def test_a_secret_that_is_needed_is_asked_for(
     with pytest.raises(SystemExit):
         main(["users", f"sqlite:{tmp_path}/db?encrypt=yes", "42"])
     assert "set SESSION_SECRET" in capsys.readouterr().err
+
+
+def test_a_handle_may_begin_with_a_dash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of 64 does: it is no option."""
+    monkeypatch.setattr("coatcheck._session.sign_in.new_handle", lambda: "-Arje5Yah4rOoNSVlZC7")
+    storage = SqliteStorage(tmp_path / "db")
+    signed_in(storage)
+    storage.close()
+    url, handle = f"sqlite:{tmp_path}/db", ["--handle", "-Arje5Yah4rOoNSVlZC7"]
+    assert main(["show", url, "--user", "42", *handle]) == 0
+    assert main(["end", url, "42", *handle]) == 0
+    assert main(["end", url, "42", *handle]) in (0, 1)
+    assert main(["end", url, "42", "--handle", "-no"]) == 1
+    assert capsys.readouterr().out.endswith("This user has no such session.\n")

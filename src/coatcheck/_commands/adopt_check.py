@@ -129,7 +129,8 @@ def report_of(found: Adopted | Refusal | None, now: float) -> dict[str, Any]:
 
 def _text(format: str, told: Mapping[str, Any]) -> str:
     if not told["found"]:
-        return f"No session of {format}: {told['why']}."
+        why = str(told["why"])
+        return f"No session of {format}: {why}{'' if why.endswith('?') else '.'}"
     age = told["age_seconds"]
     lines = [
         f"A session of {format}.",

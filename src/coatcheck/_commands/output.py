@@ -6,6 +6,7 @@ A table is drawn by `rich`: it fits the terminal, and has no colour where that i
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -50,22 +51,40 @@ class Output:
         """Write a line of text."""
         print(text, file=self._out)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Write a table; a word of `STYLES` in its first column is coloured."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        breaks: int | None = None,
+    ) -> None:
+        """
+        Write a table; a word of `STYLES` in its first column is coloured.
+
+        Args:
+            breaks: The column whose cells are broken where the terminal is narrow; None: the last.
+        """
         from rich import box
         from rich.console import Console
         from rich.markup import escape
+        from rich.padding import Padding
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        cells = [[escape(str(each)) for each in row] for row in rows]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        broken = len(columns) - 1 if breaks is None else breaks
         for place, column in enumerate(columns):
-            table.add_column(column, no_wrap=place == 0)  # a handle is to be copied
-        for first, *rest in rows:
-            cells = [escape(str(each)) for each in (first, *rest)]
-            if (style := STYLES.get(str(first))) is not None:
-                cells[0] = f"[{style}]{cells[0]}[/{style}]"
-            table.add_row(*cells)
-        Console(file=self._out, highlight=False).print(table)
+            numbers = all(re.fullmatch(r"[\d,]+", row[place]) for row in cells)
+            table.add_column(
+                column,
+                no_wrap=place != broken,  # a handle is to be copied, and a time is one word
+                overflow="fold",
+                justify="right" if numbers and place else "left",
+            )
+        for first, *rest in cells:
+            style = STYLES.get(first)
+            table.add_row(f"[{style}]{first}[/{style}]" if style else first, *rest)
+        Console(file=self._out, highlight=False).print(Padding(table, (1, 0, 0, 0)))
 
     @contextmanager
     def progress(self, doing: str) -> Any:

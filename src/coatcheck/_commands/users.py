@@ -52,7 +52,7 @@ def list_sessions(url: str, user: str, output: Output, *, cookie: str) -> int:
         output.line(f"This user has no session of the cookie {cookie!r}; --cookie names another.")
     else:
         rows = ((it.handle, it.label, _short(it.signed_in_at), _short(it.seen_at)) for it in found)
-        output.table(("handle", "label", "signed in", "seen"), rows)
+        output.table(("handle", "label", "signed in (UTC)", "seen (UTC)"), rows, breaks=1)
     return 0
 
 
@@ -67,6 +67,8 @@ def end_sessions(url: str, user: str, output: Output, *, cookie: str, handle: st
         ended = users.end_all(user) if handle is None else int(users.end(user, handle))
     if output.as_json:
         output.value({"ended": ended})
+    elif handle is not None and not ended:
+        output.line("This user has no such session.")
     else:
         output.line(f"Ended {ended:,} session{'' if ended == 1 else 's'}.")
     return 0 if ended or handle is None else 1
@@ -86,7 +88,7 @@ def show_session(url: str, user: str, handle: str, output: Output, *, cookie: st
         return 0
     keys = told.pop("keys")
     output.table(("what", "value"), [(name, text) for name, text in told.items()])
-    output.table(("key", "type", "bytes"), [(key, *facts) for key, facts in keys.items()])
+    output.table(("key", "type", "bytes"), [(key, *facts) for key, facts in keys.items()], breaks=0)
     return 0
 
 
@@ -121,7 +123,7 @@ def _facts(found: UserSession) -> dict[str, str]:
 
 
 def _short(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M}Z"
+    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def _time(seconds: float) -> str:
