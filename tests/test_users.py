@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -32,6 +33,12 @@ from tests.hosts import COOKIE, SECRET, Asgi, Browser, Front, Wsgi, wsgi_app
 
 def signs_in(handler_session: Session) -> None:
     handler_session.sign_in("42", label="a browser")
+
+
+def signs_in_as(handler_session: Session, user: str | int) -> str:
+    handler_session.sign_in(user)
+    assert handler_session.signed_in
+    return handler_session.signed_in.handle
 
 
 def user_of(handler_session: Session) -> object:
@@ -289,6 +296,56 @@ def test_cookie_sessions_over_awaited_lists_are_awaited(clock: Clock) -> None:
         assert browser.ask(users.aio.end_others).json == 0
     with pytest.raises(ConfigurationError, match="storage must have plain methods"):
         session(COOKIE, storage, users=users).wsgi(wsgi_app)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_ended_in_cookies_stays_ended_while_sessions_move_to_a_server(
+    front: Front, clock: Clock, *, beside: bool
+) -> None:
+    """Copies of signed-out cookies, sessions that were ended, and all that a cut-off reached."""
+    lists = front.storage
+    front.storage = cookies = CookieStorage(clock=clock)
+    users = Users(COOKIE, cookies, rosters=lists, check_every=1e-9)
+    copies = []
+    for user in ("ada", 42, 42, 42):
+        browser = front.browser(users=users)
+        handle = browser.ask(partial(signs_in_as, user=user)).json
+        copies.append(browser.header)
+        clock.advance(1)
+        if len(copies) == 2:
+            browser.ask(lambda s: s.sign_out())
+        if len(copies) == 3:
+            assert users.end("42", handle)
+    users.end_all("ada")
+    clock.advance(1)
+
+    new = MemoryStorage(clock=clock) if beside else lists
+    front.storage = Migrating(cookies, new)  # type: ignore[call-overload]
+    now = Users(COOKIE, front.storage, rosters=lists if beside else None, check_every=1e-9)
+    for copy, expected in zip(copies, [None, None, None, "42"], strict=True):
+        browser = front.browser(users=now)
+        browser.header = copy
+        assert browser.ask(user_of).json == expected
+        browser.ask(lambda s: s.set("page", 1))
+        assert browser.ask(user_of).json == expected
+    assert now.end_all("42") == 1
+    assert not is_in(browser)
+
+
+def test_over_an_awaited_server_what_ended_in_cookies_stays_ended(clock: Clock) -> None:
+    """The same, where nothing has a plain form."""
+    front = Asgi(CookieStorage(clock=clock))
+    backend = MemoryStorage(clock=clock).backend
+    lists = AsyncKeyedStorage(InlineBackend(backend, backend), clock=clock)
+    with opened(front):
+        browser = front.browser(users=Users(COOKIE, front.storage, rosters=lists))
+        browser.ask(signs_in)
+        copy = browser.header
+        browser.ask(lambda s: s.sign_out())
+        front.storage = Migrating(front.storage, lists)  # type: ignore[call-overload]
+        browser = front.browser(users=Users(COOKIE, front.storage))
+        browser.header = copy
+        assert not is_in(browser)
 
 
 def test_each_session_that_ends_is_an_event(front: Front, clock: Clock) -> None:

@@ -39,6 +39,8 @@ from coatcheck.storage.arguments import Duration, seconds_of
 from coatcheck.storage.async_revocable import AsyncRevocableStorage
 from coatcheck.storage.cookie import CookieStorage
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
+from coatcheck.storage.migrating.async_from_cookie import AsyncFromCookie
+from coatcheck.storage.migrating.from_cookie import FromCookie
 from coatcheck.storage.protocol import SessionStorage, powers_of
 from coatcheck.storage.revocable import RevocableStorage
 from coatcheck.storage.two_forms import TwoForms
@@ -119,6 +121,8 @@ class Users:
             self._carry(storage, place, seconds)
         else:
             self._keep(storage, place if rosters is not None else None)
+            if isinstance(storage, FromCookie | AsyncFromCookie):
+                self._watch_cookies(storage, place, check_every)
 
     def _keep(self, storage: SessionStorage, place: TwoForms | None) -> None:
         """Set up for sessions that are records; *place*: of the lists, if it is another one."""
@@ -134,6 +138,28 @@ class Users:
                 "its client"
             )
         self._rosters = replace(self._rosters, space=place.space, place=place)
+
+    def _watch_cookies(
+        self, storage: FromCookie | AsyncFromCookie, place: TwoForms, check_every: float
+    ) -> None:
+        """Let cookies whose sessions did not move yet be over as they were before: see `_carry`."""
+        rosters = replace(self._rosters, revocations=digests_of(self._rosters.owners[0]))
+        watch = Watch(rosters, place.space, check_every)
+
+        def watched(storage: AsyncFromCookie) -> AsyncFromCookie:
+            assert isinstance(storage.old, CookieStorage)  # noqa: S101 - `Migrating` made it
+            lists = place.async_records
+            old = AsyncRevocableStorage(storage.old, lists, place.space, watch)
+            return AsyncFromCookie(old, storage.new)
+
+        if isinstance(storage, AsyncFromCookie):
+            self._kept = watched(storage)
+            return
+        assert isinstance(storage.old, CookieStorage)  # noqa: S101 - `Migrating` made it
+        plain = RevocableStorage(storage.old, place.records, place.space, watch)
+        kept = FromCookie(plain, storage.new)
+        kept.aio = watched(storage.aio) if isinstance(storage.aio, AsyncFromCookie) else None
+        self._kept = kept
 
     def _carry(self, storage: CookieStorage, place: TwoForms, check_every: float) -> None:
         """Set up for sessions that cookies carry."""

@@ -16,18 +16,24 @@ import msgspec
 from coatcheck._session import lifecycle
 from coatcheck._session.ids import ID_LENGTH
 from coatcheck._session.session import Session
+from coatcheck.storage.async_revocable import AsyncRevocableStorage
 from coatcheck.storage.cookie import CookieStorage, carries_session
 from coatcheck.storage.keyed import AsyncKeyedStorage
 
 
 class AsyncFromCookie(AsyncKeyedStorage):
-    """The sessions of *new*, and those that cookies of *old* still carry."""
+    """
+    The sessions of *new*, and those that cookies of *old* still carry.
 
-    def __init__(self, old: CookieStorage, new: AsyncKeyedStorage) -> None:
+    Args:
+        old: Reads a cookie; it may know which sign-ins are over.
+    """
+
+    def __init__(self, old: CookieStorage | AsyncRevocableStorage, new: AsyncKeyedStorage) -> None:
         super().__init__(new.backend, prefix=new.prefix, clock=new.clock)
         self.powers = new.powers
         self.space = msgspec.structs.replace(new.space, copies=True)
-        self._old, self._new = old, new
+        self.old, self.new = old, new
 
     async def read(self, value: str | None) -> Session:
         if value is None or not carries_session(value):
@@ -36,13 +42,15 @@ class AsyncFromCookie(AsyncKeyedStorage):
         key = self.space.key(id)
         stored = await self.backend.get(key)
         if stored is None:
-            return self._old.read(value)
+            if isinstance(self.old, AsyncRevocableStorage):  # awaited only
+                return await self.old.read(value)
+            return self.old.read(value)
         return await self._carry_out(
             lifecycle.follow(self.space.there(stored, key, id), self.space)
         )
 
     async def sweep(self, limit: int = 1000) -> int:
-        return await self._new.sweep(limit)
+        return await self.new.sweep(limit)
 
     async def close(self) -> None:
-        await self._new.close()
+        await self.new.close()

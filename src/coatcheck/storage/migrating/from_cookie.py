@@ -20,16 +20,22 @@ from coatcheck._session.ids import ID_LENGTH
 from coatcheck._session.session import Session
 from coatcheck.storage.cookie import CookieStorage, carries_session
 from coatcheck.storage.keyed import KeyedStorage
+from coatcheck.storage.revocable import RevocableStorage
 
 
 class FromCookie(KeyedStorage):
-    """The sessions of *new*, and those that cookies of *old* still carry."""
+    """
+    The sessions of *new*, and those that cookies of *old* still carry.
 
-    def __init__(self, old: CookieStorage, new: KeyedStorage) -> None:
+    Args:
+        old: Reads a cookie; it may know which sign-ins are over.
+    """
+
+    def __init__(self, old: CookieStorage | RevocableStorage, new: KeyedStorage) -> None:
         super().__init__(new.backend, prefix=new.prefix, clock=new.clock)
         self.powers = new.powers
         self.space = msgspec.structs.replace(new.space, copies=True)
-        self._old, self._new = old, new
+        self.old, self.new = old, new
 
     def read(self, value: str | None) -> Session:
         if value is None or not carries_session(value):
@@ -38,11 +44,11 @@ class FromCookie(KeyedStorage):
         key = self.space.key(id)
         stored = self.backend.get(key)
         if stored is None:
-            return self._old.read(value)
+            return self.old.read(value)
         return self._carry_out(lifecycle.follow(self.space.there(stored, key, id), self.space))
 
     def sweep(self, limit: int = 1000) -> int:
-        return self._new.sweep(limit)
+        return self.new.sweep(limit)
 
     def close(self) -> None:
-        self._new.close()
+        self.new.close()
