@@ -122,7 +122,7 @@ class Users:
         else:
             self._keep(storage, place if rosters is not None else None)
             if isinstance(storage, FromCookie | AsyncFromCookie):
-                self._watch_cookies(storage, place, check_every)
+                self._watch_cookies(storage, place, seconds)
 
     def _keep(self, storage: SessionStorage, place: TwoForms | None) -> None:
         """Set up for sessions that are records; *place*: of the lists, if it is another one."""
