@@ -57,6 +57,12 @@ def test_the_sessions_of_a_user_are_listed_shown_and_ended(
         assert json.loads(said)["keys"] == {"cart": ["list", 2], "secret": ["str", 8]}
         assert main(["show", url, "--user", "42", "--handle", handle]) == 0
         assert "hunter2" not in capsys.readouterr().out
+    else:
+        assert main(["show", url, "--user", "42", "--handle", handle, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["label"], told["keys"]) == ("x", None)
+        assert main(["show", url, "--user", "42", "--handle", handle]) == 0
+        assert "opens for a request with its cookie alone" in capsys.readouterr().out
     assert main(["end", url, "42", "--handle", handle, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"ended": 1}
     assert main(["end", url, "42", "--handle", handle]) == 1
@@ -86,7 +92,8 @@ def test_a_secret_that_is_needed_is_asked_for(
 def test_a_handle_may_begin_with_a_dash(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one of 64 does: it is no option."""
+    """As one of 64 does: it is no option. A list in clear needs no secret."""
+    monkeypatch.delenv("SESSION_SECRET", raising=False)
     monkeypatch.setattr("coatcheck._session.sign_in.new_handle", lambda: "-Arje5Yah4rOoNSVlZC7")
     storage = SqliteStorage(tmp_path / "db")
     signed_in(storage)

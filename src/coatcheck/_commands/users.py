@@ -10,12 +10,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from secrets import token_urlsafe
 from typing import Any
 
 from coatcheck import Cookie, Users
 from coatcheck._commands.output import Output
 from coatcheck._commands.scanning import open_storage
 from coatcheck._session.record import Record
+from coatcheck._session.roster import Row
 from coatcheck._session.roster_plans import living
 from coatcheck._session.user_plans import UserSession
 from coatcheck._session.values import decode
@@ -37,7 +39,8 @@ def users_of(url: str, cookie: str, environ: Mapping[str, str] = os.environ) -> 
     try:
         if storage.space.cipher is not None and not secrets:
             raise ConfigurationError(f"set {SECRET} to the secret of the cookie: labels need it")
-        yield Users(Cookie(cookie, secrets=secrets), storage)
+        unused = [token_urlsafe(32)]  # a list in clear needs no secret, only `Users` does
+        yield Users(Cookie(cookie, secrets=secrets or unused), storage)
     finally:
         storage.close()
 
@@ -78,16 +81,19 @@ def show_session(url: str, user: str, handle: str, output: Output, *, cookie: st
     """Write what a session holds, without a value, and return the exit code."""
     with users_of(url, cookie) as users:
         listed = users._ask(lambda rosters, space: living(rosters.of(user, space)))
-    record = next((record for row, record in listed if row.handle == handle), None)
-    if record is None:
+    row, record = next((each for each in listed if each[0].handle == handle), (None, None))
+    if row is None or record is None:
         output.line("null" if output.as_json else "This user has no such session.")
         return 1
-    told = _told(record)
+    told = _told(record) if record.body.who else _told_by_list(row, record)
     if output.as_json:
         output.value(told)
         return 0
     keys = told.pop("keys")
     output.table(("what", "value"), [(name, text) for name, text in told.items()])
+    if keys is None:
+        output.line("\nWhat it holds is encrypted: it opens for a request with its cookie alone.")
+        return 0
     output.table(("key", "type", "bytes"), [(key, *facts) for key, facts in keys.items()], breaks=0)
     return 0
 
@@ -105,6 +111,18 @@ def _told(record: Record) -> dict[str, Any]:
         "acts as another user": "yes" if who and who.actor else "no",
         "flashes": len(record.body.flashes),
         "keys": {key: (_kind(value), len(value)) for key, value in sorted(values.items())},
+    }
+
+
+def _told_by_list(row: Row, record: Record) -> dict[str, Any]:
+    """Return what is known of a session that is encrypted."""
+    return {
+        "created": _time(record.created),
+        "id made": _time(record.issued),
+        "expires": _time(record.expires),
+        "signed in": _time(row.signed_in_at),
+        "label": row.label,
+        "keys": None,
     }
 
 
