@@ -118,6 +118,64 @@ async def write_all(backend: BatchingBackend, versions: dict[str, Any]) -> list[
     return await asyncio.gather(*writes, return_exceptions=True)
 
 
+def test_each_row_of_a_batch_is_written_or_refused_by_itself(play: Play) -> None:
+    """Each gets its own record; a stale one, one that is gone and one that is taken are told."""
+
+    async def scene(backend: AsyncMariadbBackend, _: str) -> None:
+        fine, stale, gone, taken, new = keys = [new_key() for _ in range(5)]
+        versions = await claimed(backend, *keys[:4])
+        await backend.swap(stale, versions[stale], b"newer", HOUR)
+        await backend.delete(gone)
+        asked = {**versions, taken: None, new: None}
+        swaps = [Swap(key, was, f"of {key}".encode(), HOUR) for key, was in asked.items()]
+        answers = dict(zip(asked, await backend.swap_many(swaps), strict=True))
+        assert answers[fine] is answers[new] is None
+        for key, record in ((stale, b"newer"), (gone, None), (taken, b"one")):
+            refused = answers[key]
+            assert isinstance(refused, Refused)
+            assert (refused.stored.record if refused.stored else None) == record
+        for key in (fine, new):
+            found = await backend.get(key)
+            assert found and found.record == f"of {key}".encode()
+
+    play(scene)
+
+
+def test_a_batch_whose_rows_are_all_there_is_told_by_their_number(play: Play) -> None:
+    """Each row has the record and the deadline of its own session."""
+
+    async def scene(backend: AsyncMariadbBackend, _: str) -> None:
+        versions = await claimed(backend, *(new_key() for _ in range(7)))
+        swaps = [
+            Swap(key, was, f"of {key}".encode(), HOUR * (n + 1))
+            for n, (key, was) in enumerate(versions.items())
+        ]
+        assert await backend.swap_many(swaps) == [None] * 7
+        found = await backend.get_many(list(versions))
+        assert {key: row.record for key, row in found.items()} == {
+            swap.key: swap.record for swap in swaps
+        }
+        clock.advance(3.5 * HOUR)
+        assert set(await backend.get_many(list(versions))) == {swap.key for swap in swaps[3:]}
+
+    clock = Clock()
+    play(scene, clock=clock)
+
+
+def test_a_batch_locks_no_other_row_of_a_small_table(play: Play, mariadb_url: str) -> None:
+    """It finds its rows by their keys, also where to search the whole table would be shorter."""
+
+    async def scene(backend: AsyncMariadbBackend, table: str) -> None:
+        versions = await claimed(backend, *(new_key() for _ in range(4)))
+        (held, _), *others = versions.items()
+        with rival_at(mariadb_url) as rival:
+            rival.execute(text(f"SELECT 1 FROM {table} WHERE `key` = '{held}' FOR UPDATE"))
+            swaps = [Swap(key, was, b"two", HOUR) for key, was in others]
+            assert await backend.swap_many(swaps) == [None] * 3
+
+    play(scene, size=1)
+
+
 def test_a_row_that_is_held_harms_no_other_of_its_batch(play: Play, mariadb_url: str) -> None:
     """The others are done at once; the held one is made alone, and waits on no connection."""
 

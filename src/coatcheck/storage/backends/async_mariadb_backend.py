@@ -2,8 +2,9 @@
 The backend in a table of MariaDB or MySQL, over connections of its own, awaited.
 
 A read is one SELECT, a write one conditional UPDATE, a new session one INSERT. Several writes are
-one packet with a statement for each, in one transaction: the server tells for each whether it was
-done. The table is the one of `SqlStorage`.
+one packet, in one transaction: one UPDATE for all rows that are there, a SELECT that tells which of
+them were written if not all were, and an INSERT for each new row. The table is the one of
+`SqlStorage`.
 
 `INSERT … ON DUPLICATE KEY UPDATE` is never used: it would bring a session back that was signed out.
 """
@@ -16,7 +17,7 @@ from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Stored
 from coatcheck.storage.backends.async_mariadb_pool import AsyncMariadbConnection, AsyncMariadbPool
 from coatcheck.storage.backends.async_row_backend import SWEEP_TRIES, AsyncRowBackend, Write, some
-from coatcheck.storage.backends.mariadb_statements import Statements
+from coatcheck.storage.backends.mariadb_statements import NewRow, Statements
 from coatcheck.storage.backends.sql_codes import Held, Rejected, Taken
 from coatcheck.storage.backends.sql_rounds import deadline
 from coatcheck.storage.clock import TimeSource
@@ -89,12 +90,18 @@ class AsyncMariadbBackend(AsyncRowBackend):
 
     async def _put_many(self, writes: Sequence[Write]) -> set[str]:
         now = self._clock()
-        statements = [
-            self._sql.put(write.swap, write.version, deadline(now, write.swap.ttl), now)
-            for write in writes
-        ]
-        changed = await self._write(_in_transaction, statements, tries=2)
-        return {write.swap.key for write, rows in zip(writes, changed, strict=True) if rows}
+        rows = [_row(write, now) for write in writes]
+        old = [row for row in rows if row.was is not None]
+        new = [row for row in rows if row.was is None]
+        statements = [*self._sql.replace_many(old, now)] if old else []
+        statements += map(self._sql.claim_one, new)
+        results = await self._write(_in_transaction, statements, tries=2)
+        replaced: set[str] = set()
+        if old:
+            (changed, found), results = results[:2], results[2:]
+            is_all = changed == len(old)
+            replaced = {row.key for row in old} if is_all else {key for (key,) in found}
+        return replaced | {row.key for row, count in zip(new, results, strict=True) if count}
 
     async def _sweep(self, limit: int) -> int:
         statement = self._sql.sweep(self._clock(), limit)
@@ -106,6 +113,11 @@ class AsyncMariadbBackend(AsyncRowBackend):
         return int(count)
 
 
+def _row(write: Write, now: float) -> NewRow:
+    swap = write.swap
+    return NewRow(swap.key, swap.version, swap.record, write.version, deadline(now, swap.ttl))
+
+
 async def _execute(connection: AsyncMariadbConnection, text: str, values: Sequence[object]) -> Any:
     return await connection.execute(text, values)
 
@@ -114,28 +126,29 @@ async def _select(connection: AsyncMariadbConnection, text: str) -> Sequence[tup
     return await connection.select(text)
 
 
-async def _execute_all(connection: AsyncMariadbConnection, statements: Sequence[str]) -> list[int]:
+async def _execute_all(connection: AsyncMariadbConnection, statements: Sequence[str]) -> list[Any]:
     return await connection.execute_all(statements)
 
 
 async def _in_transaction(
     connection: AsyncMariadbConnection, statements: Sequence[str]
-) -> list[int]:
+) -> list[Any]:
     """Run statements in one commit; if one fails, none of them has changed anything."""
     try:
-        changed = await connection.execute_all(["START TRANSACTION", *statements, "COMMIT"])
+        results = await connection.execute_all(["START TRANSACTION", *statements, "COMMIT"])
     except BaseException:
         connection.is_last = True  # its transaction may be open: it ends with the connection
         raise
-    return changed[1:-1]
+    return results[1:-1]
 
 
 async def _patiently(connection: AsyncMariadbConnection, statement: str) -> int:
     """Run a statement that waits for rows which others hold."""
     wait = "SET SESSION innodb_lock_wait_timeout = {}"
     try:
-        changed = await connection.execute_all([wait.format(2), statement, wait.format(0)])
+        results = await connection.execute_all([wait.format(2), statement, wait.format(0)])
     except BaseException:
         connection.is_last = True  # it would go on to wait
         raise
-    return changed[1]
+    changed: int = results[1]
+    return changed

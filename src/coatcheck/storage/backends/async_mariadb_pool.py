@@ -73,14 +73,15 @@ class AsyncMariadbConnection:
         rows: Sequence[tuple[Any, ...]] = await self._cursor.fetchall()
         return rows
 
-    async def execute_all(self, statements: Sequence[str]) -> list[int]:
-        """Run statements in one packet; return how many rows each of them changed."""
+    async def execute_all(self, statements: Sequence[str]) -> list[Any]:
+        """Run statements in one packet; return how many rows each changed, or the rows it found."""
         cursor = self._cursor
         await cursor.execute(";".join(statements))
-        changed = [cursor.rowcount]
+        results = [cursor.rowcount]
         while await cursor.nextset():
-            changed.append(cursor.rowcount)
-        return changed
+            is_found = cursor.description is not None
+            results.append(await cursor.fetchall() if is_found else cursor.rowcount)
+        return results
 
     async def quit(self) -> None:
         """Take leave of the server, and wait until the socket is closed."""

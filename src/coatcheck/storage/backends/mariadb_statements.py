@@ -5,8 +5,17 @@ Values in the text of a statement are numbers and hexadecimal literals, so nothi
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from coatcheck.storage.backend import Swap
+
+class NewRow(NamedTuple):
+    """A row to be written; *was* is the version that it replaces, None: there must be no row."""
+
+    key: str
+    was: object
+    record: bytes
+    version: int
+    expires: float
 
 
 class Statements:
@@ -43,19 +52,38 @@ class Statements:
             f" WHERE `key` IN ({among}) AND expires > {now!r}"
         )
 
-    def put(self, swap: Swap, version: int, expires: float, now: float) -> str:
-        """Return the statement that writes a row; it changes one row or none."""
-        key, record = literal(swap.key), f"x'{swap.record.hex()}'"
-        if swap.version is None:  # IGNORE: a key that is taken is no error, and its row stays
-            return (
-                f"INSERT IGNORE INTO {self._table} (`key`, record, version, expires)"
-                f" VALUES ({key}, {record}, {version}, {expires!r})"
-            )
+    def claim_one(self, row: NewRow) -> str:
+        """Return the statement that writes a row if there is none of its key."""
+        # IGNORE: a key that is taken is no error, and its row stays.
         return (
-            f"UPDATE {self._table} SET record = {record}, version = {version},"
-            f" expires = {expires!r} WHERE `key` = {key} AND version = {swap.version}"
-            f" AND expires > {now!r}"
+            f"INSERT IGNORE INTO {self._table} (`key`, record, version, expires) VALUES"
+            f" ({literal(row.key)}, x'{row.record.hex()}', {row.version}, {row.expires!r})"
         )
+
+    def replace_many(self, rows: Sequence[NewRow], now: float) -> tuple[str, str]:
+        """
+        Return the statement that writes rows which are still of their versions, and a second one.
+
+        The second, in the same transaction, finds the keys that were written, or none if all were.
+        """
+        keys = [literal(row.key) for row in rows]
+        records = _by_key(keys, [f"x'{row.record.hex()}'" for row in rows])
+        versions = _by_key(keys, [str(row.version) for row in rows])
+        expires = _by_key(keys, [repr(row.expires) for row in rows])
+        was = " OR ".join(
+            f"`key` = {key} AND version = {row.was}" for key, row in zip(keys, rows, strict=True)
+        )
+        # Without the hint the whole of a small table is searched, and each of its rows is locked.
+        replace = (
+            f"UPDATE {self._table} FORCE INDEX (PRIMARY) SET record = {records},"
+            f" version = {versions}, expires = {expires} WHERE ({was}) AND expires > {now!r}"
+        )
+        replaced = (
+            f"SELECT `key` FROM {self._table} WHERE ROW_COUNT() < {len(rows)}"
+            f" AND `key` IN ({','.join(keys)})"
+            f" AND version IN ({','.join(str(row.version) for row in rows)})"
+        )
+        return replace, replaced
 
     def sweep(self, now: float, limit: int) -> str:
         """Return the statement that removes so many expired rows."""
@@ -69,6 +97,12 @@ class Statements:
             f"SELECT count(*) FROM (SELECT 1 FROM {self._table} WHERE expires <= {now!r}"
             f" LIMIT {limit:d}) AS spent"
         )
+
+
+def _by_key(keys: Sequence[str], values: Sequence[str]) -> str:
+    """Return an expression that has the value of each row's key."""
+    cases = " ".join(f"WHEN {key} THEN {value}" for key, value in zip(keys, values, strict=True))
+    return f"CASE `key` {cases} END"
 
 
 def quoted(name: str) -> str:
