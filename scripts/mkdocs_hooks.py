@@ -1,7 +1,7 @@
 """
 What mkdocs adds to the pages: the version, the home of the source, the changelog.
 
-The version is the one of the package, and the source is where `[project.urls]` says, if it says so.
+The version is the one of the package. The addresses are those of `[project.urls]`, if it names any.
 """
 
 import re
@@ -21,11 +21,11 @@ def version() -> str:
     return found[0]
 
 
-def source() -> str | None:
-    """Return the address of the repository; None: the project has no home yet."""
+def address(name: str) -> str | None:
+    """Return an address of `[project.urls]`: "Source" or "Documentation"; None: there is none."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    address: str | None = project.get("urls", {}).get("Source")
-    return address
+    found: str | None = project.get("urls", {}).get(name)
+    return found
 
 
 def page_of(text: str) -> str:
@@ -41,10 +41,12 @@ def _as_page(link: re.Match[str]) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Give the header the version and the source."""
+    """Give the header the version and the source, and the pages their address."""
     config.extra["version_of_package"] = version()
-    config.extra["source"] = source()
+    config.extra["source"] = address("Source")
     config.repo_url = config.extra["source"] or "changelog/"
+    if documentation := address("Documentation"):
+        config.site_url = f"{documentation.rstrip('/')}/"
     config.copyright = f"coatcheck {version()}, MIT licence"
     return config
 

@@ -4,6 +4,9 @@ Make a page of the shop: a template, and the parts that every page has.
 Everything a template shows is escaped, whatever its source; none of them marks anything as safe.
 """
 
+from functools import cache
+from importlib.metadata import PackageNotFoundError, metadata
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -19,6 +22,20 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+@cache
+def documentation() -> str:
+    """Return the address of the documentation that the package was built with; "": it has none."""
+    try:
+        lines = metadata("coatcheck").get_all("Project-URL") or ()
+    except PackageNotFoundError:
+        return ""
+    found: dict[str, str] = dict(line.split(", ", 1) for line in lines)
+    return found.get("Documentation", found.get("Source", ""))
+
+
+_templates.globals["documentation"] = documentation
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
