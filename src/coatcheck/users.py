@@ -16,7 +16,7 @@ rules.
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -56,6 +56,18 @@ CUT_OFF = 400 * 24 * 3600.0
 """Seconds for which a cut-off stays without `lifetime`: as long as a browser keeps a cookie."""
 
 T = TypeVar("T")
+
+
+class ShowsSession(Protocol):
+    """The session of a framework, such as Django's or Pyramid's, over one of ours."""
+
+    @property
+    def own(self) -> Session:
+        """The session behind it."""
+
+
+AnySession = Session | ShowsSession
+"""The session of a request, as its framework hands it out."""
 
 
 class Users:
@@ -180,7 +192,7 @@ class Users:
         """The same methods, awaited."""
         return AsyncUsers(self)
 
-    def sessions_of(self, user: User, *, current: Session | None = None) -> list[UserSession]:
+    def sessions_of(self, user: User, *, current: AnySession | None = None) -> list[UserSession]:
         """
         Return the sessions of a user that are alive now, newest use first.
 
@@ -191,7 +203,7 @@ class Users:
             BackendError: The server failed.
             ConfigurationError: The storage has only methods that are awaited: use `aio`.
         """
-        return self._ask(partial(user_plans.sessions_of, user=user, current=current))
+        return self._ask(partial(user_plans.sessions_of, user=user, current=_behind(current)))
 
     def end(self, user: User, handle: str) -> bool:
         """
@@ -206,7 +218,7 @@ class Users:
         ended = self._ask(partial(user_plans.end, user=user, handle=handle))
         return self._told("end", user, ended) > 0
 
-    def end_others(self, session: Session) -> int:
+    def end_others(self, session: AnySession) -> int:
         """
         End every session of the signed-in user but this one, and return how many.
 
@@ -217,10 +229,11 @@ class Users:
                 `sessions_of`.
             BackendError: The server failed.
         """
-        ended = self._ask(partial(user_plans.end_others, session=session))
-        return self._told("end_others", user_plans.user_of(session), ended)
+        own = _known(session)
+        ended = self._ask(partial(user_plans.end_others, session=own))
+        return self._told("end_others", user_plans.user_of(own), ended)
 
-    def end_all(self, user: User, *, current: Session | None = None) -> int:
+    def end_all(self, user: User, *, current: AnySession | None = None) -> int:
         """
         End every session of a user, and return how many. Sign-ins that began before are refused.
 
@@ -230,7 +243,7 @@ class Users:
         Raises:
             BackendError, ConfigurationError: See `sessions_of`.
         """
-        ended = self._ask(partial(user_plans.end_all, user=user, current=current))
+        ended = self._ask(partial(user_plans.end_all, user=user, current=_behind(current)))
         return self._told("end_all", user, ended)
 
     def _rosters_of(
@@ -285,23 +298,26 @@ class AsyncUsers:
     def __init__(self, users: Users) -> None:
         self._users = users
 
-    async def sessions_of(self, user: User, *, current: Session | None = None) -> list[UserSession]:
+    async def sessions_of(
+        self, user: User, *, current: AnySession | None = None
+    ) -> list[UserSession]:
         """Do what `Users.sessions_of` does."""
-        return await self._ask(partial(user_plans.sessions_of, user=user, current=current))
+        return await self._ask(partial(user_plans.sessions_of, user=user, current=_behind(current)))
 
     async def end(self, user: User, handle: str) -> bool:
         """Do what `Users.end` does."""
         ended = await self._ask(partial(user_plans.end, user=user, handle=handle))
         return self._users._told("end", user, ended) > 0
 
-    async def end_others(self, session: Session) -> int:
+    async def end_others(self, session: AnySession) -> int:
         """Do what `Users.end_others` does."""
-        ended = await self._ask(partial(user_plans.end_others, session=session))
-        return self._users._told("end_others", user_plans.user_of(session), ended)
+        own = _known(session)
+        ended = await self._ask(partial(user_plans.end_others, session=own))
+        return self._users._told("end_others", user_plans.user_of(own), ended)
 
-    async def end_all(self, user: User, *, current: Session | None = None) -> int:
+    async def end_all(self, user: User, *, current: AnySession | None = None) -> int:
         """Do what `Users.end_all` does."""
-        ended = await self._ask(partial(user_plans.end_all, user=user, current=current))
+        ended = await self._ask(partial(user_plans.end_all, user=user, current=_behind(current)))
         return self._users._told("end_all", user, ended)
 
     async def _is_cut_off(self, who: Who) -> bool:
@@ -315,6 +331,23 @@ class AsyncUsers:
 
     def __repr__(self) -> str:
         return f"<AsyncUsers of {self._users._cookie.name}>"
+
+
+def _behind(session: AnySession | None) -> Session | None:
+    return None if session is None else _known(session)
+
+
+def _known(session: AnySession) -> Session:
+    """
+    Return the session behind that of a framework.
+
+    Raises:
+        TypeError: It is none.
+    """
+    own = session if isinstance(session, Session) else getattr(session, "own", None)
+    if not isinstance(own, Session):
+        raise TypeError(f"session must be that of a request, got {type(session).__name__}")
+    return own
 
 
 def _keyed(storage: Any, name: str) -> KeyedStorage | AsyncKeyedStorage:

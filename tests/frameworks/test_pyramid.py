@@ -17,7 +17,7 @@ from pyramid.response import Response
 from pyramid.scripting import prepare
 from zope.interface.verify import verifyObject
 
-from coatcheck import ConfigurationError, Session, session
+from coatcheck import ConfigurationError, Session, Users, session
 from coatcheck.csrf import csrf_token
 from coatcheck.frameworks.pyramid import PyramidSession
 from coatcheck.storage import CookieStorage, MemoryStorage, SessionStorage
@@ -76,6 +76,7 @@ def client_of(
     pages: dict[str, Any] | None = None,
     *,
     data: type[Any] | None = None,
+    users: Users | None = None,
     **options: Any,
 ) -> Iterator[httpx.Client]:
     """Open a client of an application with these pages; options are those of its views."""
@@ -85,7 +86,7 @@ def client_of(
             config.add_route(path, path)
             config.add_view(view, route_name=path, renderer="json", **options)
         config.add_exception_view(lambda _, __: Response(status=500), context=LookupError)
-    app = session(COOKIE, storage, data=data).wsgi(config.make_wsgi_app())
+    app = session(COOKIE, storage, data=data, users=users).wsgi(config.make_wsgi_app())
     with httpx.Client(transport=httpx.WSGITransport(app), base_url=URL) as client:
         yield client
 
@@ -243,6 +244,32 @@ def test_more_than_pyramid_has_a_word_for() -> None:
         assert client.cookies[COOKIE.name] != before
         assert client.get("/leave").json() is True
         assert not client.cookies
+
+
+def test_a_page_of_devices_knows_its_own() -> None:
+    """`request.session` is that of the request for every method of `Users`."""
+    storage = MemoryStorage()
+    users = Users(COOKIE, storage)
+
+    def enter(request: Any) -> Any:
+        request.session.own.sign_in("ada")
+
+    def devices(request: Any) -> Any:
+        listed = users.sessions_of("ada", current=request.session)
+        return [each.is_current for each in listed], users.end_others(request.session)
+
+    pages = {"/in": enter, "/devices": devices}
+    with (
+        client_of(storage, pages, users=users) as client,
+        client_of(storage, pages, users=users) as other,
+    ):
+        client.get("/in")
+        other.get("/in")
+        current, ended = client.get("/devices").json()
+        assert (sorted(current), ended) == ([False, True], 1)
+        assert client.get("/devices").json() == [[True], 0]
+    with pytest.raises(TypeError, match="session must be that of a request, got str"):
+        users.end_others("ada")  # type: ignore[arg-type]
 
 
 def csrf_pages() -> dict[str, Any]:

@@ -131,6 +131,13 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
             del value  # error reporters print the locals of a frame
 
     @property
+    def own(self) -> Session:
+        """The `Session` behind it, for `users()`; in asynchronous views, one that was read."""
+        self.accessed = True
+        session: Session = self._session if self._held is None else self._held
+        return session
+
+    @property
     def signed_in(self) -> SignIn | None:
         """The signed-in user, and how they signed in: `Session.signed_in`."""
         session: Session = self._session
