@@ -32,8 +32,21 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
-        made = self._begun(self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        may_sign = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        made = (
+            self._begun(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(may_sign, critical=True)
         )
         self._file = folder / "authority.pem"
         self._file.write_bytes(self._signed(made))
@@ -58,7 +71,10 @@ class Authority:
         return Certificate(files[0], files[1], self._file)
 
     def _begun(self, name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        """Begin a certificate with what Python 3.13 asks for: the names of both keys."""
         now = datetime.datetime.now(datetime.UTC)
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -67,6 +83,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(hours=1))
             .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(own, critical=False)
+            .add_extension(authority, critical=False)
         )
 
     def _signed(self, made: x509.CertificateBuilder) -> bytes:

@@ -1,7 +1,5 @@
 """Redis and Valkey in the forms that scale out, and those that refuse: on ports of 127.0.0.1."""
 
-import datetime
-import ipaddress
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,13 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.certificates import Certificate
 from tests.servers import Server, answers, find, free_port, wait_until
 
 NODE_TIMEOUT = 500
@@ -135,50 +130,11 @@ def _knows_all(node: Node) -> bool:
     return bool(found["sentinels"] == 3 and found["slaves"] == 1)
 
 
-class Certificates(NamedTuple):
-    """Files of a certificate for 127.0.0.1, which vouches for itself, and its key."""
-
-    certificate: Path
-    key: Path
-
-
-def certificates(folder: Path) -> Certificates:
-    """Make a certificate that is good for a day."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    place = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([place]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    found = Certificates(folder / "cert.pem", folder / "key.pem")
-    found.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    found.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return found
-
-
-def with_tls(folder: Path, found: Certificates) -> tuple[list[str], int]:
-    """Return the options of a server that speaks TLS alone, and its port."""
-    port = free_port()
+def tls_options(port: int, found: Certificate) -> list[str]:
+    """Return the options of a server that speaks TLS on that port."""
     files = ["--tls-cert-file", str(found.certificate), "--tls-key-file", str(found.key)]
-    ca = ["--tls-ca-cert-file", str(found.certificate), "--tls-auth-clients", "no"]
-    folder.mkdir(exist_ok=True)
-    return ["--port", "0", "--tls-port", str(port), *files, *ca], port
+    ca = ["--tls-ca-cert-file", str(found.authority), "--tls-auth-clients", "no"]
+    return ["--tls-port", str(port), *files, *ca]
 
 
 def migration(nodes: list[Node]) -> Iterator[str]:

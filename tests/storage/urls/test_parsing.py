@@ -9,7 +9,7 @@ from coatcheck.errors import ConfigurationError, SessionError
 from coatcheck.storage import KeyedStorage, storage_from_url
 from coatcheck.storage.urls import SCHEMES
 from coatcheck.storage.urls.redis import Hidden
-from tests import redis_servers
+from tests.certificates import RIGHT, WRONG, Authority
 
 PARTS = ("Tr0ub4dor", "3horse")
 """What stands before and behind one character of a password."""
@@ -128,9 +128,7 @@ def test_what_is_no_certificate_is_a_configuration_error(tmp_path: Path) -> None
     (tmp_path / "empty.pem").touch()
     with pytest.raises(ConfigurationError, match="with certificates, in PEM"):
         storage_from_url(f"rediss://host?ssl_ca_certs={tmp_path}/empty.pem")
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-    ours, other = (redis_servers.certificates(tmp_path / each) for each in ("a", "b"))
+    ours, other = map(Authority(tmp_path).certificate, (RIGHT, WRONG))
     for options in (
         f"ssl_keyfile={ours.key}",
         f"ssl_certfile={ours.certificate}",

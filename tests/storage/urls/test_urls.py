@@ -12,6 +12,8 @@ from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.urls import SCHEMES
 from coatcheck.testing import Clock
 from tests import redis_servers
+from tests.certificates import RIGHT, Authority
+from tests.servers import free_port
 
 FORMS = ["file", "sqlite", "memory", "unix", "memcached", "postgresql", "mysql", "mariadb"]
 
@@ -102,19 +104,20 @@ def test_the_clock_is_passed_on(clock: Clock) -> None:
 
 def test_a_password_and_tls(tmp_path: Path) -> None:
     """rediss: checks the server's certificate; the user and the password are percent-decoded."""
-    found = redis_servers.certificates(tmp_path)
-    options, port = redis_servers.with_tls(tmp_path / "r", found)
+    found = Authority(tmp_path).certificate(RIGHT)
+    port = free_port()
+    options = ["--port", "0", *redis_servers.tls_options(port, found)]
     user = ["--user", "shop", "on", ">p@ss/word", "~shop:*"]
     commands = ["+get", "+set", "+del", "+eval", "+evalsha", "+ping"]
     with redis_servers.node(tmp_path / "r", *options, *user, *commands, port=port):
         place = f"rediss://shop:p%40ss%2Fword@127.0.0.1:{port}/0?prefix=shop:"
-        check(f"{place}&ssl_ca_certs={found.certificate}")
+        check(f"{place}&ssl_ca_certs={found.authority}")
         with pytest.raises(BackendError) as raised:
             keyed(place).read("A" * 40)
         assert "CERTIFICATE_VERIFY_FAILED" in str(raised.value.__cause__)
         wrong = place.replace("p%40ss", "other")
         with pytest.raises(BackendError) as raised:
-            keyed(f"{wrong}&ssl_ca_certs={found.certificate}").read("A" * 40)
+            keyed(f"{wrong}&ssl_ca_certs={found.authority}").read("A" * 40)
         assert "other" not in f"{raised.value} {raised.value.__cause__}"
 
 

@@ -28,6 +28,10 @@ class _Held(NamedTuple, Generic[T]):
         return opening.done() and (opening.cancelled() or opening.exception() is not None)
 
 
+class _LeftBehind(Exception):
+    """Ends the generator of a loop in which nothing runs any more; nothing is released."""
+
+
 class PerLoop(Generic[T]):
     """
     The value of the running event loop.
@@ -92,7 +96,7 @@ class PerLoop(Generic[T]):
     ) -> AsyncGenerator[None, None]:
         try:
             yield
-        finally:
+        except GeneratorExit:
             held = self._held.get(loop)
             if held and held.opening is opening:
                 del self._held[loop]
@@ -103,14 +107,18 @@ class PerLoop(Generic[T]):
             if not (opening.cancelled() or opening.exception()):
                 with suppress(Exception):  # the server may be gone
                     await self._release(opening.result())
+            raise
 
     def _drop_ended(self) -> None:
         """Drop the values of loops that are closed, or that their thread left behind."""
         for loop, held in list(self._held.items()):
             left = not (loop.is_running() or held.thread.is_alive())
-            if loop.is_closed() or left:
-                self._held.pop(loop, None)
+            # Of two threads that come here at once, one drops it.
+            if (loop.is_closed() or left) and self._held.pop(loop, None) is not None:
                 self._ready.pop(loop, None)
+                # Else the generator would ask its loop to end it, which that loop never does.
+                with suppress(_LeftBehind):
+                    held.ending.athrow(_LeftBehind()).send(None)
 
 
 def _retrieve(opening: "asyncio.Task[Any]") -> None:
