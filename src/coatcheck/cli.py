@@ -233,6 +233,12 @@ def _unquoted(message: str) -> str:
     return message
 
 
+def _user(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="coatcheck", description="HTTP sessions for Python.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"coatcheck {__version__}")
@@ -280,9 +286,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     for each in (listing, ending):
         each.add_argument("url", metavar="URL", help="sqlite:PATH, redis://HOST, postgresql://…")
-        each.add_argument("user", metavar="USER", help="as the application gave it to sign_in()")
+        each.add_argument(
+            "user", metavar="USER", type=_user, help="as the application gave it to sign_in()"
+        )
     showing.add_argument("url", metavar="URL", help="sqlite:PATH, redis://HOST, postgresql://…")
-    showing.add_argument("--user", metavar="USER", required=True, help="whose session it is")
+    showing.add_argument(
+        "--user", metavar="USER", type=_user, required=True, help="whose session it is"
+    )
     showing.add_argument("--handle", required=True, help="of the session, from `coatcheck users`")
     which = ending.add_mutually_exclusive_group(required=True)
     which.add_argument("--handle", help="of the session, from `coatcheck users`")

@@ -21,6 +21,14 @@ def test_a_table_fits_80_columns_and_has_no_colour_in_a_file(
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_cell_does_nothing_to_the_terminal() -> None:
+    """A client may have chosen a label."""
+    out = io.StringIO()
+    Output(out=out).table(("", "label"), [("ok", "Fire\x1b[2Jfox\x9b1m \u202e é\nnext")])
+    assert "Fire\ufffd[2Jfox\ufffd1m \ufffd é" in out.getvalue()
+    assert "next" in out.getvalue()
+
+
 @pytest.mark.parametrize("breaks", [0, 1, None])
 def test_one_column_is_broken_and_no_other_is_cut(
     breaks: int | None, monkeypatch: pytest.MonkeyPatch

@@ -104,3 +104,19 @@ def test_a_handle_may_begin_with_a_dash(
     assert main(["end", url, "42", *handle]) in (0, 1)
     assert main(["end", url, "42", "--handle", "-no"]) == 1
     assert capsys.readouterr().out.endswith("This user has no such session.\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["users", "URL", ""],
+        ["end", "URL", "", "--all"],
+        ["show", "URL", "--user", "", "--handle", "h"],
+    ],
+)
+def test_an_empty_user_is_no_user(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable of a script that is not set ends nothing."""
+    with pytest.raises(SystemExit) as left:
+        main(command)
+    assert left.value.code == 2
+    assert "must not be empty" in capsys.readouterr().err

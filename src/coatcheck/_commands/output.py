@@ -30,6 +30,11 @@ def reason_of(error: BaseException) -> str:
     return (texts[-1] if texts else str(told)).partition("\n")[0].rstrip(".")
 
 
+def _printable(text: str) -> str:
+    """Return a text that moves and colours nothing on a terminal: a label may come from a client."""
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+
+
 class Output:
     """
     The output of one command.
@@ -70,7 +75,7 @@ class Output:
         from rich.padding import Padding
         from rich.table import Table
 
-        cells = [[escape(str(each)) for each in row] for row in rows]
+        cells = [[escape(_printable(str(each))) for each in row] for row in rows]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         broken = len(columns) - 1 if breaks is None else breaks
         for place, column in enumerate(columns):
