@@ -31,7 +31,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a text that moves and colours nothing on a terminal: a label may come from a client."""
+    """Return a text that does nothing to a terminal: a client may have chosen a label."""
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
 
 
