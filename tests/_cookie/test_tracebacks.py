@@ -6,7 +6,12 @@ from typing import NoReturn
 import pytest
 
 from coatcheck import BackendError, ResponseStarted, Session
-from coatcheck._cookie.tracebacks import forget_frames, forget_our_frames, hides_arguments
+from coatcheck._cookie.tracebacks import (
+    forget_frames,
+    forget_our_frames,
+    hides_arguments,
+    hides_credentials,
+)
 from coatcheck.storage import KeyedStorage
 
 ID = "Ab3" * 13 + "X"
@@ -137,3 +142,21 @@ def test_arguments_are_hidden_from_reporters() -> None:
     with pytest.raises(LookupError) as other:
         keep(VALUE, error=LookupError())
     assert "raise error" in shown(other.value)
+
+
+@hides_credentials
+def sign_in(user: str, *, error: BaseException) -> str:
+    """Sign in."""
+    if user:
+        raise error
+    return "in"
+
+
+@pytest.mark.parametrize("error", [ResponseStarted("sign_in()"), TypeError(), ValueError()])
+def test_credentials_are_hidden_from_reporters_of_any_error(error: Exception) -> None:
+    """Of a mistaken argument, too."""
+    assert sign_in("", error=error) == "in"
+    assert sign_in.__doc__ == "Sign in."
+    with pytest.raises(type(error)) as raised:
+        sign_in(VALUE, error=error)
+    assert VALUE not in shown(raised.value).replace(f"VALUE = {VALUE!r}", "")

@@ -5,6 +5,7 @@ Reporters such as Sentry, rich and structlog print the local variables of every 
 """
 
 import asyncio
+import operator
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
@@ -28,7 +29,7 @@ from quart import Quart
 from quart import session as quart_session
 
 import coatcheck
-from coatcheck import BackendError, Session, SessionError, adopt
+from coatcheck import BackendError, ConfigurationError, Session, SessionError, adopt
 from coatcheck._request.adoption import Judged
 from coatcheck._request.visit import Changes, Theirs
 from coatcheck.adopt.reader import Found
@@ -140,6 +141,7 @@ CHANGES: dict[str, Callable[[Session], object]] = {
     "apply, its default": lambda session: session.apply("word", str, {VALUE}),
     "apply, its result": lambda session: session.apply("word", lambda _: {VALUE}),
     "update": lambda session: session.update(word={VALUE}),
+    "|=": lambda session: operator.ior(session, {"word": {VALUE}}),
     "a mapping": lambda session: session.set("word", MappingProxyType({"a": VALUE})),
 }
 
@@ -150,6 +152,25 @@ def test_a_refused_change_shows_no_value(change: Callable[[Session], object]) ->
     with pytest.raises(SessionError) as raised:
         change(Session())
     assert shown_by(raised.value, VALUE) == []
+
+
+REFUSED: dict[str, Callable[[Session], object]] = {
+    "a form's remember": lambda session: session.sign_in(VALUE, pin=VALUE, remember="on"),  # type: ignore[arg-type]
+    "no secrets": lambda session: session.sign_in(VALUE, pin=VALUE),
+    "a list": lambda session: session.sign_in([VALUE]),  # type: ignore[arg-type]
+    "destroyed": lambda session: (session.destroy(), session.sign_in(VALUE)),
+    "confirm": lambda session: session.confirm(pin=VALUE),
+    "act_as": lambda session: (session.sign_in("ada"), session.act_as(VALUE, seconds=-1)),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
+def test_a_refused_sign_in_shows_no_user_and_no_pin(call: Callable[[Session], object]) -> None:
+    """A pin is the hash of a password; whatever the mistake is, the line of the caller is shown."""
+    with pytest.raises((SessionError, ConfigurationError, TypeError, ValueError)) as raised:
+        call(Session())
+    assert shown_by(raised.value, VALUE) == []
+    assert raised.traceback[-2].path.name == "test_locals.py"
 
 
 @pytest.mark.parametrize("storage", [CookieStorage(), MemoryStorage()], ids=repr)
@@ -173,7 +194,13 @@ def test_a_change_of_pyramids_session_shows_no_value() -> None:
         environ = {"coatcheck.session": Session()}  # noqa: RUF012 - of one request
 
     session: Any = PyramidSession(Pages())
-    for change in (lambda: session.flash({VALUE}), lambda: is_unstorable(session)):
+    changes = (
+        lambda: session.flash({VALUE}),
+        lambda: is_unstorable(session),
+        lambda: session.setdefault("word", {VALUE}),
+        lambda: operator.ior(session, {"word": {VALUE}}),
+    )
+    for change in changes:
         with pytest.raises(SessionError) as raised:
             change()
         assert shown_by(raised.value, VALUE) == []

@@ -59,6 +59,25 @@ def hides_arguments(method: Callable[P, T]) -> Callable[P, T]:
     return hidden
 
 
+def hides_credentials(method: Callable[P, T]) -> Callable[P, T]:
+    """
+    Return a function none of whose errors shows its arguments, such as a user and a pin.
+
+    It must run no code of the application, whose errors would lose their frames.
+    """
+
+    @wraps(method)
+    def hidden(*args: Any, **keywords: Any) -> T:
+        try:
+            return method(*args, **keywords)
+        except Exception as error:
+            args, keywords = (), {}
+            forget_frames(error)
+            raise
+
+    return hidden
+
+
 def _running_frames() -> set[FrameType | None]:
     frames, frame = set[FrameType | None](), inspect.currentframe()
     while frame is not None:

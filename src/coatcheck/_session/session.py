@@ -19,7 +19,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, overload
 
-from coatcheck._cookie.tracebacks import forget_frames, hides_arguments
+from coatcheck._cookie.tracebacks import forget_frames, hides_arguments, hides_credentials
 from coatcheck._session.changes import Apply, Flash, Unset, UnsetValue
 from coatcheck._session.draft import VISITOR, Draft, Given, Skipped
 from coatcheck._session.ids import new_csrf, new_id
@@ -196,6 +196,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """
         self._own.move(Moves("regenerate", csrf=new_csrf()))
 
+    @hides_credentials
     def sign_in(
         self,
         user: User,
@@ -250,6 +251,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         """Whether the session is bound to a device, and this request proved that device."""
         return self._seen.device == "proved"
 
+    @hides_credentials
     def confirm(self, *, pin: str | None = None) -> None:
         """
         Note that the signed-in user proved their identity again: a new id, the same data.
@@ -266,6 +268,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             raise ConfigurationError("confirm() would mean the actor's password: stop acting first")
         draft.move(confirming(who, draft.terms, draft.now, pin))
 
+    @hides_credentials
     def act_as(self, user: User, *, seconds: float | timedelta = 3600) -> None:
         """
         Let the signed-in user see what another user sees, for a while.
@@ -439,6 +442,7 @@ class Session(MutableMapping[str, Value], Generic[Data]):
     def __ror__(self, other: Mapping[str, Value]) -> dict[str, Value]:
         return {**other, **self} if isinstance(other, Mapping) else NotImplemented
 
+    @hides_arguments
     def __ior__(self, other: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> "Session[Data]":
         self.update(other)
         return self

@@ -37,7 +37,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpResponse
 from django.utils.cache import patch_vary_headers
 
-from coatcheck._cookie.tracebacks import hides_arguments
+from coatcheck._cookie.tracebacks import hides_arguments, hides_credentials
 from coatcheck._request.adoption import Reader
 from coatcheck._request.coroutines import run_now
 from coatcheck._request.device import Device
@@ -157,6 +157,7 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
         """`is_bound`, awaited."""
         return (await self._aget_session()).is_bound
 
+    @hides_credentials
     def confirm(self, *, pin: str | None = None) -> None:
         """Note that the user proved again who they are: `Session.confirm`."""
         self._session.confirm(pin=pin)
@@ -164,7 +165,11 @@ class SessionStore(SessionBase):  # type: ignore[misc] # Django has no types
 
     async def aconfirm(self, *, pin: str | None = None) -> None:
         """`confirm`, awaited."""
-        (await self._aget_session()).confirm(pin=pin)
+        session = await self._aget_session()
+        try:
+            session.confirm(pin=pin)
+        finally:
+            del pin  # as above
         self.modified = True
 
     def act_as(self, user: User, *, seconds: float | timedelta = 3600) -> None:

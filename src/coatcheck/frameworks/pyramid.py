@@ -160,6 +160,7 @@ class PyramidSession(MutableMapping[str, Value]):
     def __ror__(self, other: Mapping[str, Value]) -> dict[str, Value]:
         return other | self.own if isinstance(other, dict) else NotImplemented
 
+    @hides_arguments
     def __ior__(self, other: Mapping[str, Value] | Iterable[tuple[str, Value]]) -> Self:
         self.own.update(other)
         return self
