@@ -5,7 +5,6 @@ Reporters such as Sentry, rich and structlog print the local variables of every 
 """
 
 import asyncio
-import operator
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
@@ -141,7 +140,7 @@ CHANGES: dict[str, Callable[[Session], object]] = {
     "apply, its default": lambda session: session.apply("word", str, {VALUE}),
     "apply, its result": lambda session: session.apply("word", lambda _: {VALUE}),
     "update": lambda session: session.update(word={VALUE}),
-    "|=": lambda session: operator.ior(session, {"word": {VALUE}}),
+    "|=": lambda session: session.__ior__({"word": {VALUE}}),
     "a mapping": lambda session: session.set("word", MappingProxyType({"a": VALUE})),
 }
 
@@ -154,13 +153,23 @@ def test_a_refused_change_shows_no_value(change: Callable[[Session], object]) ->
     assert shown_by(raised.value, VALUE) == []
 
 
+def destroyed(session: Session) -> Session:
+    session.destroy()
+    return session
+
+
+def signed_in(session: Session) -> Session:
+    session.sign_in("ada")
+    return session
+
+
 REFUSED: dict[str, Callable[[Session], object]] = {
     "a form's remember": lambda session: session.sign_in(VALUE, pin=VALUE, remember="on"),  # type: ignore[arg-type]
     "no secrets": lambda session: session.sign_in(VALUE, pin=VALUE),
     "a list": lambda session: session.sign_in([VALUE]),  # type: ignore[arg-type]
-    "destroyed": lambda session: (session.destroy(), session.sign_in(VALUE)),
+    "destroyed": lambda session: destroyed(session).sign_in(VALUE),
     "confirm": lambda session: session.confirm(pin=VALUE),
-    "act_as": lambda session: (session.sign_in("ada"), session.act_as(VALUE, seconds=-1)),
+    "act_as": lambda session: signed_in(session).act_as(VALUE, seconds=-1),
 }
 
 
@@ -170,7 +179,7 @@ def test_a_refused_sign_in_shows_no_user_and_no_pin(call: Callable[[Session], ob
     with pytest.raises((SessionError, ConfigurationError, TypeError, ValueError)) as raised:
         call(Session())
     assert shown_by(raised.value, VALUE) == []
-    assert raised.traceback[-2].path.name == "test_locals.py"
+    assert Path(raised.traceback[-2].path).name == "test_locals.py"
 
 
 @pytest.mark.parametrize("storage", [CookieStorage(), MemoryStorage()], ids=repr)
@@ -198,7 +207,7 @@ def test_a_change_of_pyramids_session_shows_no_value() -> None:
         lambda: session.flash({VALUE}),
         lambda: is_unstorable(session),
         lambda: session.setdefault("word", {VALUE}),
-        lambda: operator.ior(session, {"word": {VALUE}}),
+        lambda: session.__ior__({"word": {VALUE}}),
     )
     for change in changes:
         with pytest.raises(SessionError) as raised:
