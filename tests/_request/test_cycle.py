@@ -21,6 +21,7 @@ from coatcheck._request.cycle import DEFAULT_IDLE, Cycle, clock_of, is_async
 from coatcheck._request.visit import NOTHING, VARY, Changes
 from coatcheck._session.draft import Draft
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
+from coatcheck.storage.backends.inline import InlineBackend
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing import Clock
 from tests._model.models import Plain
@@ -127,7 +128,8 @@ def test_a_storage_is_asynchronous_if_either_method_is() -> None:
 
     assert is_async(Half())
     assert not is_async(CookieStorage())
-    assert is_async(AsyncKeyedStorage(None))  # type: ignore[arg-type]
+    memory = MemoryStorage().backend
+    assert is_async(AsyncKeyedStorage(InlineBackend(memory, memory)))
 
 
 class Drawer:
