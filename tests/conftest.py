@@ -1,9 +1,12 @@
 """Fixtures: servers of our own, a clock, and what most tests need."""
 
+import gc
+import importlib
 import os
+import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +36,26 @@ TESTS = Path(__file__).parent
 CORE = {"_commands", "_cookie", "_model", "_request", "_session", "auth", "forms", "storage"}
 """Folders whose tests need no framework: for `--core`."""
 
+MEASURED = (
+    *("_cookie/", "_model/", "_request/", "_session/", "adopt/", "auth/"),
+    *("storage/keyed/", "storage/migrating/", "storage/test_", "storage/backends/test_redis"),
+    *("frameworks/django/", "frameworks/test_streams_vary", "frameworks/test_user_key"),
+    *("test_asgi", "test_bound", "test_context", "test_csrf", "test_early_saves", "test_errors"),
+    *("test_event_table", "test_messages", "test_middleware", "test_signing_in", "test_telemetry"),
+    *(
+        "test_untold_users",
+        "test_users",
+        "test_wsgi",
+        "threats/test_locals",
+        "threats/test_secrecy",
+    ),
+)
+"""
+How the paths begin of the tests that reach every branch of the core: they run under coverage.
+
+Under coverage, Python takes half as long again. Tests of frameworks, threats and pages need none.
+"""
+
 PROGRAMS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
 """What Python reports before it starts another program, except from `multiprocessing`."""
 
@@ -56,6 +79,43 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave_out("server", config, items)
     if config.getoption("no_browser"):
         items[:] = [item for item in items if "chromium" not in getattr(item, "fixturenames", [])]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """
+    Look for no garbage among what is made to stay.
+
+    Collecting tests imports them, under coverage at twice the cost: the core alone is imported so.
+    """
+    if session.config.pluginmanager.has_plugin("_cov"):
+        for name in ("_cookie", "_model", "_request", "_session"):
+            package = importlib.import_module(f"coatcheck.{name}")
+            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+    measure(session.config, on=False)
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at ten thousand tests again."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure the coverage of the core where its tests run, and not elsewhere."""
+    path = item.path.relative_to(TESTS).as_posix()
+    measure(item.config, on=path.startswith(MEASURED))
+    return (yield)
+
+
+def measure(config: pytest.Config, *, on: bool) -> None:
+    """Start or stop coverage, where it was asked for."""
+    controller = getattr(config.pluginmanager.get_plugin("_cov"), "cov_controller", None)
+    if controller is not None and controller.started is not on:
+        (controller.resume if on else controller.pause)()
 
 
 def leave_out(marker: str, config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,9 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "coatcheck"
 
@@ -39,8 +38,6 @@ FRAMEWORKS = {
     "starlette", "python_multipart", "jinja2", "uvicorn", "pytest", "flask", "quart", "werkzeug",
 }  # fmt: skip
 
-MODULES = sorted(SOURCE.rglob("*.py"))
-
 
 def name_of(path: Path) -> str:
     """Return a module's name below the package: "storage.keyed"."""
@@ -68,68 +65,86 @@ def imports_of(path: Path) -> Iterator[str]:
             yield node.module
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+@cache
+def imports() -> dict[str, set[str]]:
+    """
+    Return what each module of the package imports.
+
+    A rule goes through all of them at once: a test for each module would take seconds.
+    """
+    return {name_of(path): set(imports_of(path)) for path in sorted(SOURCE.rglob("*.py"))}
+
+
+ALLOWED = {
+    "storage.backends.redis": {"redis", "valkey"},
+    "storage.urls.redis": {"redis"},
+    "storage.urls.sql": {"sqlalchemy", "psycopg", "pymysql", "asyncmy"},
+    "storage.backends.async_mariadb_pool": {"asyncmy"},
+    "storage.backends.async_postgresql_connection": {"psycopg"},
+    "storage.backends.async_postgresql_pool": {"psycopg"},
+    "storage.backends.postgresql_errors": {"psycopg"},
+    "storage.backends.postgresql_pool": {"psycopg"},
+    "storage.backends.sql": {"sqlalchemy"},
+    "storage.backends.async_sql_backend": {"sqlalchemy"},
+    "storage.backends.sql_backend": {"sqlalchemy"},
+    "storage.backends.sql_errors": {"sqlalchemy"},
+    "storage.backends.sql_loops": {"sqlalchemy"},
+    "storage.backends.sql_pool": {"sqlalchemy"},
+    "storage.backends.sql_run": {"sqlalchemy"},
+    "storage.backends.sql_table": {"sqlalchemy"},
+    "storage.backends.uncancelled": {"sqlalchemy"},
+    "_commands.adopt_check": {"redis", "sqlalchemy"},
+    "_commands.doctor_server": {"sqlalchemy"},
+    "_commands.scanning": {"sqlalchemy"},
+    "adopt.ciphers": {"cryptography"},
+    "adopt.sql_rows": {"sqlalchemy"},
+    "_cookie.sealing": {"cryptography"},
+    "_session.body_cipher": {"cryptography"},
+    "_session.proof": {"cryptography"},
+    "_session.row_cipher": {"cryptography"},
+}
+"""Who may import a client of a server, or cryptography."""
+
+
+def tops(imported: set[str]) -> set[str]:
+    """Return the packages that modules are in."""
+    return {name.partition(".")[0] for name in imported}
+
+
+def test_a_module_imports_only_what_lies_below_it() -> None:
     """Values know nothing of sessions, sessions nothing of storages, storages nothing of HTTP."""
-    own = layer_of(name_of(path))
-    for imported in imports_of(path):
-        if imported.partition(".")[0] == "coatcheck":
-            name = imported.removeprefix("coatcheck").removeprefix(".")
-            assert layer_of(name) <= own, f"{name_of(path)} imports {name}"
+    wrong = [
+        f"{name} imports {other}"
+        for name, imported in imports().items()
+        for other in imported
+        if other.partition(".")[0] == "coatcheck"
+        and layer_of(other.removeprefix("coatcheck").removeprefix(".")) > layer_of(name)
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in MODULES if name_of(p).partition(".")[0] in CORE], ids=name_of
-)
-def test_the_core_touches_no_clock_socket_loop_or_file(path: Path) -> None:
+def test_the_core_touches_no_clock_socket_loop_or_file() -> None:
     """Decisions are pure: what they need is an argument."""
-    assert not {name.partition(".")[0] for name in imports_of(path)} & WORLD
+    core = {name: tops(all) for name, all in imports().items() if name.partition(".")[0] in CORE}
+    assert {name: found & WORLD for name, found in core.items() if found & WORLD} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_clients_are_known_in_one_module_each(path: Path) -> None:
+def test_clients_are_known_in_one_module_each() -> None:
     """A client is imported in its storage's modules, cryptography where values are sealed."""
-    allowed = {
-        "storage.backends.redis": {"redis", "valkey"},
-        "storage.urls.redis": {"redis"},
-        "storage.urls.sql": {"sqlalchemy", "psycopg", "pymysql", "asyncmy"},
-        "storage.backends.async_mariadb_pool": {"asyncmy"},
-        "storage.backends.async_postgresql_connection": {"psycopg"},
-        "storage.backends.async_postgresql_pool": {"psycopg"},
-        "storage.backends.postgresql_errors": {"psycopg"},
-        "storage.backends.postgresql_pool": {"psycopg"},
-        "storage.backends.sql": {"sqlalchemy"},
-        "storage.backends.async_sql_backend": {"sqlalchemy"},
-        "storage.backends.sql_backend": {"sqlalchemy"},
-        "storage.backends.sql_errors": {"sqlalchemy"},
-        "storage.backends.sql_loops": {"sqlalchemy"},
-        "storage.backends.sql_pool": {"sqlalchemy"},
-        "storage.backends.sql_run": {"sqlalchemy"},
-        "storage.backends.sql_table": {"sqlalchemy"},
-        "storage.backends.uncancelled": {"sqlalchemy"},
-        "_commands.adopt_check": {"redis", "sqlalchemy"},
-        "_commands.doctor_server": {"sqlalchemy"},
-        "_commands.scanning": {"sqlalchemy"},
-        "adopt.ciphers": {"cryptography"},
-        "adopt.sql_rows": {"sqlalchemy"},
-        "_cookie.sealing": {"cryptography"},
-        "_session.body_cipher": {"cryptography"},
-        "_session.proof": {"cryptography"},
-        "_session.row_cipher": {"cryptography"},
+    found = {
+        name: tops(imported) & (CLIENTS - FRAMEWORKS) - ALLOWED.get(name, set())
+        for name, imported in imports().items()
+        if not name.startswith("demo")
     }
-    found = {name.partition(".")[0] for name in imports_of(path)} & (CLIENTS - FRAMEWORKS)
-    if not name_of(path).startswith("demo"):
-        assert found <= allowed.get(name_of(path), set())
+    assert {name: clients for name, clients in found.items() if clients} == {}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p) != "demo"], ids=name_of)
-def test_the_two_middlewares_know_no_particular_storage(path: Path) -> None:
+def test_the_two_middlewares_know_no_particular_storage() -> None:
     """The shells see the protocol of a storage and nothing of who keeps it."""
-    if name_of(path) in ("_request.cycle", "asgi", "wsgi", "middleware"):
-        storages = {name for name in imports_of(path) if name.startswith("coatcheck.storage")}
-        assert storages <= {
-            f"coatcheck.storage.{name}" for name in ("arguments", "clock", "protocol")
-        }
+    for name in ("_request.cycle", "asgi", "wsgi", "middleware"):
+        storages = {each for each in imports()[name] if each.startswith("coatcheck.storage")}
+        allowed = {f"coatcheck.storage.{each}" for each in ("arguments", "clock", "protocol")}
+        assert storages <= allowed, name
 
 
 def test_importing_the_package_imports_no_client_and_no_framework() -> None:

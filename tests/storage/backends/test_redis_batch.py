@@ -176,13 +176,15 @@ def test_a_server_that_is_gone_is_everybodys_error(redis_socket: str) -> None:
     asyncio.run(scene())
 
 
-def test_a_request_that_is_cancelled_leaves_the_others_alone(redis_socket: str) -> None:
-    """Its command was sent already; its answer is nobody's."""
+@pytest.mark.parametrize("ticks", [1, 2])
+def test_a_request_that_is_cancelled_leaves_the_others_alone(redis_socket: str, ticks: int) -> None:
+    """Its command is not sent, or was sent already; its answer is nobody's."""
 
     async def scene() -> None:
         async with asked_together(redis_socket) as (_, together):
             tasks = [asyncio.ensure_future(together.ask("ECHO", str(n))) for n in range(4)]
-            await asyncio.sleep(0)
+            for _ in range(ticks):
+                await asyncio.sleep(0)
             tasks[2].cancel()
             answers = await asyncio.gather(*tasks, return_exceptions=True)
             assert answers[:2] == [b"0", b"1"]
