@@ -106,6 +106,19 @@ def test_wsgi_applications_are_protected_by_origin() -> None:
     assert served(own, environ_of(None, evil)).body == b"sorry"
 
 
+@pytest.mark.parametrize(
+    "check", [cross_origin(bypass=("/shöp/hooks/",)), csrf(bypass=("/shöp/hooks/",))]
+)
+def test_a_path_is_that_of_the_browser(check: Any) -> None:
+    """Where the application is mounted too, as for `skip=` of `session()`."""
+    app = session(COOKIE, MemoryStorage()).wsgi(check.wsgi(wsgi_page))
+    place = {"REQUEST_METHOD": "POST", "HTTP_SEC_FETCH_SITE": "cross-site"}
+    mount = "/shöp".encode().decode("latin-1")
+    for path, status in (("/hooks/pay", 200), ("/orders", 403)):
+        environ = environ_of(None, {**place, "SCRIPT_NAME": mount, "PATH_INFO": path})
+        assert served(app, environ).status == status
+
+
 def test_a_token_is_needed_in_the_router() -> None:
     """In the header, or in a field of the form that `form_data()` read; the form stays whole."""
     client = site(form_data(), session(COOKIE, MemoryStorage()), csrf(bypass=("/hooks/",)))

@@ -36,7 +36,7 @@ from coatcheck._session.session import Session
 from coatcheck.asgi import ASGIApp, Receive, Scope, Send
 from coatcheck.context import Context
 from coatcheck.errors import ConfigurationError
-from coatcheck.wsgi import Environ, StartResponse, WSGIApp
+from coatcheck.wsgi import Environ, StartResponse, WSGIApp, path_of
 
 __all__ = [
     "CrossOrigin",
@@ -228,7 +228,7 @@ class Csrf:
         name = f"HTTP_{self.header.upper().replace('-', '_')}"
 
         def checked(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            if not self.passes(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")):
+            if not self.passes(environ["REQUEST_METHOD"], path_of(environ)):
                 given = environ.get(name) or _field_in(environ, self.field)
                 if not is_held(Context(environ).get(Session), given):
                     return (self._refused or _forbidden)(environ, start_response)
@@ -260,7 +260,7 @@ def _facts_of(scope: Scope) -> Facts:
 def _facts_in(environ: Environ) -> Facts:
     return Facts(
         method=environ.get("REQUEST_METHOD", ""),
-        path=environ.get("PATH_INFO", ""),
+        path=path_of(environ),
         host=environ.get("HTTP_HOST", ""),
         origin=environ.get("HTTP_ORIGIN", ""),
         site=environ.get("HTTP_SEC_FETCH_SITE", ""),

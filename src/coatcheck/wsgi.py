@@ -88,6 +88,12 @@ class SessionMiddleware:
         return response.body_of(body)
 
 
+def path_of(environ: Environ) -> str:
+    """Return the path of a request, as the browser wrote it: also below a mount."""
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return path.encode("latin-1", "replace").decode(errors="replace")
+
+
 class EnvironVisit(Visit):
     """A request, as an environ tells of it."""
 
@@ -102,9 +108,7 @@ class EnvironVisit(Visit):
 
     @property
     def path(self) -> str:
-        environ = self.environ
-        path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return path.encode("latin-1", "replace").decode(errors="replace")
+        return path_of(self.environ)
 
     @property
     def scheme(self) -> str:

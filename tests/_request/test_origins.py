@@ -54,9 +54,10 @@ def test_a_request_is_judged_by_what_browsers_say_of_it(request_: Facts, *, refu
     ("trusted", "bypass", "says"),
     [
         (PAY, (), r"trusted must hold .* got one text"),
-        (("https://pay.example/",), (), "no path"),
+        (("https://pay.example/",), (), "and no path"),
         (("pay.example",), (), "got 'pay.example'"),
         (("HTTPS://pay.example",), (), "lower case"),
+        (("https://*.example",), (), "without '\\*'"),
         ((5,), (), "got 5"),
         ((), "/hooks/", "bypass must hold"),
         ((), ("hooks",), "got 'hooks'"),

@@ -76,10 +76,15 @@ def rules_of(trusted: object, bypass: object) -> Rules:
     origins = _several("trusted", trusted, 'origins such as "https://pay.example"')
     for origin in origins:
         parts = urlsplit(origin)
-        if not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}".lower():
+        if (
+            not parts.hostname
+            or "*" in origin
+            or origin != f"{parts.scheme}://{parts.netloc}".lower()
+        ):
             raise ConfigurationError(
                 f'trusted must hold origins such as "https://pay.example", got {origin!r}: a '
-                "scheme, a host in lower case, a port if it is not the usual one, and no path"
+                "scheme, a host in lower case without '*', a port if it is not the usual one, and "
+                "no path"
             )
     paths = _several("bypass", bypass, 'paths such as "/hooks/"')
     for path in paths:
