@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -12,7 +13,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from coatcheck.storage import Near, Stored
+from coatcheck.storage import Near, RedisStorage, Stored
+from coatcheck.storage.backends import near_listener
 from coatcheck.storage.backends.near import Copies
 from coatcheck.storage.backends.near_backend import NearRedisBackend
 from coatcheck.storage.backends.near_listener import (
@@ -202,3 +204,64 @@ def test_the_awaited_form_survives_kills_and_floods(server: Node) -> None:
         await client.aclose()
 
     asyncio.run(run())
+
+
+class Deaf:
+    """A connection that takes each cancellation for the end of a time limit, as redis-py may."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    async def connect(self) -> None:
+        pass
+
+    async def send_command(self, *_: object) -> None:
+        self.told = 0
+
+    async def read_response(self, timeout: float = 0) -> list[bytes] | None:  # noqa: ASYNC109
+        self.told += 1
+        if self.told == 1:
+            return [b"pong", b""]
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(timeout)
+        return None
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        assert nowait
+
+
+def test_a_loop_ends_although_a_client_hears_no_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`asyncio.run` cancels each task once, and waits for it for ever."""
+    monkeypatch.setattr(near_listener, "connection_of", lambda *_: Deaf())
+    copies = Copies(NEAR)
+
+    async def run() -> None:
+        AsyncNearListener(redis.asyncio.Redis(), "").start(copies)
+        while not copies.is_proved():  # noqa: ASYNC110 - the connection tells no event
+            await asyncio.sleep(0)
+
+    loop = Thread(target=asyncio.run, args=(run(),), daemon=True)
+    loop.start()
+    loop.join(9)
+    assert not loop.is_alive()
+
+
+def test_loops_that_close_nothing_end(server: Node) -> None:
+    """As those of asynchronous views under WSGI, one for each request."""
+    storage = RedisStorage(redis.asyncio.Redis(port=server.port), near=NEAR)
+
+    async def visit() -> None:
+        session = await storage.read(None)
+        session["visited"] = True
+        await storage.read(await storage.save(session))
+
+    def visits() -> None:
+        for _ in range(3):
+            asyncio.run(visit())
+
+    loops = Thread(target=visits, daemon=True)
+    loops.start()
+    loops.join(9)
+    assert not loops.is_alive()

@@ -158,14 +158,15 @@ class AsyncNearListener:
 
     async def _listen(self, copies: Copies, stopped: Event) -> None:
         losses = Losses()
-        while not stopped.is_set():  # a client may take a cancellation for an error
+        while not _is_over(stopped):
             try:
                 await self._follow(copies, losses, stopped)
             except Exception as error:
                 losses.note(error)
             finally:
                 copies.lose()
-            await asyncio.sleep(RETRY)
+            if not _is_over(stopped):
+                await asyncio.sleep(RETRY)
 
     async def _follow(self, copies: Copies, losses: "Losses", stopped: Event) -> None:
         connection = connection_of(self._client, copies.max_stale)
@@ -176,7 +177,7 @@ class AsyncNearListener:
             await connection.read_response()
             await connection.send_command("SUBSCRIBE", CHANNEL)
             await connection.read_response()
-            while not stopped.is_set():
+            while not _is_over(stopped):
                 await self._prove(connection, copies)
                 losses.end()
         finally:
@@ -198,6 +199,17 @@ class AsyncNearListener:
                 await asyncio.sleep(0)
         if not is_proved:
             raise TimeoutError(SILENT)
+
+
+def _is_over(stopped: Event) -> bool:
+    """
+    Tell whether the running task is to end, or was cancelled.
+
+    A client may take a cancellation for an error or for the end of a time limit, and what ends an
+    event loop (`asyncio.run`) cancels each task once, and waits for it without a limit.
+    """
+    task = asyncio.current_task()
+    return stopped.is_set() or (task is not None and task.cancelling() > 0)
 
 
 class NearListener:
