@@ -6,7 +6,7 @@ import sys
 import traceback
 import uuid
 import warnings
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,13 @@ def test_a_mistake_is_told_with_what_to_write(make: Any, says: str) -> None:
         ({"a": timedelta(1)}, r"\['a'\] is of type timedelta \(write value.total_seconds"),
         ([uuid.uuid4()], r"\[0\] is of type UUID \(write str"),
         ([object()], r"\[0\] is of type object;"),
+        ({"d": [{1: 2}]}, r"at \['d'\]\[0\]: .* key of type int \(write str\(key\)\)"),
+        (
+            [datetime(2026, 1, 1)],  # noqa: DTZ001 - what is refused
+            r"at \[0\]: .* no time zone \(write datetime.now\(UTC\)\)",
+        ),
+        ({"a": [1, 2**70]}, r"at \['a'\]\[1\]: can't serialize ints"),
+        ({"a": ["\ud800"]}, r"at \['a'\]\[0\]: a text in it holds a lone surrogate"),
     ],
 )
 def test_a_value_that_no_session_holds_is_found(value: object, says: str) -> None:
@@ -107,7 +114,7 @@ def test_a_cookie_that_is_too_large_names_the_storages() -> None:
 
 def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """With its path and the reason."""
-    with pytest.raises(BackendError, match=f"SQLite .*{tmp_path}: unable to open"):
+    with pytest.raises(BackendError, match=f"^SQLite failed to open {tmp_path}: unable to open"):
         storage_from_url(f"sqlite:{tmp_path}").read("A" * 40)
 
 

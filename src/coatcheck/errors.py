@@ -149,12 +149,13 @@ class BackendError(SessionError):
 
     Args:
         server: Its name: "Redis at 10.0.0.5:6379", "SQLite", "postgresql at 10.0.0.5:5432".
-        doing: What failed: "read", "write", "delete", "sweep", "reach".
-        why: The reason; "": that of the cause.
+        doing: What failed: "read", "write", "delete", "sweep", "reach"; "open" a database.
+        why: The reason; "": that of the cause. What could not be opened stands before it.
     """
 
     def __init__(self, server: str, doing: str, why: str = "") -> None:
-        super().__init__(f"{server} failed to {doing} a session record{why and ': '}{why}")
+        what = why if doing == "open" else f"a session record{why and ': '}{why}"
+        super().__init__(f"{server} failed to {doing} {what}")
         self.server, self.doing, self._why = server, doing, why
 
     def __str__(self) -> str:

@@ -76,4 +76,4 @@ def test_a_reason_is_what_the_server_said() -> None:
     error.__cause__ = wrapped
     wrapped.orig = Exception(1146, "no table\nDETAIL")  # type: ignore[attr-defined] # as SQLAlchemy
     assert reason_of(error) == "no table"
-    assert reason_of(Exception(7)) == "7"
+    assert reason_of(Exception(7)) == "Exception"

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
+from coatcheck.errors import _reason_of
+
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "info": "cyan"}
 """The style of a check's result."""
 
@@ -24,10 +26,7 @@ class Bar(Protocol):
 
 def reason_of(error: BaseException) -> str:
     """Return the first line of what a server or a driver said, where an error has it as a cause."""
-    cause = error.__cause__ or error
-    told = getattr(cause, "orig", None) or cause  # SQLAlchemy wraps the driver's error
-    texts = [each for each in told.args if isinstance(each, str)]
-    return (texts[-1] if texts else str(told)).partition("\n")[0].rstrip(".")
+    return _reason_of(error.__cause__ or error)
 
 
 def _printable(text: str) -> str:

@@ -12,7 +12,7 @@ Pure: values in, bytes out.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -36,6 +36,8 @@ _SEVERAL = ("getlist", "getall")
 """The method that returns all values of a key, in mappings with several values for one."""
 
 _HOLDS = "it is or holds a"
+
+_NAIVE = "a datetime in it has no time zone (write datetime.now(UTC))"
 
 _SURROGATE = "a lone surrogate, which is no valid text"
 
@@ -64,8 +66,7 @@ def encode(key: str, value: object) -> Encoded:
             reason = f"a text in it holds {_SURROGATE}"  # the error itself carries the text
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             reason = str(error)
-    if reason.startswith(_HOLDS) and "," not in reason:
-        reason = _told(value)
+    reason = _placed(reason, value)
     value = None  # reporters of errors print the locals of this frame
     raise UnstorableValue(key, reason)
 
@@ -129,33 +130,47 @@ def _objection(value: object) -> str | None:
     if isinstance(value, list | tuple):
         return next(filter(None, map(_objection, value)), None)
     if isinstance(value, datetime):
-        return "a datetime in it has no time zone" if value.utcoffset() is None else None
+        return _NAIVE if value.utcoffset() is None else None
     if isinstance(value, Mapping):
         return _objection_to_mapping(value)
     return f"{_HOLDS} {type(value).__name__}"
 
 
-def _told(value: object) -> str:
-    """Return where inside a value the first part is that no session holds, and what to do."""
-    part, path = _stranger(value, "")
+def _placed(reason: str, value: object) -> str:
+    """Return an objection with the place, inside the value, of the first part that is refused."""
+    try:
+        part, path = _stranger(value, "", _objection if _objection(value) else _is_unwritable)
+    except RecursionError:
+        return reason
+    if not reason.startswith(_HOLDS) or "," in reason:
+        return f"at {path}: {reason}" if path else reason
     kind = type(part).__name__
     place = f"the part at {path} is of type" if path else "it is of type"
     hint = _INSTEAD.get(kind)
     return f"{place} {kind}" + (f" (write {hint})" if hint else "")
 
 
-def _stranger(value: object, path: str) -> tuple[object, str]:
-    """Return the first part to which there is an objection, and the way to it."""
+def _stranger(value: object, path: str, refuses: Callable[[object], object]) -> tuple[object, str]:
+    """Return the first part that is refused, and the way to it."""
     inner: Iterable[tuple[object, object]] = ()
     if isinstance(value, dict):
         inner = dict.items(value)
     elif isinstance(value, list | tuple):
         inner = enumerate(value)
     for name, part in inner:
-        if _objection(part):
+        if refuses(part):
             plain = isinstance(name, int) or (isinstance(name, str) and _NAME.fullmatch(name))
-            return _stranger(part, f"{path}[{name!r}]" if plain else f"{path}[…]")
+            return _stranger(part, f"{path}[{name!r}]" if plain else f"{path}[…]", refuses)
     return value, path
+
+
+def _is_unwritable(part: object) -> bool:
+    """Tell whether MessagePack has no form of a part: a large int, a text with half a character."""
+    try:
+        _encoder.encode(part)
+    except (TypeError, ValueError, OverflowError):  # a UnicodeEncodeError is a ValueError
+        return True
+    return False
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
@@ -177,7 +192,7 @@ _INSTEAD = {
 def _objection_to_dict(value: dict[Any, Any]) -> str | None:
     for name in dict.keys(value):
         if not isinstance(name, str):
-            return f"a dict in it has a key of type {type(name).__name__}"
+            return f"a dict in it has a key of type {type(name).__name__} (write str(key))"
     inside = next(filter(None, map(_objection, dict.values(value))), None)
     if inside or type(value) is dict:
         return inside

@@ -78,7 +78,7 @@ def test_a_read_uses_the_index(backend: SqliteBackend, tmp_path: Path) -> None:
 def test_what_is_no_database_is_a_backend_error(tmp_path: Path) -> None:
     """A file that holds something else is left alone, and told of when the storage is made."""
     (tmp_path / "db").write_text("This is a letter, and not a database. " * 10)
-    with pytest.raises(BackendError, match="SQLite failed to read") as raised:
+    with pytest.raises(BackendError, match="SQLite failed to open") as raised:
         SqliteStorage(tmp_path / "db")
     assert isinstance(raised.value.__cause__, sqlite3.DatabaseError)
     assert (tmp_path / "db").read_text().startswith("This is a letter")

@@ -217,7 +217,10 @@ class SqliteBackend:
             held.close()
             held = None
         if held is None:
-            held = self._mine.held = _Held(self._opened())
+            try:
+                held = self._mine.held = _Held(self._opened())
+            except _ERRORS as error:
+                raise self._failed(error, "open") from error
             self._held.add(held)
         return held.connection
 
