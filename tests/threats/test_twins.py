@@ -1,12 +1,15 @@
 """Two cookies of one name: with another Domain or Path, or planted by a subdomain."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
-from coatcheck import Session
+from coatcheck import Event, Session, Users
+from coatcheck.storage import CookieStorage, MemoryStorage
 from coatcheck.testing import Clock
-from tests.hosts import Browser, Front
+from tests.hosts import COOKIE, Asgi, Browser, Front, Wsgi
 from tests.threats.attacks import (
     everywhere,
     gets,
@@ -83,6 +86,29 @@ def test_a_sign_out_ends_every_session_that_the_request_carried(
     assert holder(front, header).ask(is_new).json is True
     for browser in all_of_them:
         assert browser.ask(is_new).json is True
+
+
+@pytest.mark.parametrize("in_cookies", [False, True])
+@pytest.mark.parametrize("front_of", [Wsgi, Asgi])
+def test_a_sign_out_ends_them_where_users_are_listed_too(
+    front_of: Any, clock: Clock, *, in_cookies: bool
+) -> None:
+    """Each leaves its user's list, and is an event; also where cookies carry the sessions."""
+    lists, events = MemoryStorage(clock=clock), list[Event]()
+    front = front_of(CookieStorage(clock=clock) if in_cookies else lists)
+    users = Users(COOKIE, front.storage, rosters=lists if in_cookies else None, check_every=1e-9)
+    with front.runner if isinstance(front, Asgi) else nullcontext():
+        browsers = [front.browser(users=users, on_event=events.append) for _ in range(3)]
+        for number, browser in enumerate(browsers):
+            browser.ask(lambda session, number=number: session.sign_in(number))
+        kept = [browser.header for browser in browsers]
+        browsers[0].header = joined(*browsers)
+        browsers[0].ask(Session.destroy)
+        assert [users.sessions_of(number) for number in range(3)] == [[], [], []]
+        for browser, header in zip(browsers, kept, strict=True):
+            browser.header = header
+            assert browser.ask(lambda session: session.signed_in).json is None
+    assert [each.kind for each in events].count("signed_out") == 3
 
 
 @server_side

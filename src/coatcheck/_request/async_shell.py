@@ -338,7 +338,8 @@ class AsyncShell:
     async def _end_others(self, visit: Visit) -> None:
         """End the sessions of further cookies of our name."""
         for number in range(len(visit.others)):
-            session = await done(self._calls.read(visit.others[number]))
-            if isinstance(session, Session):
-                session.destroy()
+            found = await done(self._calls.read(visit.others[number]))
+            session = self.cycle.ended_too(visit, found)
+            if session is not None:
                 await done(self._calls.save(session))
+                self.cycle.tell_of_other(session)

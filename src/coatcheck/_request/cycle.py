@@ -266,6 +266,23 @@ class Cycle:
             and (self.device is None or self.device.is_living(visit, session))
         )
 
+    def ended_too(self, visit: Visit, found: object) -> Session | None:
+        """
+        Return a further session of a request that signs out, to be saved as one that ended.
+
+        None: it is bound to a device, and the request has not proved that.
+        """
+        session = self.under_terms(found)
+        if self.device is not None and not self.device.is_living(visit, session):
+            return None
+        session.destroy()
+        return session
+
+    def tell_of_other(self, session: Session) -> None:
+        """Tell of the end of a further session."""
+        if self.reporter is not None:
+            self.reporter.report(session._draft)
+
     def note_twins(self, count: int) -> None:
         """Log once that browsers hold several cookies of our name."""
         if not self._twins_noted:

@@ -117,6 +117,20 @@ def test_of_several_cookies_the_one_that_is_proved_counts(shop: Shop) -> None:
     assert json.loads(both.refreshes().body)["continue"] is False
 
 
+def test_a_sign_out_ends_no_bound_session_whose_cookie_comes_beside_it(shop: Shop) -> None:
+    """A copy of that cookie is nobody's: it ends nothing either."""
+    browser = shop.browser().signs_in()
+    shop.later(UNDER_WAY)
+    thief = shop.browser()
+    thief.ask(sets("x"))
+    own = thief.cookies[LONG]
+    thief.cookies = {"a": f"b; {LONG}={own}; {LONG}={browser.cookies[LONG]}"}
+    thief.ask(Session.destroy)
+    assert browser.ask() == "ada"
+    thief.cookies = {LONG: own}
+    assert thief.ask(dict) == {}
+
+
 def test_of_several_cookies_the_one_that_was_offered_registers(shop: Shop) -> None:
     """One without a binding beside it is no obstacle."""
     browser = shop.browser()
