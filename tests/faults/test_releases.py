@@ -1,7 +1,7 @@
 """
 What is kept for an event loop, a thread, a greenlet or a storage goes when that ends.
 
-Each test makes 60 of them, or with --thorough 300, and counts file descriptors: connections are
+Each test makes 24 of them, or with --thorough 300, and counts file descriptors: connections are
 among them.
 """
 
@@ -35,7 +35,7 @@ def kinds(names: list[str], *always: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def many(request: pytest.FixtureRequest) -> int:
-    return 300 if request.config.getoption("thorough") else 60
+    return 300 if request.config.getoption("thorough") else 3 * FEW
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_threads_at_once(storage: KeyedStorage, many: int) -> None:
         ready.wait(30)
         visit(storage)
 
-    for _ in range(many // 60):
+    for _ in range(max(many // 60, 1)):
         threads = [threading.Thread(target=target) for _ in range(60)]
         for thread in threads:
             thread.start()
@@ -220,7 +220,7 @@ def test_clients_of_several_servers(form: str, tmp_path: Path, many: int) -> Non
 
         asyncio.run(once())
         before = open_files()
-        for _ in range(many // 12):
+        for _ in range(many // 8):
             asyncio.run(once())
         assert open_files() <= before
 

@@ -125,6 +125,17 @@ def folder() -> Iterator[Path]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def misnamed(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """A kind of server, and the URL of one whose certificate has another name."""
+    kind: str = request.param
+    with (
+        short_folder() as folder,
+        SERVERS[kind](folder, Authority(folder).certificate(WRONG)) as url,
+    ):
+        yield kind, url
+
+
 def visit(storage: KeyedStorage) -> None:
     session = storage.read(None)
     session["n"] = 1
@@ -169,12 +180,12 @@ def refusals_of(storage: KeyedStorage) -> list[str]:
     return reasons
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_certificate_of_another_name_is_refused(kind: str, folder: Path) -> None:
+@pytest.mark.parametrize("misnamed", KINDS, indirect=True)
+def test_a_certificate_of_another_name_is_refused(misnamed: tuple[str, str]) -> None:
     """Whatever the client does by default. A client of Sentinels does not tell why."""
-    with SERVERS[kind](folder, Authority(folder).certificate(WRONG)) as url:
-        for reason in refusals_of(keyed(url)):
-            assert kind == "redis-sentinel" or OTHER_NAME.search(reason)
+    kind, url = misnamed
+    for reason in refusals_of(keyed(url)):
+        assert kind == "redis-sentinel" or OTHER_NAME.search(reason)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -187,14 +198,14 @@ def test_a_certificate_of_its_name_is_accepted(kind: str, folder: Path) -> None:
         storage.close()
 
 
-@pytest.mark.parametrize("kind", ["redis", "redis-cluster", "redis-sentinel"])
-def test_the_check_can_be_turned_off(kind: str, folder: Path) -> None:
+@pytest.mark.parametrize("misnamed", ["redis", "redis-cluster", "redis-sentinel"], indirect=True)
+def test_the_check_can_be_turned_off(misnamed: tuple[str, str]) -> None:
     """For servers whose certificates have no names; the authority is checked all the same."""
-    with SERVERS[kind](folder, Authority(folder).certificate(WRONG)) as url:
-        storage = keyed(f"{url}&ssl_check_hostname=no")
-        visit(storage)
-        asyncio.run(visit_awaited(storage))
-        storage.close()
+    _, url = misnamed
+    storage = keyed(f"{url}&ssl_check_hostname=no")
+    visit(storage)
+    asyncio.run(visit_awaited(storage))
+    storage.close()
 
 
 class OldConnection:
