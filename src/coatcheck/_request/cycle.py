@@ -270,8 +270,10 @@ class Cycle:
         """
         Return a further session of a request that signs out, to be saved as one that ended.
 
-        None: it is bound to a device, and the request has not proved that.
+        None: it is no session, or it is bound to a device, which the request has not proved.
         """
+        if not isinstance(found, Session):
+            return None
         session = self.under_terms(found)
         if self.device is not None and not self.device.is_living(visit, session):
             return None
