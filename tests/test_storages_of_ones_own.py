@@ -135,3 +135,21 @@ def test_a_newer_secret_seals_anew_what_is_only_read(make: Callable[[Shelf], Any
     assert answer.json == 1
     assert len(answer.all("set-cookie")) == 1
     assert (storage.rows, storage.saves) == ({}, 1)
+
+
+@pytest.mark.parametrize("make", [Asgi, Wsgi])
+def test_a_sign_in_that_a_storage_does_not_keep_is_a_warning(
+    make: Callable[[Shelf], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It shows the values alone to such a storage; a new id by itself is kept."""
+    front = make(Shelf())
+    with getattr(front, "runner", nullcontext()):
+        browser: Browser = front.browser()
+        browser.ask(lambda session: session.set("cart", 1))
+        browser.ask(Session.regenerate_id)
+        assert not caplog.records
+        browser.ask(lambda session: session.sign_in("ada"))
+        assert browser.ask(lambda session: session.signed_in).json is None
+    said = "sign_in() was not kept: Shelf keeps no sign-ins"
+    assert [said in record.message for record in caplog.records] == [True]
+    assert "ada" not in caplog.text

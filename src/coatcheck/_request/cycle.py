@@ -50,7 +50,7 @@ from coatcheck._session.draft import (
 )
 from coatcheck._session.events import FAILED as FAILED_REQUEST
 from coatcheck._session.events import Happened, log_losses
-from coatcheck._session.moves import ROTATES
+from coatcheck._session.moves import ROTATES, Moves
 from coatcheck._session.next_state import note_of
 from coatcheck._session.record import LONGEST, Terms, owner_of
 from coatcheck._session.session import Session
@@ -480,6 +480,12 @@ class Cycle:
         draft = session._draft
         if draft.issued is None:
             draft.reach = "nothing"
+        if type(draft.fate) is Moves and draft.fate.who is not None:  # no storage of ours leaves it
+            _logger.warning(
+                "%s was not kept: %s keeps no sign-ins; a backend under KeyedStorage does",
+                draft.fate.name,
+                type(self.storage).__name__,
+            )
         return draft.reach == "record"
 
     def abandon(self, session: Session) -> None:
