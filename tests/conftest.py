@@ -43,6 +43,7 @@ MEASURED = (
     *("test_asgi", "test_bound", "test_context", "test_csrf", "test_early_saves", "test_errors"),
     *("test_event_table", "test_messages", "test_middleware", "test_signing_in", "test_telemetry"),
     *(
+        "test_storages_of_ones_own",
         "test_untold_users",
         "test_users",
         "test_wsgi",
