@@ -104,6 +104,27 @@ def test_a_record_is_read_once(near: KeyedStorage, client: redis.Redis) -> None:
     assert reads_of(client) == before
 
 
+def test_a_change_on_a_copy_asks_once(near: KeyedStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The read is the copy, and the write one conditional command. The next read asks again."""
+    value = stored(near)
+    change(near, value, n=2)
+    keeps(near, value)
+    inner: Any = backend_of(near)._backend
+    ask, asked = inner._ask, []
+
+    def note(command: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(command)
+        return ask(command, *arguments, **options)
+
+    monkeypatch.setattr(inner, "_ask", note)
+    change(near, value, n=3)
+    assert len(asked) == 1
+    assert asked[0] in ("SET", "EVALSHA")
+    asked.clear()
+    assert near.read(value)["n"] == 3
+    assert asked == ["GET"]
+
+
 def test_a_change_elsewhere_is_seen(near: KeyedStorage, elsewhere: KeyedStorage) -> None:
     """And a sign-out."""
     value = stored(elsewhere)

@@ -57,7 +57,7 @@ class Limits(NamedTuple):
     lanes: int = 2
     calls: int = 128
     size: int = 1_000_000
-    spread: int = 16
+    spread: int = 32
     wait: float | None = None
 
 
