@@ -32,15 +32,19 @@ class Node(NamedTuple):
     server: Server
 
     def ask(self, *command: object) -> Any:
-        """Send a command, and return its answer."""
-        again = Retry(NoBackoff(), 3)  # a server that is demoted closes its connections
-        with redis.Redis(
-            port=self.port,
-            socket_timeout=5,
-            retry=again,
-            retry_on_error=[redis.ConnectionError],
-        ) as client:
-            return client.execute_command(*command)
+        """
+        Send a command, and return its answer.
+
+        A server whose role changes closes its connections, also one that it has not greeted yet.
+        redis-py 5 does not connect again after that, so it is begun anew here.
+        """
+
+        def once() -> Any:
+            never = Retry(NoBackoff(), 0)
+            with redis.Redis(port=self.port, socket_timeout=5, retry=never) as client:
+                return client.execute_command(*command)
+
+        return Retry(NoBackoff(), 3).call_with_retry(once, lambda _: None)
 
 
 @contextmanager
