@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from coatcheck import __version__
+from coatcheck.storage import MemoryStorage
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,6 +88,9 @@ def test_the_demo_links_to_the_documentation(
 ) -> None:
     """As the package was built; a package that is not installed tells no address."""
     rendering = pytest.importorskip("coatcheck.demo.rendering")
+    serving = pytest.importorskip("coatcheck.demo.serving")
+    checkroom = pytest.importorskip("coatcheck.demo.checkroom").Checkroom
+    shop = checkroom(MemoryStorage(), "memory", "here")
 
     def metadata(_: str) -> Message:
         if lines is None:
@@ -99,11 +103,11 @@ def test_the_demo_links_to_the_documentation(
     monkeypatch.setattr(rendering, "metadata", metadata)
     rendering.documentation.cache_clear()
     try:
-        footer = rendering._templates.get_template("failed.html").render(
-            status=503, checkroom={"kind": "SQLite", "place": "here"}
-        )
+        footer = rendering._templates.get_template("failed.html").render(status=503, checkroom=shop)
         assert rendering.documentation() == address
         assert (f'<a href="{address}">Documentation</a>' in footer) == bool(address)
+        told = serving.greeting(shop, "http://127.0.0.1")
+        assert f"Read      {address or 'docs/index.md'}" in told
     finally:
         rendering.documentation.cache_clear()
 

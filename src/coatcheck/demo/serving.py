@@ -8,6 +8,7 @@ import uvicorn
 from coatcheck.demo.accounts import PASSWORD, STAFF
 from coatcheck.demo.app import create_app
 from coatcheck.demo.checkroom import Checkroom
+from coatcheck.demo.rendering import documentation
 
 if TYPE_CHECKING:
     from coatcheck.demo.certificate import Certificate
@@ -81,6 +82,7 @@ def address(listener: socket.socket, *, https: bool = False) -> str:
 
 def greeting(checkroom: Checkroom, url: str, certificate: "Certificate | None" = None) -> str:
     """Return what the terminal says."""
+    read = documentation() or "docs/index.md in the repository, or make docs"
     bound = "" if certificate is None else BINDS.format(FEATURES, certificate.fingerprint, url)
     return f"""
   The coatcheck demo is open.
@@ -89,6 +91,6 @@ def greeting(checkroom: Checkroom, url: str, certificate: "Certificate | None" =
     Sessions  in {checkroom.kind} ({checkroom.place})
     Sign in   any name, password "{PASSWORD}"; as "{STAFF}" to look at it as somebody else
     Compare   coatcheck demo --storage cookie: (its parallel page shows what cookies lose)
-    Read      docs/index.md in the repository, or make docs
+    Read      {read}
     End       Ctrl+C
 {bound}"""
