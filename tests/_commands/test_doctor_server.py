@@ -1,5 +1,6 @@
 """What `coatcheck doctor URL` asks the server itself."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ from tests._commands.stored import fill
 
 
 def test_clocks_that_differ_are_a_fault() -> None:
-    """By more than a second."""
-    assert doctor._clock(1000.0, 0.0).state == "fail"
+    """By more than a second, beside the time that the answer took."""
+    now = time.time()
+    for theirs in (now - 12, now + 60):
+        assert doctor._clock(theirs, now - 10).state == "fail"
+    for theirs in (now - 10.5, now - 10, now - 5, now):
+        assert doctor._clock(theirs, now - 10).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +266,7 @@ def test_each_node_of_memcached_is_asked(
 def test_a_clock_of_memcached_that_differs_is_a_fault(
     memcached_nodes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By more than two seconds, because it tells whole ones."""
+    """By more than three seconds, because it tells whole ones, and is behind."""
     monkeypatch.setattr(doctor_memcached, "statistics", lambda _: {"time": "1000"})
     storage = open_storage(f"memcached://{memcached_nodes[0]}")
     (found,) = doctor._memcached_clock(backend_of(storage), "key")

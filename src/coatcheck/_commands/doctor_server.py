@@ -22,6 +22,9 @@ TTL = 60.0
 SKEW = 1.0
 """Seconds that clocks may differ: see the page on several machines."""
 
+COARSE = 3.0
+"""The same for Memcached: it counts whole seconds, from a whole one, and up to one behind."""
+
 LATE = 2.0
 """Seconds that an expiry may be off."""
 
@@ -53,11 +56,16 @@ def new_key(storage: KeyedStorage) -> str:
 
 
 def _clock(theirs: float, before: float) -> Check:
-    """Compare two clocks, less the time that the answer took."""
-    off = theirs - (before + time.time()) / 2
+    """Compare two clocks."""
+    off = _off(theirs, before)
     state: State = "ok" if abs(off) <= SKEW else "fail"
     hint = "" if state == "ok" else ": deadlines differ between machines; set both by NTP"
     return Check(state, "clock", f"{off:+.3f} s from this machine{hint}")
+
+
+def _off(theirs: float, before: float) -> float:
+    """Return how far a clock is from this machine's at the least: it was read since *before*."""
+    return theirs - min(max(theirs, before), time.time())
 
 
 def _kept(backend: Any, key: str, seconds_left: Callable[[], float]) -> Check:
@@ -333,9 +341,10 @@ def _memcached_version(backend: Any, _: str) -> Iterator[Check]:
 
 def _memcached_clock(backend: Any, _: str) -> Iterator[Check]:
     for named, node in _nodes(backend):
-        off = int(doctor_memcached.statistics(node)["time"]) - time.time()
-        if abs(off) <= LATE:
-            yield Check("ok", "clock", f"{named}within {LATE:.0f} s of this machine")
+        before = time.time()
+        off = _off(int(doctor_memcached.statistics(node)["time"]), before)
+        if abs(off) <= COARSE:
+            yield Check("ok", "clock", f"{named}within {COARSE:.0f} s of this machine")
         else:
             text = f"{named}{off:+.0f} s from this machine: set both by NTP"
             yield Check("fail", "clock", text)  # it holds a deadline after a month as a date
