@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import yaml
+from gunicorn.config import Config
 
 from tests import servers
 
@@ -177,4 +178,11 @@ def test_the_parts_name_each_other() -> None:
 
 
 def test_a_container_is_killed_after_its_requests_had_their_time() -> None:
-    assert int(option("--timeout-graceful-shutdown")) < int(SHOP["stop_grace_period"].rstrip("s"))
+    """Under uvicorn as under gunicorn, whose options are ones that it knows."""
+    (line,) = re.findall(r"^CMD (\[\"gunicorn.*)$", PAGE.read_text(), re.MULTILINE)
+    program, application, *options = json.loads(line)
+    told = vars(Config().parser().parse_args(options))
+    assert (program, application, told["bind"]) == ("gunicorn", COMMAND[1], ["0.0.0.0:8000"])
+    killed_after = int(SHOP["stop_grace_period"].rstrip("s"))
+    assert int(option("--timeout-graceful-shutdown")) < killed_after
+    assert told["graceful_timeout"] < killed_after
