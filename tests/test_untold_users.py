@@ -33,6 +33,10 @@ def user_of(session: Session) -> object:
     return session.signed_in and session.signed_in.user
 
 
+def handle_of(session: Session) -> object:
+    return session.signed_in and session.signed_in.handle
+
+
 def signs_out(session: Session) -> object:
     session.destroy()
     return user_of(session)
@@ -144,6 +148,56 @@ def test_a_user_who_is_taken_away_stays_away(begin: Any, front: Front, clock: Cl
     browser.ask(lambda session: [user_of(session), session.pop(KEY), user_of(session)])
     assert browser.ask(user_of).json is None
     assert browser.ask(dict).json == {"cart": ["tea"]}
+
+
+def clears_first(session: Session) -> None:
+    session.clear()
+    session[KEY] = "7"
+
+
+@pytest.mark.parametrize(
+    ("logs_in", "left"),
+    [(sets(user_id="7"), "7"), (sets(user_id=7), 7), (clears_first, "7")],
+)
+def test_a_login_after_the_end_of_all_counts_with_the_same_value_too(
+    logs_in: Any, left: object, front: Front, clock: Clock
+) -> None:
+    """The key is written again: a reset of the password signs this browser in anew."""
+    users = Users(COOKIE, front.storage)
+    one, two = (front.browser(user_key=KEY, users=users) for _ in range(2))
+    for browser in (one, two):
+        browser.ask(sets(user_id="7", cart=1))
+    before = one.value
+    clock.advance(1)
+
+    def resets(session: Session) -> None:
+        users.end_all("7", current=session)
+        logs_in(session)
+        assert user_of(session) == "7"
+
+    one.ask(resets)
+    clock.advance(1)
+    assert [one.ask(dict).json, one.ask(user_of).json] == [{KEY: left}, "7"]
+    assert one.value != before and two.ask(user_of).json is None
+    assert len(users.sessions_of("7")) == 1
+    one.ask(lambda session: [users.end_all("7", current=session), session.get(KEY)])
+    clock.advance(1)
+    assert one.ask(user_of).json is None
+
+
+def test_others_end_and_the_same_value_is_nothing(front: Front) -> None:
+    """The session goes on then, with its handle."""
+    users = Users(COOKIE, front.storage)
+    browser = front.browser(user_key=KEY, users=users)
+    browser.ask(sets(user_id="ada"))
+    handle = browser.ask(handle_of).json
+
+    def changes(session: Session) -> None:
+        users.end_others(session)
+        session[KEY] = "ada"
+
+    browser.ask(changes)
+    assert browser.ask(handle_of).json == handle
 
 
 def test_after_the_headers_a_user_is_only_shown(clock: Clock) -> None:

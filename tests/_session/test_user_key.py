@@ -260,6 +260,33 @@ def test_a_user_from_before_is_taken_away_as_well(scene: Scene) -> None:
     assert other and "cart" not in scene.read(other)
 
 
+@pytest.mark.parametrize("ends", [Session.destroy, regenerates])
+def test_a_sign_in_on_a_session_that_ended_meanwhile_keeps_its_key(
+    scene: Scene, ends: Change
+) -> None:
+    """The application goes by the key, and the session of its own must tell the same user."""
+    id = start(scene, user_id="ada", theme="dark")
+    session = scene.read(id)
+    serve(scene, id, ends)
+    session[KEY] = "bob"
+    session["theme"] = "light"
+    session["page"] = 1
+    newer = keep(scene, session)
+    assert newer and user_of(scene, newer) == "bob"
+    assert dict(scene.read(newer)) == {KEY: "bob", "page": 1}
+
+
+def test_a_sign_in_beside_another_value_does_not_keep_that(scene: Scene) -> None:
+    """What the former user left there would be the former user's."""
+    id = start(scene, user_id="ada")
+    session = scene.read(id)
+    serve(scene, id, Session.destroy)
+    signs_in("bob")(session)
+    newer = scene.save(session)
+    assert newer and user_of(scene, newer) == "bob"
+    assert dict(scene.read(newer)) == {}
+
+
 def test_a_storage_of_ones_own_gets_a_new_id(scene: Scene) -> None:
     """It shows no record, so a change of the key is what the request did to it."""
     id = scene.stored(page=1)

@@ -29,6 +29,7 @@ from coatcheck._session.record import (
     Record,
 )
 from coatcheck._session.sign_in import dated
+from coatcheck._session.user_key import told_user
 
 _READ = (Found, Moved)
 
@@ -72,7 +73,9 @@ def only_written(draft: Draft, move: Moves) -> Contents:
     """Return what the request wrote, under keys that the session which it read did not hold."""
     contents = logged(draft, moved(move, Contents()))
     held = draft.base.values.keys() | draft.base.flashes.keys()
-    returning = held & (contents.values.keys() | contents.flashes.keys())
+    told = told_user(draft, move)
+    contents.values |= told
+    returning = (held & (contents.values.keys() | contents.flashes.keys())) - told.keys()
     for key in returning:
         contents.values.pop(key, None)
         contents.flashes.pop(key, None)

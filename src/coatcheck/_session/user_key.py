@@ -32,21 +32,25 @@ def follow(draft: Draft, key: str) -> None:
         ConfigurationError: The value is no text and no int.
         ResponseStarted: The headers have left, and the new id could not reach the client.
     """
-    if not draft.touched or draft.fate == "ends":
+    if not (draft.touched or draft.cleared) or draft.fate == "ends":
         return
     draft.note_changes_in_place()
     now = draft.contents.values.get(key)
     before = draft.base.values.get(key)
+    again = _signs_in_again(draft, key)
     if isinstance(draft.origin, Given):
         if not any(_concerns(change, key) for change in draft.log):
             return
-    elif now == before and not _is_moved(draft, "sign_in", "leave"):
+    elif now == before and not again and not _is_moved(draft, "sign_in", "leave"):
         return
     user = _user(now, key)
     if user is None:
-        if _known(before) is not None or isinstance(draft.origin, Given):
+        if known_user(before) is not None or isinstance(draft.origin, Given):
             _leave(draft, key, before)
     elif (who := draft.contents.who) is None or who.user != user:
+        _sign_in(draft, key, user)
+    elif again and now is not None and not _is_moved(draft, "sign_in"):
+        draft.write(Set(key, now))  # the session that held it has ended
         _sign_in(draft, key, user)
 
 
@@ -68,7 +72,7 @@ def untold(draft: Draft, key: str) -> Who | None:
     origin, who = draft.origin, draft.contents.who
     if not isinstance(origin, Found | Foreign) or (who is not None and who.user is not None):
         return None
-    user = _known(draft.contents.values.get(key))
+    user = known_user(draft.contents.values.get(key))
     if user is None:
         return None
     created = origin.record.created if isinstance(origin, Found) else origin.created
@@ -76,9 +80,18 @@ def untold(draft: Draft, key: str) -> Who | None:
     return Who(user, new_handle(), since)
 
 
+def told_user(draft: Draft, move: Moves) -> dict[str, Encoded]:
+    """Return the value by which an application tells the user whom a move signs in, by its key."""
+    key = draft.terms.user_key
+    value = None if key is None else draft.contents.values.get(key)
+    if key is None or value is None or move.by != "sign_in" or move.who is None:
+        return {}
+    return {key: value} if known_user(value) == move.who.user else {}
+
+
 def with_former(move: Moves, draft: Draft, key: str) -> Moves:
     """Return the move of a sign-in, with the user whose the session is but does not tell it."""
-    return replace(move, former=_known(draft.base.values.get(key)))
+    return replace(move, former=known_user(draft.base.values.get(key)))
 
 
 def _sign_in(draft: Draft, key: str, user: str) -> None:
@@ -87,6 +100,14 @@ def _sign_in(draft: Draft, key: str, user: str) -> None:
     assert move.who is not None  # noqa: S101 - a sign-in has one
     move = replace(move, who=replace(move.who, confirmed_at=0.0))
     draft.move(with_former(move, draft, key))
+
+
+def _signs_in_again(draft: Draft, key: str) -> bool:
+    """Tell whether the request wrote the user anew whose sessions it ended, its own among them."""
+    if draft.cleared is None or draft.spared:
+        return False
+    wrote = key in draft.rewritten or any(_concerns(change, key) for change in draft.log)
+    return wrote and known_user(draft.contents.values.get(key)) == draft.cleared[0]
 
 
 def _leave(draft: Draft, key: str, before: Encoded | None) -> None:
@@ -98,7 +119,7 @@ def _leave(draft: Draft, key: str, before: Encoded | None) -> None:
         draft.end()
     elif not _is_moved(draft, "leave"):
         base = draft.base.who
-        former = base.user if base and base.user else _known(before)
+        former = base.user if base and base.user else known_user(before)
         draft.move(leaving(former))
 
 
@@ -116,7 +137,7 @@ def _user(encoded: Encoded | None, key: str) -> str | None:
         ) from None
 
 
-def _known(encoded: Encoded | None) -> str | None:
+def known_user(encoded: Encoded | None) -> str | None:
     """Return the user that was kept under the key, if it is one."""
     value: Any = None if encoded is None else decode(encoded)
     if value is None or value == "" or isinstance(value, bool) or not isinstance(value, str | int):
