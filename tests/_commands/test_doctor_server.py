@@ -263,11 +263,27 @@ def test_each_node_of_memcached_is_asked(
     assert all(node in found[place].text for place, node in enumerate(memcached_nodes))
 
 
+def test_a_node_of_memcached_that_does_not_answer_is_a_fault(
+    memcached_nodes: list[str], tmp_path: Path
+) -> None:
+    """It is named, and the others are asked."""
+    storage = open_storage(f"memcached://{tmp_path}/gone,{memcached_nodes[0]}")
+    backend = backend_of(storage)
+    asked = (doctor._memcached_version, doctor._memcached_clock, doctor._memcached_eviction)
+    found = [check for ask in asked for check in ask(backend, "key")]
+    storage.close()
+    assert [each.name for each in found] == ["node", "version", "clock", "eviction"]
+    assert (found[0].state, found[0].text) == (
+        "fail",
+        f"{tmp_path}/gone: No such file or directory",
+    )
+
+
 def test_a_clock_of_memcached_that_differs_is_a_fault(
     memcached_nodes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By more than three seconds, because it tells whole ones, and is behind."""
-    monkeypatch.setattr(doctor_memcached, "statistics", lambda _: {"time": "1000"})
+    monkeypatch.setattr(doctor_memcached, "statistics", lambda *_: {"time": "1000"})
     storage = open_storage(f"memcached://{memcached_nodes[0]}")
     (found,) = doctor._memcached_clock(backend_of(storage), "key")
     storage.close()

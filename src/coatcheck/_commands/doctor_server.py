@@ -5,7 +5,7 @@ An answer that the server does not give is no fault: its user may not be allowed
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -335,19 +335,26 @@ def _sqlite_expiry(backend: Any, key: str) -> Iterator[Check]:
 
 
 def _memcached_version(backend: Any, _: str) -> Iterator[Check]:
-    for named, node in _nodes(backend):
-        yield Check("info", "version", f"{named}{doctor_memcached.statistics(node)['version']}")
+    for named, told in _told_by_nodes(backend):
+        if isinstance(told, OSError):
+            yield Check("fail", "node", f"{named}{reason_of(told)}")
+        else:
+            yield Check("info", "version", f"{named}{told['version']}")
 
 
 def _memcached_clock(backend: Any, _: str) -> Iterator[Check]:
-    for named, node in _nodes(backend):
+    before = time.time()
+    for named, told in _told_by_nodes(backend):
+        if not isinstance(told, OSError):
+            yield _coarse_clock(named, _off(int(told["time"]), before))
         before = time.time()
-        off = _off(int(doctor_memcached.statistics(node)["time"]), before)
-        if abs(off) <= COARSE:
-            yield Check("ok", "clock", f"{named}within {COARSE:.0f} s of this machine")
-        else:
-            text = f"{named}{off:+.0f} s from this machine: set both by NTP"
-            yield Check("fail", "clock", text)  # it holds a deadline after a month as a date
+
+
+def _coarse_clock(named: str, off: float) -> Check:
+    if abs(off) <= COARSE:
+        return Check("ok", "clock", f"{named}within {COARSE:.0f} s of this machine")
+    text = f"{named}{off:+.0f} s from this machine: set both by NTP"
+    return Check("fail", "clock", text)  # it holds a deadline after a month as a date
 
 
 SHORT = 1.0
@@ -384,17 +391,22 @@ def _memcached_expiry(
 
 
 def _memcached_eviction(backend: Any, _: str) -> Iterator[Check]:
-    for named, node in _nodes(backend):
-        state, name, text = doctor_memcached.eviction(
-            doctor_memcached.statistics(node), doctor_memcached.statistics(node, "settings")
-        )
-        yield Check(state, name, f"{named}{text}")
+    settings = _told_by_nodes(backend, "settings")
+    for (named, told), (_name, set_up) in zip(_told_by_nodes(backend), settings, strict=True):
+        if not isinstance(told, OSError) and not isinstance(set_up, OSError):
+            state, name, text = doctor_memcached.eviction(told, set_up)
+            yield Check(state, name, f"{named}{text}")
 
 
-def _nodes(backend: Any) -> list[tuple[str, Any]]:
-    """Return what to write before what a node tells, if there are several, and its address."""
+def _told_by_nodes(backend: Any, of: str = "") -> Iterator[tuple[str, Mapping[str, str] | OSError]]:
+    """Yield the statistics of each node, or why there are none; before it what names the node."""
     nodes = backend._nodes.get()
-    return [(f"{name}: " * (len(nodes) > 1), node._address) for name, node in nodes.items()]
+    for name, node in nodes.items():
+        named = f"{name}: " if len(nodes) > 1 else ""
+        try:
+            yield named, doctor_memcached.statistics(node._address, of)
+        except OSError as error:
+            yield named, error
 
 
 def _text(told: object) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from coatcheck._commands.checks import Check, write
-from coatcheck._commands.output import Output
+from coatcheck._commands.output import Output, reason_of
 from coatcheck.errors import ConfigurationError
 
 TIMEOUT = 10.0
@@ -81,6 +81,8 @@ class Visitor:
             page = Page(answer.status, answer.getheaders())
         except http.client.HTTPException as error:
             raise ConnectionError(f"{self.host} sent no HTTP: {type(error).__name__}") from error
+        except OSError as error:
+            raise OSError(f"{self.origin} cannot be reached: {reason_of(error)}") from error
         finally:
             connection.close()
         for line in page.all("set-cookie"):
