@@ -25,7 +25,7 @@ from coatcheck._request.wsgi_types import Write
 from coatcheck.storage import AsyncKeyedStorage, CookieStorage, KeyedStorage, MemoryStorage
 from coatcheck.storage.backends.memory import MemoryBackend
 from coatcheck.storage.clock import system_clock
-from coatcheck.wsgi import Environ, EnvironVisit, SessionMiddleware, StartResponse, WSGIApp
+from coatcheck.wsgi import Environ, Response, SessionMiddleware, StartResponse, WSGIApp
 from tests.hosts import COOKIE, Answer, environ_of, served, wsgi_app
 
 PLAIN = [("Content-Type", "text/plain")]
@@ -520,7 +520,7 @@ def test_a_visit_knows_the_fields_that_an_environ_names_in_another_way() -> None
     """The two that have no HTTP_ before them (PEP 3333)."""
     shell = Shell(Cycle(COOKIE, MemoryStorage()))
     environ = {"CONTENT_LENGTH": "5", "CONTENT_TYPE": "text/plain", "HTTP_X_OTHER": "x"}
-    visit = EnvironVisit(shell, environ)
+    visit = Response(shell, environ, lambda *_: lambda _: None)
     names = ("content-length", "content-type", "x-other", "x-none")
     assert [visit.header(name) for name in names] == ["5", "text/plain", "x", ""]
 

@@ -28,7 +28,7 @@ from coatcheck._request.cycle import FAILED, Cycle, Due, middleware_of
 from coatcheck._request.options import Options
 from coatcheck._request.shell import Shell
 from coatcheck._request.visit import NOTHING, VARY, Answer, Changes, Theirs, Visit
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
 
@@ -84,7 +84,7 @@ class SessionMiddleware:
         self._cycle = cycle
         self._shell = AsyncShell(cycle)
         self._in_place = Shell(cycle) if cycle.in_place else None
-        self._begins_empty = cycle.starts_empty and not cycle.skip
+        self._begins_empty = cycle.begins_empty
 
     async def __call__(  # noqa: PLR0912 - a call for the cookies costs what a session does
         self, scope: Scope, receive: Receive, send: Send
@@ -106,7 +106,7 @@ class SessionMiddleware:
                 cookies = value.decode("latin-1")
         connection = Connection(self, cycle, scope, receive, send, cookies)
         if cookies is None and self._begins_empty:
-            connection.session = scope[PLACE] = scope[ALIAS] = Session._of(cycle.visitor)
+            connection.session = scope[PLACE] = scope[ALIAS] = showing(cycle.visitor)
         else:
             if cycle.skip and cycle.passes_over(connection):
                 await self.app(connection.scope, receive, send)
@@ -230,12 +230,10 @@ class Connection(Hidden, Visit, msgspec.Struct):
                 return self.server(message)
             return self._send_later(message)
         cycle = self.cycle
-        if (
-            session._draft is cycle.visitor
-            and not session._accessed
-            and self.scope.get(ALIAS) is session
-        ):
+        if session._draft is cycle.visitor and self.scope.get(ALIAS) is session:
             session._draft = cycle.late_visitor
+            if session._accessed:
+                return self.server({**message, "headers": varying(message.get("headers", ()))})
             for name, _ in message.get("headers", ()):
                 if name == b"content-length":
                     return self.server(message)

@@ -19,7 +19,7 @@ from coatcheck._request.shell import Shell
 from coatcheck._request.text_headers import amended_text
 from coatcheck._request.visit import NOTHING, Answer, Visit
 from coatcheck._request.wsgi_types import Environ, ExcInfo, Headers, StartResponse, Write, WSGIApp
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck.context import Context
 from coatcheck.storage.protocol import SessionStorage
 
@@ -38,6 +38,9 @@ _BARE = ("CONTENT_LENGTH", "CONTENT_TYPE")  # PEP 3333: what an environ calls by
 
 PLACE = "coatcheck.session"
 """The key of the session in an environ."""
+
+_WHOLE = (list, tuple)
+"""Bodies that no code makes while they are sent."""
 
 
 class SessionMiddleware:
@@ -70,6 +73,8 @@ class SessionMiddleware:
     def _set_up(self, app: WSGIApp, cycle: Cycle) -> None:
         self.app = app
         self._shell = Shell(cycle)
+        self._visitor = cycle.visitor
+        self._begins_empty = cycle.begins_empty
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -78,7 +83,9 @@ class SessionMiddleware:
             environ = dict(environ)  # an outer middleware goes on with its own session
         response = Response(self._shell, environ, start_response)
         del environ  # it holds an id, and error reporters print the locals of a frame
-        if (answer := self._shell.read(response)) is not None:
+        if response.cookies is None and self._begins_empty:
+            response.session = response.environ[PLACE] = showing(self._visitor)
+        elif (answer := self._shell.read(response)) is not None:
             return _answered(start_response, answer)
         try:
             body = self.app(response.environ, response.start)
@@ -94,13 +101,18 @@ def path_of(environ: Environ) -> str:
     return path.encode("latin-1", "replace").decode(errors="replace")
 
 
-class EnvironVisit(Visit):
-    """A request, as an environ tells of it."""
+class Response(Visit):
+    """A request, as its environ tells of it, and the start of its response until the save."""
 
-    def __init__(self, shell: Shell, environ: Environ) -> None:
+    def __init__(self, shell: Shell, environ: Environ, start_response: StartResponse) -> None:
         self.shell = shell
         self.environ = environ
         self.cookies = environ.get("HTTP_COOKIE")
+        self._start_response = start_response
+        self._held: tuple[str, Headers, ExcInfo | None] | None = None
+        self.sent = self._ended = False
+        self._write: Write | None = None
+        self.instead: list[bytes] | None = None
 
     @property
     def method(self) -> str:
@@ -128,21 +140,9 @@ class EnvironVisit(Visit):
     def replaced(self) -> bool:
         return self.environ.get(PLACE) is not self.session
 
-
-class Response(EnvironVisit):
-    """A request, and the start of its response, held back until the save."""
-
-    def __init__(self, shell: Shell, environ: Environ, start_response: StartResponse) -> None:
-        super().__init__(shell, environ)
-        self._start_response = start_response
-        self._held: tuple[str, Headers, ExcInfo | None] | None = None
-        self._sent = self._ended = False
-        self._write: Write | None = None
-        self.instead: list[bytes] | None = None
-
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """Hold the headers back: this is the application's start_response."""
-        if self._sent:
+        if self.sent:
             return self._start_response(status, headers, exc_info)
         self._held = status, headers, exc_info
         return self.write
@@ -156,14 +156,9 @@ class Response(EnvironVisit):
         """Return the body for the server: as it is, if nothing of it can change the session."""
         if self._held is None:
             return _Body(body, self)
-        headers = self._held[1]
-        still = (
-            type(body) in (list, tuple)
-            or type(body) is self.environ.get("wsgi.file_wrapper")
-            or (self.session._draft.shared and _has_length(headers))
-        )
+        still = type(body) in _WHOLE or type(body) is self.environ.get("wsgi.file_wrapper")
         try:
-            self.send_headers(streams=not still and not _has_length(headers))
+            self.send_headers(streams=not still and not _has_length(self._held[1]))
         except BaseException:
             _close(body)
             raise
@@ -171,9 +166,11 @@ class Response(EnvironVisit):
             _close(body)
             self.end()
             return self.instead
-        if not still and not self.session._draft.shared:
+        draft = self.session._draft
+        if not still and not draft.shared:
             return _Body(body, self)
-        self.end()
+        if draft is not self.shell.cycle.late_visitor:
+            self.end()
         return body  # the server may know its length, and nothing is saved later
 
     def send_headers(self, *, streams: bool = False) -> Write | None:
@@ -183,10 +180,14 @@ class Response(EnvironVisit):
         Args:
             streams: The code that makes the body may still read the session.
         """
-        if not self._sent and self._held is not None:
+        if not self.sent and self._held is not None:
             status, headers, exc_info = self._held
-            failed = exc_info is not None or int(status[:3]) >= FAILED
-            changes = self.shell.leave(self, failed=failed, headers=headers)
+            session, cycle = self.session, self.shell.cycle
+            if session._draft is cycle.visitor and not session._accessed and not self.replaced():
+                session._draft, changes = cycle.late_visitor, NOTHING
+            else:
+                failed = exc_info is not None or int(status[:3]) >= FAILED
+                changes = self.shell.leave(self, failed=failed, headers=headers)
             if changes.instead is not None:
                 self._send_instead(changes.instead)
                 return self._write
@@ -195,13 +196,13 @@ class Response(EnvironVisit):
             headers = headers if changes is NOTHING else amended_text(headers, changes)
             given = (status, headers) if exc_info is None else (status, headers, exc_info)
             self._write = self._start_response(*given)
-            self._sent = True
+            self.sent = True
         return self._write
 
     def _send_instead(self, answer: Answer) -> None:
         """Send another response than the application's, of which nothing more is sent."""
         self.instead = _answered(self._start_response, answer)
-        self._write, self._sent = _drop, True
+        self._write, self.sent = _drop, True
 
     def end(self, *, failed: bool = False) -> None:
         """Save what changed after the headers had left; a later change raises."""
@@ -263,14 +264,16 @@ class _Body:
         try:
             part = next(self._parts)
         except StopIteration:
-            self._response.send_headers()
+            if not self._response.sent:
+                self._response.send_headers()
             if self._response.instead:
                 return self._last()
             raise
         except BaseException:
             self._failed = True
             raise
-        self._response.send_headers(streams=True)
+        if not self._response.sent:
+            self._response.send_headers(streams=True)
         if self._response.instead is not None:
             return self._last()
         return part
@@ -294,7 +297,10 @@ class _Body:
 
 def _has_length(headers: Headers) -> bool:
     """Tell whether a response says how long its body is, so that the body is there already."""
-    return any(name.lower() == "content-length" for name, _ in headers)
+    for name, _ in headers:  # noqa: SIM110 - `any` makes a generator for each response
+        if name.lower() == "content-length":
+            return True
+    return False
 
 
 def _close(body: Iterable[bytes]) -> None:

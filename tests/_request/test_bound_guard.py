@@ -7,10 +7,11 @@ from coatcheck._request.bound_guard import refusal, reloads
 from coatcheck._request.visit import Answer
 from coatcheck._session.draft import Draft
 from coatcheck._session.record import Terms
+from coatcheck._session.session import showing
 
 
 def with_terms(bound: str) -> Session:
-    return Session._of(Draft(terms=Terms(bound=bound)))  # type: ignore[arg-type]
+    return showing(Draft(terms=Terms(bound=bound)))  # type: ignore[arg-type]
 
 
 def test_a_visitor_is_refused_where_it_is_required() -> None:

@@ -20,7 +20,7 @@ from coatcheck._session.plan import Keyspace, Plan
 from coatcheck._session.record import Contents, Record, Terms, Who, pack, unpack
 from coatcheck._session.roster import Roster, Row, pack_roster, roster_digest, unpack_roster
 from coatcheck._session.roster_plans import Rosters, end_all
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck._session.values import encode
 from tests.explorer import CRASHED, End, Make, Result
 
@@ -101,7 +101,7 @@ def visitor(name: str, began: float, limit: int = 9) -> Make:
 
     def make(_: Mapping[str, str]) -> Plan[Result]:
         names.begin(name)
-        found = Session._of(Visitor(terms=terms(limit), began=began))
+        found = showing(Visitor(terms=terms(limit), began=began))
         found.sign_in("u")
         yield from saving.save(found, SPACE)
         return Result(f"in {name}" if kept(found) else "refused")

@@ -28,7 +28,7 @@ from coatcheck._session.plan import (
     WarnOfEviction,
 )
 from coatcheck._session.record import Kept, Marker, Record, Refused, Stored, Terms, Who, unpack
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck.testing import Clock
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ class Scene:
 
     def new(self) -> Session:
         """Return the session of a request without a cookie."""
-        return Session._of(Visitor(terms=self.terms))
+        return showing(Visitor(terms=self.terms))
 
     def read(self, id: str) -> Session:
         """Return the session of a request with a cookie."""

@@ -11,6 +11,7 @@ from coatcheck._session.next_state import LONG_OVER
 from coatcheck._session.plan import Answer, Call, Swap
 from coatcheck._session.record import GRACE, Marker, Record, Refused, Tombstone
 from coatcheck._session.saving import ATTEMPTS
+from coatcheck._session.session import showing
 from tests._session.scene import (
     Scene,
     clears,
@@ -100,9 +101,9 @@ def test_an_ended_session_takes_its_cookie_along(scene: Scene, ends: Any) -> Non
     "session",
     [
         Session(),
-        Session._of(Draft(fate="ends")),
-        Session._of(Draft(origin=Lost("it was emptied"))),
-        Session._of(Draft(origin=Unread(BackendError("the server", "read")))),
+        showing(Draft(fate="ends")),
+        showing(Draft(origin=Lost("it was emptied"))),
+        showing(Draft(origin=Unread(BackendError("the server", "read")))),
     ],
     ids=["empty", "destroyed", "lost", "unread"],
 )

@@ -17,6 +17,7 @@ from coatcheck._session.draft import Draft, Unread, Visitor
 from coatcheck._session.ids import new_id
 from coatcheck._session.lifecycle import FOLLOWED
 from coatcheck._session.record import GRACE, owner_of
+from coatcheck._session.session import showing
 from tests._session.scene import (
     Scene,
     destroys,
@@ -242,7 +243,7 @@ def test_to_destroy_what_is_not_there_is_nothing(scene: Scene) -> None:
 
 def test_a_session_that_could_not_be_read_is_never_saved(scene: Scene) -> None:
     """What the handler does to it goes nowhere."""
-    session = Session._of(Draft(origin=Unread(BackendError("the server", "read"))))
+    session = showing(Draft(origin=Unread(BackendError("the server", "read"))))
     session["user"] = 1
     assert not lifecycle.is_pending(session)
     assert scene.save(session) is None

@@ -14,6 +14,7 @@ from coatcheck._session.plan import Get, Swap
 from coatcheck._session.record import GRACE, Contents, Marker, Record, Tombstone, Who
 from coatcheck._session.roster import Roster
 from coatcheck._session.roster_plans import PATIENCE, Rosters, end_all, end_session, read
+from coatcheck._session.session import showing
 from coatcheck._session.user_plans import end_others
 from tests._session.scene import (
     Change,
@@ -59,7 +60,7 @@ def listed(scene: Scene, user: str = "ada") -> list[str]:
 
 def visitor(scene: Scene) -> Session:
     """Return the session of a request without a cookie that was read now."""
-    return Session._of(Visitor(terms=scene.terms, began=scene.clock()))
+    return showing(Visitor(terms=scene.terms, began=scene.clock()))
 
 
 def signed_in(scene: Scene, user: str = "ada") -> str:
@@ -360,7 +361,7 @@ def test_a_session_in_a_cookie_that_moves_to_a_server_is_listed_first() -> None:
     body = Contents(who=who, csrf=b"c" * 16)
     record = Record(b"", OWNER, 1.0, 1.0, copies.clock() + IDLE, body)
     id = new_id()
-    session = Session._of(Draft(body, copies.terms, Carried(record, id, None, copies.clock())))
+    session = showing(Draft(body, copies.terms, Carried(record, id, None, copies.clock())))
     session["n"] = 1
     assert copies.save(session) == id
     assert listed(copies) == [digest(copies, id)]

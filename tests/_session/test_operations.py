@@ -10,6 +10,7 @@ from coatcheck import Session, SessionConflict
 from coatcheck._session import operations
 from coatcheck._session.draft import Lost
 from coatcheck._session.record import Terms, owner_of
+from coatcheck._session.session import showing
 from coatcheck.storage import KeyedStorage, MemoryStorage
 from coatcheck.testing import Clock
 
@@ -320,7 +321,7 @@ def test_an_id_that_leads_nowhere_or_to_another_cookies_session_ends_nothing(
 
 def test_a_record_that_others_keep_changing_is_given_up(storage: KeyedStorage) -> None:
     """It is to be written again for its owner of today, and each time another was faster."""
-    id = storage.save(Session._of(operations.start(TERMS)._draft)) or ""
+    id = storage.save(showing(operations.start(TERMS)._draft)) or ""
     plan = operations.find(id, TODAY, storage.space, formerly=[TERMS.owner])
     with pytest.raises(SessionConflict):
         refused_always(plan, storage)

@@ -19,6 +19,7 @@ from coatcheck._session.roster_plans import (
     revocations_of,
     revoke,
 )
+from coatcheck._session.session import showing
 from tests._session.scene import Change, Running, Scene, confirms, destroys, sets
 
 OWNER = b"12345678"
@@ -53,7 +54,7 @@ def change(scene: Scene, cookie: Cookie, act: Change) -> Cookie | str | None:
 
 
 def signed_in(scene: Scene) -> Cookie:
-    session = Session._of(Visitor(terms=scene.terms, began=scene.clock()))
+    session = showing(Visitor(terms=scene.terms, began=scene.clock()))
     session.sign_in("ada")
     cookie = saving(scene, session).finish()
     assert isinstance(cookie, tuple)
@@ -187,7 +188,7 @@ def test_two_clicks_at_once_are_one_row(steps: int) -> None:
     """Wherever the second one comes in between; of both, the limit of one session ends neither."""
     pins, rosters = Pins(["a secret of more than thirty-two characters"]), replace(ROSTERS, limit=1)
     scene = Scene(idle=IDLE, owner=OWNER, rosters=rosters, pins=pins)
-    visitor = Session._of(Visitor(terms=scene.terms, began=scene.clock()))
+    visitor = showing(Visitor(terms=scene.terms, began=scene.clock()))
     visitor["cart"] = ["tea"]
     cookie = saving(scene, visitor).finish()
     assert isinstance(cookie, tuple)

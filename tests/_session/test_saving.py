@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from coatcheck import BackendError, Session, SessionConflict
+from coatcheck import BackendError, SessionConflict
 from coatcheck._session import lifecycle
 from coatcheck._session.draft import Draft, Lost, Unread
 from coatcheck._session.plan import Answer, Call, Swap, There
 from coatcheck._session.record import Refused, Tombstone
 from coatcheck._session.saving import ATTEMPTS
+from coatcheck._session.session import showing
 from tests._session.scene import (
     Scene,
     clears,
@@ -164,7 +165,7 @@ def test_a_refresh_that_comes_too_late_is_quiet(
 
 def test_nothing_is_kept_of_a_session_that_could_not_be_read(scene: Scene) -> None:
     """Nobody is asked, and what the handler did is a warning."""
-    session = Session._of(Draft(origin=Unread(BackendError("the server", "read"))))
+    session = showing(Draft(origin=Unread(BackendError("the server", "read"))))
     session["user"] = 1
     assert scene.save(session) is None
     assert session._draft.origin == Lost("it could not be read")
@@ -265,7 +266,7 @@ def test_reading_the_last_flash_leaves_the_session(scene: Scene) -> None:
 def test_a_host_may_keep_sessions_that_are_empty() -> None:
     """Django's sessions are stored and stay, whatever they hold."""
     scene = Scene(keeps_empty=True)
-    id = scene.save(Session._of(Draft(terms=scene.terms))) or ""
+    id = scene.save(showing(Draft(terms=scene.terms))) or ""
     assert not scene.read(id).is_new
     assert scene.change(id, sets(user=1), clears) is None
     assert not scene.read(id).is_new

@@ -16,7 +16,7 @@ from coatcheck._session.body_cipher import BodyCipher
 from coatcheck._session.draft import Draft, Foreign, Lost
 from coatcheck._session.record import GRACE, Contents, Record, Who
 from coatcheck._session.roster_plans import Rosters, read
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck._session.values import encode
 from tests._session.scene import Running, Scene
 from tests.thorough import thorough
@@ -32,7 +32,7 @@ def foreign(scene: Scene, lives_until: float | None = None) -> Session:
     """Return the session of a first request, as the shell makes it."""
     body = Contents({"user": encode("user", 42)})
     until = scene.clock() + 10 * GRACE if lives_until is None else lives_until
-    return Session._of(Draft(body.copy(), scene.terms, Foreign(body, OLD, None, until, "Flask")))
+    return showing(Draft(body.copy(), scene.terms, Foreign(body, OLD, None, until, "Flask")))
 
 
 def look(session: Session) -> object:
@@ -194,7 +194,7 @@ def test_a_session_whose_lifetime_ends_meanwhile_is_not_kept() -> None:
     scene = Scene(lifetime=100)
     body = Contents({"user": encode("user", 42)})
     origin = Foreign(body, OLD, scene.clock() - 50, scene.clock() + GRACE)
-    session = Session._of(Draft(body.copy(), scene.terms, origin))
+    session = showing(Draft(body.copy(), scene.terms, origin))
     scene.clock.advance(51)
     assert scene.save(session) is None
     assert type(session._draft.origin) is Lost
@@ -212,9 +212,7 @@ def test_a_sign_out_with_the_old_cookie_takes_the_session_off_the_list(*, encryp
     def first_request() -> Session:
         body = Contents({"n": encode("n", 1)}, who=Who("ada", "handle", scene.clock()))
         until = scene.clock() + 10 * GRACE
-        return Session._of(
-            Draft(body.copy(), scene.terms, Foreign(body, OLD, None, until, "Flask"))
-        )
+        return showing(Draft(body.copy(), scene.terms, Foreign(body, OLD, None, until, "Flask")))
 
     assert scene.save(first_request())
     listing = rosters.of("ada", scene.space)

@@ -13,6 +13,7 @@ from coatcheck._session.ids import tag_of
 from coatcheck._session.moves import carried_away
 from coatcheck._session.plan import Get, Swap, There
 from coatcheck._session.record import GRACE, Marker, Tombstone
+from coatcheck._session.session import showing
 from tests._session.scene import (
     Scene,
     confirms,
@@ -157,7 +158,7 @@ def test_a_sign_out_with_an_expired_id_ends_the_session(scene: Scene) -> None:
 
 def test_a_sign_out_of_nobody_asks_nobody(scene: Scene) -> None:
     """A visitor without a session, or whose session was ended by this request already."""
-    for session in (scene.new(), Session._of(Draft(origin=Lost("it was emptied")))):
+    for session in (scene.new(), showing(Draft(origin=Lost("it was emptied")))):
         session.destroy()
         assert scene.save(session) is None
     assert scene.asked == []

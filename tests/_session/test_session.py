@@ -19,6 +19,7 @@ from coatcheck import (
 from coatcheck._model.typed import TypedDraft
 from coatcheck._session.draft import Draft
 from coatcheck._session.record import Contents
+from coatcheck._session.session import showing
 from coatcheck._session.values import Encoded
 from coatcheck.storage import MemoryStorage
 from coatcheck.testing import Clock
@@ -247,7 +248,7 @@ def test_a_flash_can_be_popped_and_unset() -> None:
 
 def test_a_damaged_value_counts_as_absent(caplog: pytest.LogCaptureFixture) -> None:
     """A handler sees a missing key, not an error of a decoder."""
-    session = Session._of(Draft(Contents(values={"a": Encoded(b"\xc1")})))
+    session = showing(Draft(Contents(values={"a": Encoded(b"\xc1")})))
     assert session.get("a", "default") == "default"
     assert "damaged" in caplog.text
 
@@ -484,7 +485,7 @@ def test_a_stored_session_has_times() -> None:
 
 def test_a_model_is_reached_through_the_session() -> None:
     """Without one, reading and writing say how to give it."""
-    session = Session._of(TypedDraft.under(stored(visits=1)._draft, Schema(Plain)))
+    session = showing(TypedDraft.under(stored(visits=1)._draft, Schema(Plain)))
     assert session.data.visits == 1
     session.data.visits = 2
     assert session["visits"] == 2

@@ -163,12 +163,15 @@ class Cookie:
 
     def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
-        found = []
-        for value in self._finder.values(header):
-            opened = self._known.get(value) or self._opened(value)
-            if opened:
-                found.append(opened)
-        if not found:
+        values = self._finder.values(header)
+        found: tuple[Opened, ...]
+        if len(values) == 1:  # as most often
+            opened = self._known.get(values[0]) or self._opened(values[0])
+            found = (opened,) if opened else ()
+        else:
+            each = (self._known.get(value) or self._opened(value) for value in values)
+            found = tuple(filter(None, each))
+        if not found and "," in header:
             self._joined.check(header)
         return found
 
@@ -194,11 +197,13 @@ class Cookie:
 
         Source: RFC 6265, 4.1.1 (grammar) and 6.1 (size).
         """
-        given: dict[str, Any] = {**overrides}
-        worn = replace(self, secrets=(), encrypt=False, **given) if overrides else self
+        worn, attributes = self, self._attributes
+        if overrides:
+            given: dict[str, Any] = {**overrides}
+            worn = replace(self, secrets=(), encrypt=False, **given)
+            attributes = _written(worn)
         if not value:
             return f"{self.name}={_written(worn, removing=True)}"
-        attributes = _written(worn) if overrides else self._attributes
         header = f"{self.name}={self._sealed(value)}{attributes}"
         if len(header) > MAX_COOKIE:
             raise CookieTooLarge(self.name, len(header), MAX_COOKIE)

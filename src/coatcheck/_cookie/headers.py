@@ -72,22 +72,27 @@ class CookieFinder:
 
         Where it gives several, those beyond `MAX_COOKIES` bytes are ignored: each is to be opened.
 
-        As browsers write it, the name stands there once, behind "; ". Looking for that takes 0.6 µs
-        beside two other cookies, where the pattern takes 1.0; the pattern is left for the rest.
+        As browsers write it, the name stands there once, alone or behind "; ". To look for that is
+        faster than the pattern, which is left for the rest.
         """
-        if header.count(self._name) == 1:
+        value = None
+        if ";" not in header and header.startswith(self._first):
+            value = header[self._length :]
+        elif header.count(self._name) == 1:
             at = 0 if header.startswith(self._first) else header.find(self._later) + 2  # "; "
             if at != 1:  # 1: written in another way
                 start = at + self._length
                 end = header.find(";", start)
-                return [_bare(header[start:] if end < 0 else header[start:end])]
-        return list(map(_bare, self._pattern.findall(header, 0, MAX_COOKIES)))
+                value = header[start:] if end < 0 else header[start:end]
+        if value is None:
+            return list(map(_bare, self._pattern.findall(header, 0, MAX_COOKIES)))
+        return [_bare(value)] if '"' in value else [value.strip(_AROUND)]
 
 
 def _bare(value: str) -> str:
     """Return a value without white space around it, and without one pair of quotes."""
     value = value.strip(_AROUND)
-    if '"' in value and value[0] == value[-1] == '"' and len(value) > 1:
+    if len(value) > 1 and value[0] == value[-1] == '"':
         return value[1:-1]
     return value
 

@@ -24,7 +24,7 @@ from coatcheck._session.adopted import Adopted, Refusal, old_id
 from coatcheck._session.draft import Draft, Foreign, Lost, Moved, Unread
 from coatcheck._session.events import Happened
 from coatcheck._session.record import Contents, Terms, Who
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck._session.user_key import untold
 from coatcheck._session.values import encode
 from coatcheck.errors import ConfigurationError
@@ -135,7 +135,7 @@ class Adoption:
         if not isinstance(session, Session) or isinstance(session._draft.origin, Moved | Unread):
             return False
         draft = session._draft
-        return draft.issued is None or not lifecycle.keeps(session, self._terms)
+        return draft.issued is None or not lifecycle.keeps(draft, self._terms)
 
     def judged(self, reader: Reader, answer: Adopted | Refusal | None) -> Judged | None:
         """Return what a reader's answer stands for; None: it leads to no session."""
@@ -173,7 +173,7 @@ class Adoption:
         )
         lives_until = _lives_until(found, reader, now)
         origin = Foreign(body, judged.id, found.created, lives_until, reader.package)
-        return Session._of(Draft(body.copy(), self._terms, origin, shown=body.flashes))
+        return showing(Draft(body.copy(), self._terms, origin, shown=body.flashes))
 
     def sign_in_of(self, session: Session | None) -> Who | None:
         """

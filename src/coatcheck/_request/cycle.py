@@ -53,7 +53,7 @@ from coatcheck._session.events import Happened, log_losses
 from coatcheck._session.moves import ROTATES, Moves
 from coatcheck._session.next_state import note_of
 from coatcheck._session.record import LONGEST, Terms, owner_of
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck._session.user_key import enter, follow
 from coatcheck.errors import ConfigurationError, CookieTooLarge, ResponseStarted
 from coatcheck.storage.arguments import Duration
@@ -74,6 +74,9 @@ Due = Literal["", "cookie", "save"]
 
 _HAVE_RECORD = (Found, Carried, Given, Unread)
 """Origins of sessions that may be stored: an outage breaks no request."""
+
+_HAVE_ID = (Found, Carried, Given)
+"""Origins of sessions whose id the client holds: `Draft.issued`, asked by every save."""
 
 _logger = logging.getLogger("coatcheck")
 
@@ -158,6 +161,10 @@ class Cycle:
         # A sign-in began when its request was read, so with rosters a request without a cookie is
         # admitted, too, with the time.
         self.starts_empty = powers.starts_empty and bound is None and users is None
+        # Without a cookie, there is nothing to ask or to decide.
+        self.begins_empty = self.starts_empty and not self.skip
+        # Nothing but the terms is to be put to what the storage read.
+        self._admits_at_once = self.schema is None and users is None
         # By the plain shell, in an event loop too.
         self.in_place = powers.in_place and users is None and not adopts
         self._twins_noted = False
@@ -167,7 +174,7 @@ class Cycle:
 
     def begin(self, visit: Visit) -> None:
         """Give a request that brings no cookie a session that holds nothing: no server is asked."""
-        visit.session = Session._of(self.visitor)
+        visit.session = showing(self.visitor)
         visit.attach()
         if visit.cookies:
             hints = self._hints  # read once: another thread may be done with it
@@ -187,7 +194,10 @@ class Cycle:
             answer = self.device.admit(visit, self.checked(session))
             if answer is not None:
                 return answer
-        visit.session = self._admitted(session)
+        if type(session) is Session and self._admits_at_once:
+            visit.session = lifecycle.admit(session, self.terms, self.visitor)
+        else:
+            visit.session = self._admitted(session)
         visit.attach()
         hints = self._hints
         if hints is not None:
@@ -198,7 +208,7 @@ class Cycle:
         if type(session) is not Session:
             session = self.checked(session)
         visitor = self.visitor if self.terms.rosters is None else self._dated(session)
-        admitted = lifecycle.admit(session, self.terms, visitor=visitor)
+        admitted = lifecycle.admit(session, self.terms, visitor)
         if self.schema is not None and not admitted._draft.shared:
             admitted._draft = TypedDraft.under(admitted._draft, self.schema)
         return admitted
@@ -212,7 +222,7 @@ class Cycle:
         """
         session = self.checked(session)
         visitor = self.visitor if self.terms.rosters is None else self._dated(session)
-        return lifecycle.admit(session, self.terms, visitor=visitor)
+        return lifecycle.admit(session, self.terms, visitor)
 
     def checked(self, session: object) -> Session:
         """
@@ -240,7 +250,7 @@ class Cycle:
         path = visit.path
         for prefix in self.skip:
             if path.startswith(prefix):
-                visit.session = Session._of(cast("Draft", Skipped(prefix, self.terms)))
+                visit.session = showing(cast("Draft", Skipped(prefix, self.terms)))
                 visit.attach()
                 return True
         return False
@@ -262,7 +272,7 @@ class Cycle:
         """Tell whether a cookie led to a session that `admit` accepts."""
         return (
             session._draft.issued is not None
-            and lifecycle.keeps(session, self.terms)
+            and lifecycle.keeps(session._draft, self.terms)
             and (self.device is None or self.device.is_living(visit, session))
         )
 
@@ -447,8 +457,11 @@ class Cycle:
             value = opened.text  # a storage of one's own, which renews nothing by itself
         if value is None:
             return None
+        attributes = _attributes(draft)
         try:
-            return self.cookie.serialize(value, **_attributes(draft))
+            if not attributes:
+                return self.cookie.serialize(value)
+            return self.cookie.serialize(value, **attributes)
         except CookieTooLarge as error:
             self.failed(error)
             raise
@@ -478,7 +491,7 @@ class Cycle:
     def saved(self, session: Session) -> bool:
         """Note that a save is done, and tell whether the session can be saved again."""
         draft = session._draft
-        if draft.issued is None:
+        if type(draft.origin) not in _HAVE_ID:
             draft.reach = "nothing"
         if type(draft.fate) is Moves and draft.fate.who is not None:  # no storage of ours leaves it
             _logger.warning(
@@ -656,8 +669,11 @@ def is_async(storage: SessionStorage) -> bool:
 
 def _attributes(draft: Draft) -> Attributes:
     """Return the attributes by which a cookie differs from its set-up: as the sign-in chose."""
-    saved = draft.found
-    who = saved.record.body.who if saved else draft.contents.who
+    origin = draft.origin
+    if type(origin) is Found or type(origin) is Carried:
+        who = origin.record.body.who
+    else:
+        who = draft.contents.who
     if who is None or who.max_age is None:
         return {}
     if who.max_age == 0:

@@ -21,7 +21,7 @@ from coatcheck._request.events import Reporter
 from coatcheck._request.visit import Answer, Changes
 from coatcheck._session.draft import Draft, Unread
 from coatcheck._session.events import Happened
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck.errors import BackendError, ConfigurationError
 
 OnOutage = Literal["raise", "unavailable", "anonymous"]
@@ -83,7 +83,7 @@ class Outages:
             raise error
         if self._policy == "unavailable":
             return UNAVAILABLE
-        return Session._of(Draft(origin=Unread(error)))
+        return showing(Draft(origin=Unread(error)))
 
     def unsaved(self, session: Session, error: BackendError) -> None:
         """

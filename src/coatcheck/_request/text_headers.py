@@ -7,7 +7,7 @@ Pure: text in, text out.
 from collections.abc import Iterable
 
 from coatcheck._cookie.headers import amended
-from coatcheck._request.visit import Changes
+from coatcheck._request.visit import VARY, Changes
 
 CHANGED = ("vary", "cache-control")
 """Endings of the names of headers that `amended` may change."""
@@ -15,10 +15,14 @@ CHANGED = ("vary", "cache-control")
 
 def amended_text(headers: Iterable[tuple[str, str]], changes: Changes) -> list[tuple[str, str]]:
     """Return the headers with the changes; those that stay are not decoded and encoded again."""
-    headers = list(headers)
-    ours = [pair for pair in headers if pair[0].lower().endswith(CHANGED)]
+    kept: list[tuple[str, str]] = []
+    ours: list[tuple[str, str]] = []
+    for pair in headers:
+        (ours if pair[0].lower().endswith(CHANGED) else kept).append(pair)
+    if changes is VARY and not ours:
+        kept.append(("Vary", "Cookie"))
+        return kept
     given = [(_bytes(name), _bytes(value)) for name, value in ours]
-    kept = [pair for pair in headers if pair not in ours] if ours else headers
     changed = amended(given, changes.set_cookies, private=changes.private)
     added = [(_spelled(name), value.decode("latin-1")) for name, value in changed]
     return [*kept, *added, *changes.headers]

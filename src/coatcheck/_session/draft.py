@@ -16,7 +16,7 @@ The state of a session while a request works on it.
                    Found, Lost)       sets it back to stays)            the request ends)
 """
 
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -172,6 +172,7 @@ class Draft(Hidden, msgspec.Struct):
         began: When the request was read, if rosters are kept; `origin` may tell it, too.
         cleared: A user whose sessions this request ended, and when: it may sign in again.
         spared: The handle of the session of another package that was to stay then.
+        shared: It is the draft of all visitors without a session: see `Visitor`.
     """
 
     contents: Contents = msgspec.field(default_factory=Contents)
@@ -191,8 +192,7 @@ class Draft(Hidden, msgspec.Struct):
     began: float = 0.0
     cleared: tuple[str, float] | None = None
     spared: str = ""
-
-    shared: ClassVar[bool] = False
+    shared: bool = False
 
     @property
     def held(self) -> Contents:
@@ -403,7 +403,8 @@ class Draft(Hidden, msgspec.Struct):
             self.write(Set(key, encoded))
         else:
             self.rewritten |= {key}
-        self._hold(key, value)
+        if self.live or type(value) not in _FIXED:
+            self._hold(key, value)
 
     def put_default(self, key: str, value: object, encoded: Encoded) -> None:
         """Put a value under *key*, which has none."""
@@ -438,7 +439,7 @@ class Visitor(Draft, kw_only=True):
 
     make: Any = Draft
 
-    shared: ClassVar[bool] = True
+    shared: bool = True
 
     def own(self) -> Draft:
         draft: Draft = self.make(terms=self.terms, reach=self.reach, began=self.began)

@@ -7,6 +7,7 @@ Pure: no clock, no storage; *now* is an argument, and so is the clock.
 from collections.abc import Callable
 
 from coatcheck._session.draft import (
+    Carried,
     Draft,
     Foreign,
     Found,
@@ -64,7 +65,8 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
     draft = session._draft
     if draft.touched:
         draft.note_changes_in_place()
-    origin, steps = draft.found, len(draft.log)
+    before, steps = draft.origin, len(draft.log)
+    origin = before if type(before) is Found or type(before) is Carried else None
     if draft.fate == "ends":
         note_end(draft, now)
         draft.origin = Lost("it was destroyed")
@@ -87,7 +89,7 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
         return None
     stays = origin is not None and type(draft.fate) is not Moves
     id = origin.id if origin and stays else draft.id or new_id()
-    fate, before = draft.fate, draft.origin
+    fate = draft.fate
     settle(draft, newer, id, now, steps, carried=True)
     if origin is None:
         package = before.package if type(before) is Foreign else ""

@@ -33,7 +33,7 @@ from coatcheck._session.record import (
     Terms,
     Tombstone,
 )
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 
 _LED_NOWHERE = (Moved, Lapsed, Foreign)
 
@@ -80,7 +80,7 @@ def restore(there: There, now: float, *, handed: bool = False) -> Session:
         return session
     if isinstance(kept, Marker) and now < kept.expires:
         refused = Happened("refused", "old id")
-        return Session._of(Draft(origin=Moved(kept, there.id, now), events=(refused,)))
+        return showing(Draft(origin=Moved(kept, there.id, now), events=(refused,)))
     return refused_session("tombstone" if isinstance(kept, Tombstone) else "unknown id")
 
 
@@ -88,22 +88,22 @@ def expired_session(record: Record, id: str, now: float) -> Session:
     """Return a new session in place of one whose deadline is over."""
     who, age = record.body.who, max(now - record.created, 0.0)
     user = who.user if who else None
-    return Session._of(Draft(events=(Happened("expired", "idle", handle_of(who, id), user, age),)))
+    return showing(Draft(events=(Happened("expired", "idle", handle_of(who, id), user, age),)))
 
 
 def refused_session(why: str) -> Session:
     """Return a new session in place of one that a value does not lead to."""
-    return Session._of(Draft(events=(Happened("refused", why),)))
+    return showing(Draft(events=(Happened("refused", why),)))
 
 
 def found(origin: Found) -> Session:
     """Return the session that was stored."""
     body = origin.record.body
     # By position, which is faster: this runs on every request.
-    return Session._of(Draft(body, DEFAULT_TERMS, origin, "stays", "client", None, body.flashes))
+    return showing(Draft(body, DEFAULT_TERMS, origin, "stays", "client", None, body.flashes))
 
 
-def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
+def admit(session: Session, terms: Terms, visitor: Visitor) -> Session:
     """
     Return *session* under the middleware's terms, or a new one if it breaks them.
 
@@ -113,7 +113,7 @@ def admit(session: Session, terms: Terms, *, visitor: Visitor) -> Session:
     draft = session._draft
     if draft.shared:
         session._draft = visitor
-    elif not keeps(session, terms):
+    elif not keeps(draft, terms):
         session._draft = _refused(draft, terms, visitor)
     else:
         draft.terms = terms
@@ -134,15 +134,16 @@ def _refused(draft: Draft, terms: Terms, visitor: Visitor) -> Draft:
     return refused
 
 
-def keeps(session: Session, terms: Terms) -> bool:
+def keeps(draft: Draft, terms: Terms) -> bool:
     """Tell whether a session that was found keeps to the middleware's terms."""
-    origin = session._draft.origin
+    origin = draft.origin
     if not (type(origin) is Found or type(origin) is Carried):
         return True
     record = origin.record
-    return record.owner in (terms.owner, ANY_OWNER) and (
-        terms.lifetime is None or origin.read_at < record.created + terms.lifetime
-    )
+    # One by one, so that no tuple is made for each request.
+    if record.owner != terms.owner and record.owner != ANY_OWNER:  # noqa: PLR1714
+        return False
+    return terms.lifetime is None or origin.read_at < record.created + terms.lifetime
 
 
 def is_current(session: Session, now: Session) -> bool:

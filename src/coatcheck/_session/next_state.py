@@ -182,7 +182,7 @@ def reason_of(draft: Draft, there: There, now: float) -> Lost:
 
 def is_emptied(draft: Draft, contents: Contents) -> bool:
     """Tell whether the handler took the last thing out of the session."""
-    if not contents.empty or draft.terms.keeps_empty:
+    if contents.values or not contents.empty or draft.terms.keeps_empty:
         return False
     return any(type(change) is not Consume for change in draft.log)
 

@@ -29,7 +29,7 @@ from coatcheck._session.draft import Draft, Found, Lapsed, Moved, Visitor
 from coatcheck._session.moves import ROTATES
 from coatcheck._session.plan import Keyspace, Plan, There, look
 from coatcheck._session.record import ANY_OWNER, Contents, Record, Terms, Tombstone
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck._session.user_key import enter, follow
 from coatcheck.errors import SessionConflict
 
@@ -49,7 +49,7 @@ def start(terms: Terms, *, like: Session | None = None) -> Session:
         draft.contents = Contents(held.values, held.flashes)
         draft.live = model.live.copy()
         draft.touched = bool(draft.live)
-    return Session._of(draft)
+    return showing(draft)
 
 
 def find(

@@ -141,7 +141,9 @@ def first_write(session: Session, space: Keyspace) -> FirstWrite | None:
     if type(origin) is not Found or not origin.digest or origin.version is None or origin.handed:
         return None
     who = origin.record.body.who
-    if draft.fate not in _STAYS or draft.contents.empty or (who and who.acts_until is not None):
+    if draft.fate not in _STAYS or (who and who.acts_until is not None):
+        return None
+    if not draft.contents.values and draft.contents.empty:
         return None
     now = space.clock()
     record = next_record(draft, origin.record, draft.contents, now)

@@ -84,13 +84,6 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             if id is not None:
                 self._draft.origin = Given(id)
 
-    @classmethod
-    def _of(cls, draft: Draft) -> "Session":
-        """Return the session that shows *draft*: for storages."""
-        session = _new(cls)
-        session._accessed, session._draft = False, draft
-        return session
-
     @overload
     def get(self, key: str) -> Value: ...
     @overload
@@ -409,8 +402,12 @@ class Session(MutableMapping[str, Value], Generic[Data]):
         return draft.flashed(key) if key in draft.shown else draft.value(key)
 
     def __setitem__(self, key: str, value: Value) -> None:
+        self._accessed = True  # as `_own` does, without a further call
+        draft = self._draft
+        if draft.shared:
+            draft = self._own
         try:
-            self._own.put(key, value, encode(key, value))
+            draft.put(key, value, encode(key, value))
         except SessionError as error:  # as `hides_arguments` does, without a further call
             value = None
             forget_frames(error)
@@ -463,6 +460,13 @@ class Session(MutableMapping[str, Value], Generic[Data]):
             return "<Session skipped>"
         state = "destroyed" if draft.fate == "ends" else "stored" if draft.issued else "new"
         return f"<Session {state}>"
+
+
+def showing(draft: Draft) -> Session:
+    """Return the session that shows *draft*."""
+    session = _new(Session)
+    session._accessed, session._draft = False, draft
+    return session
 
 
 def refusal_to_pickle() -> TypeError:

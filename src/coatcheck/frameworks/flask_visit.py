@@ -16,7 +16,7 @@ from coatcheck._request.request_visit import RequestVisit
 from coatcheck._request.text_headers import amended_text
 from coatcheck._request.visit import NOTHING, Answer, Changes
 from coatcheck._session.draft import Draft
-from coatcheck._session.session import Session
+from coatcheck._session.session import Session, showing
 from coatcheck.asgi import ALIAS, PLACE
 from coatcheck.frameworks.flask_session import FLASHES, PERMANENT, FlaskSession
 
@@ -59,7 +59,8 @@ class WerkzeugVisit(RequestVisit):
         return self.request.root_path + self.request.path
 
     def attach(self) -> None:
-        self.session = FlaskSession._of(self.session._draft)
+        draft, self.session = self.session._draft, FlaskSession()
+        self.session._draft = draft
         there = self.place.get(PLACE)
         if there is not None and there is not self._former:
             self.cycle.check_outer(there)
@@ -85,7 +86,7 @@ class WerkzeugVisit(RequestVisit):
     def refuse(self, error: Exception, draft: Draft) -> None:
         """Give the request a session for the answer to *error*, which its handler never sees."""
         self.refusal = error
-        self.session = Session._of(draft)
+        self.session = showing(draft)
         self.attach()
 
     def put_instead(self, response: Any, answer: Answer) -> None:
