@@ -236,3 +236,16 @@ def test_closing_waits_a_little_for_an_attempt(
         assert not pool._all
 
     play(scene)
+
+
+def test_a_call_that_goes_on_after_the_end_does_not_wait() -> None:
+    """It lost its connection to the close, and would wait for a new one until its time is up."""
+
+    async def scene(pool: Pool) -> None:
+        await pool.take()
+        await pool.close()
+        with pytest.raises(BackendError, match="the storage was closed"):
+            await pool.take()
+        assert not pool._waiting
+
+    play(scene)

@@ -43,6 +43,8 @@ class Connection(Protocol):
         """Close it, and tell its pool; a call that is under way raises *cause*."""
 
 
+CLOSED = "the storage was closed"
+
 C = TypeVar("C", bound=Connection)
 
 
@@ -85,8 +87,11 @@ class AsyncConnections(Generic[C]):
         Wait for a connection.
 
         Raises:
-            BackendError: None was free in time, or none could be made.
+            BackendError: None was free in time, or none could be made, or the storage was closed.
         """
+        if self._is_closed:  # a call that began before asks once more
+            closed = ConnectionError(CLOSED)
+            raise unreachable(self.place.name, doing, closed) from closed
         waiter: asyncio.Future[C] = self._loop.create_future()
         is_full = len(self._all) >= self.place.size
         limit = self.place.timeout if is_full else self._connect_limit
@@ -129,7 +134,7 @@ class AsyncConnections(Generic[C]):
     async def close(self) -> None:
         """Close every connection; calls that are under way raise."""
         self._is_closed = True
-        self._fail(ConnectionError("the storage was closed"))
+        self._fail(ConnectionError(CLOSED))
         if opening := self._opening:
             # If it is cancelled in between, a driver may leave its socket open.
             await asyncio.wait((opening,), timeout=LONGEST_CLOSE)
@@ -142,7 +147,7 @@ class AsyncConnections(Generic[C]):
             self._watch = None
 
     async def _leave(self, connection: C) -> None:
-        connection.end(ConnectionError("the storage was closed"))
+        connection.end(ConnectionError(CLOSED))
 
     async def _given(self, waiter: "asyncio.Future[C]") -> C:
         try:
