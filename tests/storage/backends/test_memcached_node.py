@@ -15,7 +15,7 @@ import pytest
 
 from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage, MemcachedStorage
-from coatcheck.storage.backends.async_memcached_node import Connection
+from coatcheck.storage.backends.async_memcached_node import AsyncNode, Connection
 from coatcheck.storage.backends.memcached_commands import Command, ConnectionLost, gets, store
 from coatcheck.storage.backends.memcached_node import UNUSED, Node
 from tests import servers
@@ -222,6 +222,26 @@ def test_an_answer_that_is_lost_twice_is_an_error(folder: Path) -> None:
         assert len(accepted) == 2
         listener.shutdown(socket.SHUT_RDWR)
     thread.join(5)
+
+
+def test_a_command_that_is_under_way_at_the_end_opens_no_connection(folder: Path) -> None:
+    """It would lose its answer to the close, ask once more, and leave a socket open."""
+    path = folder / "m"
+
+    async def run() -> None:
+        node = AsyncNode(str(path), 5)
+        await node.ask(gets("key"))
+        under_way = asyncio.ensure_future(node.ask(gets("key")))
+        await asyncio.sleep(0)
+        await node.close()
+        with pytest.raises(OSError, match="the storage was closed"):
+            await under_way
+        with pytest.raises(OSError, match="the storage was closed"):
+            await node.ask(gets("key"))
+        await node.close()
+
+    with servers.memcached(path):
+        asyncio.run(run())
 
 
 def test_connections_that_are_not_needed_any_more_are_closed(

@@ -37,6 +37,7 @@ class AsyncNode:
         self._timeout = timeout
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
+        self._is_closed = False
 
     async def ask(self, command: Command) -> Reply:
         """
@@ -62,6 +63,7 @@ class AsyncNode:
 
     async def close(self) -> None:
         """Close the connection; commands that are under way fail."""
+        self._is_closed = True
         if self._connecting:
             self._connecting.cancel()
             await asyncio.wait((self._connecting,))
@@ -73,6 +75,8 @@ class AsyncNode:
         connection = self._connection
         if connection and connection.usable:
             return connection
+        if self._is_closed:  # a command that was under way asks once more
+            raise ConnectionError("the storage was closed")
         if self._connecting is None:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
             self._connecting.add_done_callback(self._end_connecting)
