@@ -127,28 +127,29 @@ def code_of(path: Path) -> list[ast.Module]:
     return [ast.parse(code) for code in (plain, *files_of(path).values())]
 
 
-@pytest.mark.parametrize("path", [*PAGES, *sorted((ROOT / "examples").glob("*.py"))], ids=name_of)
-def test_session_is_the_session_of_a_request(path: Path) -> None:
+def test_session_is_the_session_of_a_request() -> None:
     """
     Never the function: that is `coatcheck.session()`. So `session` is free in every handler, and
     no name hides another.
     """
-    for node in [node for module in code_of(path) for node in ast.walk(module)]:
-        if isinstance(node, ast.ImportFrom) and node.module in (
-            "coatcheck",
-            "coatcheck.middleware",
-        ):
-            assert "session" not in {each.asname or each.name for each in node.names}
+    for path in [*PAGES, *sorted((ROOT / "examples").glob("*.py"))]:
+        for node in [node for module in code_of(path) for node in ast.walk(module)]:
+            if isinstance(node, ast.ImportFrom) and node.module in (
+                "coatcheck",
+                "coatcheck.middleware",
+            ):
+                names = {each.asname or each.name for each in node.names}
+                assert "session" not in names, name_of(path)
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=name_of)
-def test_links_lead_to_files_and_headings(text: Path) -> None:
+def test_links_lead_to_files_and_headings() -> None:
     """Every relative link of a page is a file, and its anchor is a heading there."""
-    for target, anchor in LINK.findall(text.read_text()):
-        there = text.parent / target if target else text
-        assert os.path.lexists(there), f"{name_of(text)} links to {target}"
-        if anchor and there.suffix == ".md" and not anchor.startswith("coatcheck"):
-            assert anchor in anchors_of(there), f"{name_of(text)} links to {target}#{anchor}"
+    for text in TEXTS:
+        for target, anchor in LINK.findall(text.read_text()):
+            there = text.parent / target if target else text
+            assert os.path.lexists(there), f"{name_of(text)} links to {target}"
+            if anchor and there.suffix == ".md" and not anchor.startswith("coatcheck"):
+                assert anchor in anchors_of(there), f"{name_of(text)} links to {target}#{anchor}"
 
 
 @cache

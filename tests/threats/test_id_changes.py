@@ -10,7 +10,7 @@ from coatcheck.csrf import csrf_token, is_csrf_token
 from coatcheck.storage import CookieStorage, KeyedStorage, MemoryStorage, Migrating
 from coatcheck.testing import Clock
 from tests.hosts import Browser, Front, Handler
-from tests.storage_kinds import Made, front_of
+from tests.storage_kinds import SERVER_SIDE, Made, front_of
 from tests.threats.attacks import (
     does,
     everywhere,
@@ -74,7 +74,23 @@ CHANGES: dict[str, list[Handler]] = {
 }
 """What changes the id of a session, whose user stays."""
 
-changes = pytest.mark.parametrize("steps", CHANGES.values(), ids=CHANGES)
+server_side_changes = pytest.mark.parametrize(
+    ("front", "steps"),
+    [
+        pytest.param(
+            *front.values,
+            steps,
+            id=f"{front.id}-{name}",
+            marks=front.marks
+            if front.id.endswith("-memory") or name == "three changes"
+            else pytest.mark.thorough,
+        )
+        for front in SERVER_SIDE
+        for name, steps in CHANGES.items()
+    ],
+    indirect=["front"],
+)
+"""Every change over memory, and the last of them over every storage."""
 
 
 def flashes(session: Session) -> None:
@@ -133,8 +149,7 @@ def test_a_request_held_open_with_a_stolen_cookie_brings_nothing_back(front: Fro
         assert holder(front, stolen).ask(is_new).json is True
 
 
-@server_side
-@changes
+@server_side_changes
 def test_a_request_held_open_over_any_change_of_the_id_brings_nothing_back(
     front: Front, steps: list[Handler]
 ) -> None:
@@ -214,8 +229,7 @@ def test_a_session_on_the_move_brings_nothing_back(
 # Signing out with an old id
 
 
-@server_side
-@changes
+@server_side_changes
 @pytest.mark.parametrize("early", [True, False])
 def test_a_sign_out_with_an_old_id_ends_the_session(
     front: Front, steps: list[Handler], *, early: bool
@@ -273,8 +287,7 @@ def test_a_sign_out_with_an_old_id_spares_another_user(
     assert browser.ask(user_of).json == "bob"
 
 
-@server_side
-@changes
+@server_side_changes
 def test_an_old_id_gains_nothing(front: Front, steps: list[Handler]) -> None:
     """It reads nothing, keeps nothing, cannot confirm or act, and changes no cookie."""
     victim = ada(front)
