@@ -321,7 +321,7 @@ def _told(backend: Any, text: str, *values: bytes) -> str:
 def _sqlite_version(backend: Any, _: str) -> Iterator[Check]:
     import sqlite3
 
-    mode = backend._connection.execute("PRAGMA journal_mode").fetchone()[0]
+    mode = backend.rows("PRAGMA journal_mode")[0][0]
     yield Check("info", "version", f"SQLite {sqlite3.sqlite_version}, journal {mode}")
 
 
@@ -329,7 +329,7 @@ def _sqlite_expiry(backend: Any, key: str) -> Iterator[Check]:
     asked = "SELECT expires FROM coatcheck_sessions WHERE key = ?"
 
     def left() -> float:
-        return float(backend._connection.execute(asked, (key,)).fetchone()[0]) - time.time()
+        return float(backend.rows(asked, (key,))[0][0]) - time.time()
 
     yield _kept(backend, key, left)
 

@@ -99,7 +99,7 @@ def _sqlite(backend: SqliteBackend, prefix: str) -> Scan:
     last = ""
     while True:
         try:
-            rows = backend._connection.execute(asked, (last, prefix, STEP)).fetchall()
+            rows = backend.rows(asked, (last, prefix, STEP))
         except sqlite3.Error as error:
             raise backend._failed(error, "read") from error
         if not rows:

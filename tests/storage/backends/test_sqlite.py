@@ -277,3 +277,42 @@ def test_processes_that_make_the_database_together_all_succeed(tmp_path: Path) -
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0] * 6
+
+
+def test_a_connection_that_is_used_is_closed_after_that(backend: SqliteBackend) -> None:
+    """By the thread that uses it: SQLite would go on in memory that is free, and crash."""
+    backend.swap("a", None, b"1", 10)
+    used = backend._connection
+    closing = threading.Thread(target=backend.close)
+    closing.start()
+    closing.join()
+    assert used.connection.execute("SELECT 1").fetchone() == (1,)
+    used.done()
+    with pytest.raises(sqlite3.ProgrammingError):
+        used.connection.execute("SELECT 1")
+    assert backend.get("a")
+    assert not used.taken()
+
+
+def test_threads_go_on_while_another_one_closes(backend: SqliteBackend) -> None:
+    """Each opens a connection again, and no call fails."""
+    backend.swap("a", None, b"1", 10)
+    ends, failed = threading.Event(), list[Exception]()
+
+    def work() -> None:
+        while not ends.is_set():
+            try:
+                assert backend.get("a")
+                backend.swap("a", b"1", b"1", 10)
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(50):
+        backend.close()
+    ends.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []

@@ -17,6 +17,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 from coatcheck.errors import BackendError, ConfigurationError
@@ -114,19 +115,58 @@ parent (https://sqlite.org/howtocorrupt.html, 2.6).
 
 
 class _Held:
-    """The connection of one thread or greenlet: closed when that ends, and by `close`."""
+    """
+    The connection of one thread or greenlet: closed when that ends, and by `close`.
+
+    Another thread may close it, but not while it is used: SQLite would work on freed memory. Its
+    thread says first that it is busy, and then looks whether it was ended. Who ends it does that
+    first, and then looks whether it is busy. So one of the two sees the other, without a lock.
+    """
 
     def __init__(self, connection: _Connection) -> None:
         self.connection = connection
+        self.is_busy = self.is_ended = False
 
     @property
     def usable(self) -> bool:
-        return self.connection.pid == os.getpid()
+        return self.connection.pid == os.getpid() and not self.is_ended
+
+    def taken(self) -> bool:
+        """Begin to use it, and tell whether it may be used: then `done` is to follow."""
+        self.is_busy = True
+        if self.is_ended:
+            self.is_busy = False
+        return self.is_busy
+
+    def done(self) -> None:
+        """Note that it is not used any more; close it if that was to be done meanwhile."""
+        self.is_busy = False
+        if self.is_ended:
+            self.connection.let_go()
 
     def close(self) -> None:
-        self.connection.let_go()
+        """Close it, or let the thread that uses it do so."""
+        self.is_ended = True
+        if not self.is_busy:
+            self.connection.let_go()
 
     __del__ = close
+
+
+def _row(held: _Held, statement: str, values: tuple[object, ...]) -> Any:
+    """Return the first row of what a connection that was taken answers, or None."""
+    try:
+        return held.connection.execute(statement, values).fetchone()
+    finally:
+        held.done()
+
+
+def _count(held: _Held, statement: str, values: tuple[object, ...]) -> int:
+    """Return how many rows a statement changed, over a connection that was taken."""
+    try:
+        return held.connection.execute(statement, values).rowcount
+    finally:
+        held.done()
 
 
 class SqliteBackend:
@@ -151,9 +191,13 @@ class SqliteBackend:
     def get(self, key: str) -> Stored | None:
         try:
             first = self._readable
-            row = first.execute(GET, (key, self._clock())).fetchone()
-            if row is None and (now := self._connection) is not first:
-                row = now.execute(GET, (key, self._clock())).fetchone()
+            row = _row(first, GET, (key, self._clock()))
+            if row is None:
+                now = self._connection
+                if now is first:
+                    now.done()
+                else:
+                    row = _row(now, GET, (key, self._clock()))
         except _ERRORS as error:
             raise self._failed(error, "read") from error
         return Stored(row[0], version=row[0]) if row else None
@@ -163,16 +207,16 @@ class SqliteBackend:
         expires = now + ttl
         try:
             if version is None:
-                done = self._connection.execute(CLAIM, (key, record, expires, now))
+                done = _count(self._connection, CLAIM, (key, record, expires, now))
             else:
-                done = self._connection.execute(REPLACE, (record, expires, key, version, now))
+                done = _count(self._connection, REPLACE, (record, expires, key, version, now))
         except _ERRORS as error:
             raise self._failed(error, "write") from error
-        return None if done.rowcount else Refused(self.get(key))
+        return None if done else Refused(self.get(key))
 
     def delete(self, key: str) -> None:
         try:
-            self._connection.execute(DELETE, (key,))
+            _count(self._connection, DELETE, (key,))
         except _ERRORS as error:
             raise self._failed(error, "delete") from error
 
@@ -186,43 +230,55 @@ class SqliteBackend:
         """
         start = self._swept_to
         try:
-            (end,) = self._connection.execute(AHEAD, (start, limit)).fetchone()
+            (end,) = _row(self._connection, AHEAD, (start, limit))
             self._swept_to = end or ""
             self.swept = _share_up_to(self._swept_to)
             if end is None:
                 return 0
-            return self._connection.execute(SWEEP, (start, end, self._clock())).rowcount
+            return _count(self._connection, SWEEP, (start, end, self._clock()))
         except _ERRORS as error:
             raise self._failed(error, "sweep") from error
 
+    def rows(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """Return what a statement of a command answers."""
+        held = self._connection
+        try:
+            return held.connection.execute(statement, values).fetchall()
+        finally:
+            held.done()
+
     def close(self) -> None:
-        """Close every connection of this process."""
+        """Close every connection of this process; one that is used, after that."""
         for held in list(self._held):
             held.close()
 
     @property
-    def _readable(self) -> sqlite3.Connection:
-        """The connection of this thread, whose file was at the path a moment ago."""
+    def _readable(self) -> _Held:
+        """The connection of this thread, taken, whose file was at the path a moment ago."""
         held = self._held_here
-        if held is not None and time.monotonic() < held.connection.looked_at + LOOKS_EVERY:
-            return held.connection
+        if (
+            held is not None
+            and time.monotonic() < held.connection.looked_at + LOOKS_EVERY
+            and held.taken()
+        ):
+            return held
         return self._connection
 
     @property
-    def _connection(self) -> sqlite3.Connection:
-        """The connection of this thread, whose file is at the path."""
+    def _connection(self) -> _Held:
+        """The connection of this thread, taken, whose file is at the path."""
         held = self._held_here
         if held is not None and not held.connection.opened(self._path):
             # SQLite leaves the files alone that are at the path now, also when it closes this one.
             held.close()
             held = None
-        if held is None:
+        while held is None or not held.taken():
             try:
                 held = self._mine.held = _Held(self._opened())
             except _ERRORS as error:
                 raise self._failed(error, "open") from error
             self._held.add(held)
-        return held.connection
+        return held
 
     @property
     def _held_here(self) -> _Held | None:
