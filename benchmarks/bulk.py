@@ -84,7 +84,8 @@ def _memcached(grown: Any, where: Place) -> Made:
 
 
 def _postgresql(grown: Any, _: Place) -> Made:
-    engine, record_of = grown.made.storage.backend.engine, grown.record_of()
+    engine = grown.made.storage.backend.engine.execution_options(isolation_level="AUTOCOMMIT")
+    record_of = grown.record_of()
     columns = "key, record, version, expires"
 
     async def copied(rows: list[Any]) -> None:
