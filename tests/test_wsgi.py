@@ -183,6 +183,18 @@ def test_a_generator_may_change_the_session_before_its_first_part(memory: KeyedS
     assert dict(look(memory, header)) == {"user": 1, "cart": []}
 
 
+@pytest.mark.parametrize("length", [True, False])
+def test_a_body_of_a_known_length_reads_no_session(memory: KeyedStorage, *, length: bool) -> None:
+    """Code that makes a body of another length may still read the session: caches are told."""
+
+    def app(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [*PLAIN, ("Content-Length", "3")] if length else PLAIN)
+        return iter((b"one",))
+
+    answer = run(app, memory)
+    assert (answer.body, answer.all("vary")) == (b"one", [] if length else ["Cookie"])
+
+
 def test_a_generator_without_parts_sends_its_headers(memory: KeyedStorage) -> None:
     """They leave when it ends."""
 

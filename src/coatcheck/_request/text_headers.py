@@ -12,6 +12,9 @@ from coatcheck._request.visit import VARY, Changes
 CHANGED = ("vary", "cache-control")
 """Endings of the names of headers that `amended` may change."""
 
+_SPELLED = {b"vary": "Vary", b"cache-control": "Cache-Control", b"set-cookie": "Set-Cookie"}
+"""Names as HTTP/1.1 spells them; ours come in lower case, as in ASGI."""
+
 
 def amended_text(headers: Iterable[tuple[str, str]], changes: Changes) -> list[tuple[str, str]]:
     """Return the headers with the changes; those that stay are not decoded and encoded again."""
@@ -23,15 +26,11 @@ def amended_text(headers: Iterable[tuple[str, str]], changes: Changes) -> list[t
         kept.append(("Vary", "Cookie"))
         return kept
     given = [(_bytes(name), _bytes(value)) for name, value in ours]
-    changed = amended(given, changes.set_cookies, private=changes.private)
-    added = [(_spelled(name), value.decode("latin-1")) for name, value in changed]
-    return [*kept, *added, *changes.headers]
+    for name, value in amended(given, changes.set_cookies, private=changes.private):
+        kept.append((_SPELLED.get(name) or name.decode("latin-1"), value.decode("latin-1")))
+    kept += changes.headers
+    return kept
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("latin-1", "replace")
-
-
-def _spelled(name: bytes) -> str:
-    """Return a header's name as HTTP/1.1 spells it; ours come in lower case, as in ASGI."""
-    return name.decode("latin-1").title() if name.islower() else name.decode("latin-1")

@@ -52,9 +52,9 @@ def next_record(draft: Draft, base: Record, contents: Contents, now: float) -> R
     if not (renews or draft.log or type(draft.fate) is Moves):
         return None
     expires = terms.deadline(base, now) if renews else base.expires
-    # A time in the future comes from a clock that was ahead.
-    created = min(now, base.created)
-    issued = min(now, base.issued)
+    created, issued = base.created, base.issued
+    if created > now or issued > now:  # from a clock that was ahead
+        created, issued = min(now, created), min(now, issued)
     return Record(base.tag, terms.owner or base.owner, created, issued, expires, contents)
 
 
