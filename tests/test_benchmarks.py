@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,8 @@ def where() -> Iterator[Place]:
 @pytest.mark.parametrize("key", ["cookie", "encrypted", "memory", "sqlite", "files"])
 def test_ours_reads_writes_and_refuses(key: str, where: Place) -> None:
     """What is timed is a session that is really read, written, and refused when tampered with."""
-    made = storages.made(key, where)
-    cases.check(made.subject)
-    made.close()
+    with closing(storages.made(key, where)) as made:
+        cases.check(made.subject)
     assert work.filling == work.data_of(7)
 
 
@@ -54,13 +54,13 @@ def test_ours_in_a_database_takes_rows_in_bulk(key: str, driver: str, where: Pla
     if not storages.can_be_made(key):
         pytest.skip(f"{key} is not installed")
     grown = growth.Grown(key, where)
-    cases.check(grown.made.subject)
-    grown.grow(1000)
-    cookie = grown.made.cookie.serialize(grown.ids[-1]).partition(";")[0]
-    shown = grown.made.subject.driver.ask(grown.made.subject.make("show"), cookie).body
-    assert json.loads(shown) == work.data_of(1)
-    assert grown.space() - grown.base > 200 * 1000
-    grown.made.close()
+    with closing(grown.made):
+        cases.check(grown.made.subject)
+        grown.grow(1000)
+        cookie = grown.made.cookie.serialize(grown.ids[-1]).partition(";")[0]
+        shown = grown.made.subject.driver.ask(grown.made.subject.make("show"), cookie).body
+        assert json.loads(shown) == work.data_of(1)
+        assert grown.space() - grown.base > 200 * 1000
 
 
 def test_a_missing_database_is_left_out_with_one_line(
