@@ -42,14 +42,8 @@ MEASURED = (
     *("frameworks/django/", "frameworks/test_streams_vary", "frameworks/test_user_key"),
     *("test_asgi", "test_bound", "test_context", "test_csrf", "test_early_saves", "test_errors"),
     *("test_event_table", "test_messages", "test_middleware", "test_signing_in", "test_telemetry"),
-    *(
-        "test_storages_of_ones_own",
-        "test_untold_users",
-        "test_users",
-        "test_wsgi",
-        "threats/test_locals",
-        "threats/test_secrecy",
-    ),
+    *("test_storages_of_ones_own", "test_untold_users", "test_users", "test_wsgi"),
+    *("threats/test_locals", "threats/test_secrecy", "threats/test_twins"),
 )
 """
 How the paths begin of the tests that reach every branch of the core: they run under coverage.
