@@ -40,13 +40,12 @@ class AsyncCalls:
         self._in_thread = powers.waits and not is_async(self.storage)
         self._seldom_waits = powers.seldom_waits
         self._shield = Shield()
-        self.read: Callable[[str | None], Any] = self.storage.read
-        """Returns what the storage has under a value, or what is to be awaited for it."""
-        if self._in_thread:
-            self.read = self._read_in_thread
 
-    def _read_in_thread(self, value: str | None) -> Any:
-        return asyncio.to_thread(self.storage.read, value) if value else self.storage.read(value)
+    def read(self, value: str | None) -> Any:
+        """Return what the storage has under a value, or what is to be awaited for it."""
+        if self._in_thread and value:
+            return asyncio.to_thread(self.storage.read, value)
+        return self.storage.read(value)
 
     def save(self, session: Session) -> Any:
         """Save, and return the value for the cookie, or what is to be awaited for it."""

@@ -1,6 +1,6 @@
 """Calls of a storage from a threaded application: in place."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from coatcheck._request.adoption import Reader
@@ -29,8 +29,10 @@ class Calls:
                 "RedisStorage(redis.Redis(...)), or use KeyedStorage over a plain backend"
             )
         self.storage = storage
-        self.read: Callable[[str | None], object] = storage.read
-        """Returns what the storage has under a value."""
+
+    def read(self, value: str | None) -> object:
+        """Return what the storage has under a value."""
+        return self.storage.read(value)
 
     def save(self, session: Session) -> str | None:
         """Save, and return the value for the cookie."""
