@@ -4,7 +4,6 @@ import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Engine, StaticPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -21,21 +20,14 @@ def with_driver(url: str, drivers: dict[str, str]) -> str:
     return f"{drivers[dialect]}:{rest}"
 
 
-def for_a_race(url: str) -> dict[str, Any]:
-    """
-    Return the options of an engine that has a connection for each side of a race.
-
-    SQLite lets writers in by no order, and gives up after 5 seconds: on a busy machine that is too
-    early for the last of twenty.
-    """
-    sizes = {"pool_size": 10, "max_overflow": 50}
-    return sizes | ({"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {})
+FOR_A_RACE = {"pool_size": 10, "max_overflow": 50}
+"""The options of an engine that has a connection for each side of a race."""
 
 
 @contextmanager
 def plain_engine(url: str) -> Iterator[Engine]:
     """Open an engine for the threads of a race."""
-    engine = create_engine(with_driver(url, PLAIN), **for_a_race(url))
+    engine = create_engine(with_driver(url, PLAIN), **FOR_A_RACE)
     yield engine
     engine.dispose()
 
@@ -43,7 +35,7 @@ def plain_engine(url: str) -> Iterator[Engine]:
 def async_engine(url: str) -> AsyncEngine:
     """Return an engine for the tasks of a race."""
     url = with_driver(url, ASYNC)  # up to SQLAlchemy 2.0.37, aiosqlite has another pool by default
-    return create_async_engine(url, poolclass=AsyncAdaptedQueuePool, **for_a_race(url))
+    return create_async_engine(url, poolclass=AsyncAdaptedQueuePool, **FOR_A_RACE)
 
 
 def engine_in_memory() -> Engine:

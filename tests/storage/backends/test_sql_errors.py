@@ -2,10 +2,11 @@
 
 import asyncio
 import traceback
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import pytest
@@ -18,9 +19,10 @@ from coatcheck.storage.backends.async_sql_backend import AsyncSqlBackend
 from coatcheck.storage.backends.sql_backend import SqlBackend
 from coatcheck.storage.backends.sql_codes import Deadlock, Demoted, Lost, Taken
 from coatcheck.storage.backends.sql_errors import telling
+from coatcheck.storage.backends.sql_run import connected
 from coatcheck.storage.clock import system_clock
 from coatcheck.testing.backend_contract import new_key
-from tests.engines import async_engine, plain_engine
+from tests.engines import async_engine, engine_in_memory, plain_engine
 
 VALUE = b"pin-4711"
 
@@ -186,6 +188,38 @@ def test_a_key_that_is_taken_is_not_told(backend: SqlBackend) -> None:
         backend._run("write", backend._sql.claim, row)
     check_nothing_shown(raised.value, key)
     assert isinstance(raised.value.__cause__, IntegrityError)
+
+
+def test_an_error_frees_what_its_frames_held() -> None:
+    """
+    A cursor that is freed later can stop an event loop: with SQLAlchemy before 2.0.44, on SQLite.
+
+    Its connection may wait for a lock by then, in a thread, and the lock's holder for the loop.
+    """
+
+    class Cursor:
+        """What a driver keeps in a frame."""
+
+    cursors: list[weakref.ref[Cursor]] = []
+
+    def execute() -> None:
+        cursor = Cursor()
+        cursors.append(weakref.ref(cursor))
+        raise ValueError("UNIQUE constraint failed")
+
+    def wrap(error: ValueError) -> NoReturn:
+        raise IntegrityError("INSERT", {}, error) from error
+
+    def insert() -> None:
+        try:
+            execute()
+        except ValueError as error:
+            wrap(error)
+
+    engine = engine_in_memory()
+    with pytest.raises(Taken) as raised, connected(engine, "write"):
+        insert()
+    assert raised.value and cursors and cursors[0]() is None
 
 
 def test_the_engine_of_the_application_shows_what_it_always_did(engine: Engine) -> None:

@@ -5,11 +5,12 @@ SQLAlchemy shows the parameters of a statement in its error, and servers quote t
 messages: "Key (key)=(…) already exists". The option hide_parameters of an engine is the
 application's. So the error that is chained to one of ours keeps its class, its code and the
 statement, and its message only where servers quote no value. It has no traceback: the frames of the
-driver hold the values, too.
+driver hold the values, too, and they are cleared.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import clear_frames
 from typing import Any
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
@@ -58,7 +59,14 @@ def codes_of(error: BaseException | None) -> set[object]:
 
 
 def without_values(error: Exception) -> Exception:
-    """Take the parameters, quoted values and frames out of an error, in place; return it."""
+    """
+    Take the parameters, quoted values and frames out of an error, in place; return it.
+
+    Frames hold the driver's cursor. One of SQLite that is freed later, while its connection waits
+    for a lock in a thread of its own, would hold up the event loop, which may be what the lock's
+    holder waits for.
+    """
+    _clear_frames(error)
     if isinstance(error, StatementError):
         shown = _shown(error)
         error.params, error.hide_parameters = None, True
@@ -67,6 +75,13 @@ def without_values(error: Exception) -> Exception:
         error.__cause__ = shown
     error.__context__ = None
     return error.with_traceback(None)
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Free what the frames hold through which an error and its causes went."""
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__
 
 
 def _kind_of(error: Exception) -> type[BackendError]:
