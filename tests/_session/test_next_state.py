@@ -86,6 +86,16 @@ def test_a_write_keeps_the_deadline_until_a_refresh_is_due() -> None:
     assert newer and (newer.created, newer.issued, newer.expires) == (NOW - 50, NOW - 40, NOW + 60)
 
 
+@pytest.mark.parametrize("issued", [NOW - 5, NOW + 40])
+def test_times_of_a_clock_that_was_ahead_count_as_now(issued: float) -> None:
+    """Or the session would live for longer than its lifetime says."""
+    draft = found(a=1)
+    draft.log.append(Set("a", encode("a", 2)))
+    base = Record(b"", b"owner", NOW + 50, issued, NOW + 60, contents(a=1))
+    written = next_record(draft, base, contents(a=2), NOW)
+    assert written and (written.created, written.issued) == (NOW, min(NOW, issued))
+
+
 def test_nothing_is_written_without_a_reason() -> None:
     """No change, no refresh, no new id."""
     draft = found(a=1)
