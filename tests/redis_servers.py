@@ -1,6 +1,5 @@
 """Redis and Valkey in the forms that scale out, and those that refuse: on ports of 127.0.0.1."""
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.certificates import Certificate
-from tests.servers import Server, answers, find, free_port, wait_until
+from tests.servers import Server, answers, find, free_port, run, wait_until
 
 NODE_TIMEOUT = 500
 """Milliseconds after which a node that does not answer counts as gone."""
@@ -74,7 +73,7 @@ def cluster(folder: Path, *, program: str | None = None, replicas: int = 1) -> I
         places = [f"127.0.0.1:{each.port}" for each in nodes]
         create = [find("redis-cli"), "--cluster", "create", *places]
         create += ["--cluster-replicas", str(replicas)]
-        subprocess.run([*create, "--cluster-yes"], check=True, capture_output=True)
+        run(*create, "--cluster-yes")
         wait_until(lambda: all(is_whole(each, len(nodes)) for each in nodes))
         yield nodes
 

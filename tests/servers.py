@@ -165,10 +165,14 @@ def memcached_server(folder: Path, name: str = "memcached") -> Iterator[str]:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that nobody listens on, and that no other worker of xdist gets."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            port: int = found.getsockname()[1]
+        if port // 2 % workers == own:  # Linux prefers odd ports here
+            return port
 
 
 def answers(port: int) -> bool:

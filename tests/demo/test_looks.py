@@ -1,5 +1,6 @@
 """Every page, light and wide, dark and narrow: it fits, and the browser finds no fault."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -47,7 +48,7 @@ def test_every_page_fits(
             if request.config.getoption("thorough"):
                 path = SCREENSHOTS / f"{name}-{scheme}-{width}.png"
                 page.screenshot(path=path, full_page=True)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+            assert page.locator("html").evaluate("page => page.scrollWidth <= innerWidth"), name
     assert faults == []
 
 
@@ -65,6 +66,7 @@ def visit(page: Page) -> Iterator[str]:
     page.locator("#result[data-state]").wait_for()
     yield "parallel"
     page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_title(re.compile("Goodbye"))
     yield "goodbye"
 
 
@@ -81,6 +83,7 @@ def see_the_account(page: Page) -> Iterator[str]:
     page.get_by_label("Name").fill("support")
     page.get_by_label("Password").fill("ticket")
     page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("Name of the user")).to_be_visible()
     yield "devices-support"
     page.get_by_label("Name of the user").fill("Augusta Ada King, Countess of Lovelace")
     page.get_by_role("button", name="Act as this user").click()
