@@ -15,6 +15,7 @@ from coatcheck._commands.output import reason_of
 from coatcheck._commands.scanning import backend_of
 from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage
+from coatcheck.storage.backends import sql_codes
 
 TTL = 60.0
 """Seconds that a record of the check stays, if the command is stopped."""
@@ -83,8 +84,7 @@ def _kept(backend: Any, key: str, seconds_left: Callable[[], float]) -> Check:
 
 def codes_of(error: BackendError) -> set[object]:
     """Return the codes of a database's error: SQLSTATE as text, MariaDB's and MySQL's a number."""
-    told = getattr(error.__cause__, "orig", error.__cause__)
-    return {getattr(told, "sqlstate", None), *getattr(told, "args", ())[:1]}
+    return sql_codes.codes_of(getattr(error.__cause__, "orig", error.__cause__))
 
 
 def _in_use(version: object) -> Check:

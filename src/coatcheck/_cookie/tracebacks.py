@@ -46,17 +46,7 @@ def forget_our_frames(error: BaseException) -> None:
 
 def hides_arguments(method: Callable[P, T]) -> Callable[P, T]:
     """Return a function whose errors of coatcheck show none of its arguments, which are values."""
-
-    @wraps(method)
-    def hidden(*args: Any, **keywords: Any) -> T:
-        try:
-            return method(*args, **keywords)
-        except SessionError as error:
-            args, keywords = (), {}
-            forget_frames(error)
-            raise
-
-    return hidden
+    return _hiding(method, SessionError)
 
 
 def hides_credentials(method: Callable[P, T]) -> Callable[P, T]:
@@ -65,12 +55,15 @@ def hides_credentials(method: Callable[P, T]) -> Callable[P, T]:
 
     It must run no code of the application, whose errors would lose their frames.
     """
+    return _hiding(method, Exception)
 
+
+def _hiding(method: Callable[P, T], kind: type[Exception]) -> Callable[P, T]:
     @wraps(method)
     def hidden(*args: Any, **keywords: Any) -> T:
         try:
             return method(*args, **keywords)
-        except Exception as error:
+        except kind as error:
             args, keywords = (), {}
             forget_frames(error)
             raise

@@ -35,6 +35,13 @@ NO_PREPARE = (
 )
 
 
+def codes_of(error: BaseException | None) -> set[object]:
+    """Return the codes of a driver's error: SQLSTATE as text, MariaDB's and MySQL's as a number."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    number = getattr(error, "args", ())[:1]
+    return {state} | ({number[0]} if number and isinstance(number[0], int) else set())
+
+
 class Rejected(BackendError):
     """The database refused the statement, which changed nothing."""
 

@@ -28,6 +28,7 @@ from coatcheck.storage.backends.sql_codes import (
     Lost,
     Stale,
     Taken,
+    codes_of,
 )
 
 _CODES = ("sqlstate", "pgcode", "errno", "sqlite_errorcode", "sqlite_errorname")
@@ -49,13 +50,6 @@ def telling(engine: Any, doing: str) -> Iterator[None]:
         # SQLAlchemy does not wrap what fails before the statement: when it sets the isolation.
         kind = BackendError if _timed_out(error) else Stale
         raise kind(_server(engine), doing) from without_values(error)
-
-
-def codes_of(error: BaseException | None) -> set[object]:
-    """Return the codes of a driver's error: SQLSTATE as text, MariaDB's and MySQL's as a number."""
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    number = getattr(error, "args", ())[:1]
-    return {state} | ({number[0]} if number and isinstance(number[0], int) else set())
 
 
 def without_values(error: Exception) -> Exception:

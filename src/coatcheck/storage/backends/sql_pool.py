@@ -21,8 +21,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from coatcheck.storage.backends.sql_codes import DEMOTED
-from coatcheck.storage.backends.sql_errors import codes_of
+from coatcheck.storage.backends.sql_codes import DEMOTED, codes_of
 
 OURS = "coatcheck"
 """The execution option that marks the statements of a storage."""
