@@ -150,7 +150,7 @@ class BackendError(SessionError):
     Args:
         server: Its name: "Redis at 10.0.0.5:6379", "SQLite", "postgresql at 10.0.0.5:5432".
         doing: What failed: "read", "write", "delete", "sweep", "reach"; "open" a database.
-        why: The reason; "": that of the cause. What could not be opened stands before it.
+        why: The reason; "": that of the cause. With "open", *why* begins with the path.
     """
 
     def __init__(self, server: str, doing: str, why: str = "") -> None:

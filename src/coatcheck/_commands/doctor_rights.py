@@ -11,10 +11,10 @@ from typing import NamedTuple
 from coatcheck._commands.checks import Check
 
 NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE")
-"""What sessions do with their table; where there is none, it is made by CREATE."""
+"""Rights that sessions need on their table; where there is none, CREATE makes it."""
 
 _FAR = ("ALL PRIVILEGES", "SUPER", "FILE", "CREATE USER", "SHUTDOWN", *NEEDED, "DROP")
-"""What no user needs on every database of MariaDB or MySQL."""
+"""Rights that a user of sessions never needs on every database of MariaDB or MySQL."""
 
 _GRANT = re.compile(r"GRANT (?P<rights>.+?) ON (?P<place>\S+) TO .+?(?P<option> WITH .*)?$")
 """A line may go on with the digest of a password, which is not taken."""

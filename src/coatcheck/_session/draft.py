@@ -171,7 +171,7 @@ class Draft(Hidden, msgspec.Struct):
         device: Whether the request proved its device.
         began: When the request was read, if rosters are kept; `origin` may tell it, too.
         cleared: A user whose sessions this request ended, and when: it may sign in again.
-        spared: The handle of the session of another package that was to stay then.
+        spared: The handle that `end_others` left alone.
         shared: It is the draft of all visitors without a session: see `Visitor`.
     """
 

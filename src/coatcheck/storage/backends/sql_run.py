@@ -1,10 +1,9 @@
 """
 One statement on a connection of an engine, in a commit of its own.
 
-What a connection is told beside the statement takes as long as the statement. To switch a
-connection of MariaDB or SQLite to autocommit and back are two calls more, so for these a write is
-one transaction. For the other databases AUTOCOMMIT is the shorter way: PostgreSQL's drivers would
-send a BEGIN.
+Each further command on the connection takes as long as the statement. Autocommit, switched on and
+off, is two further calls on MariaDB and SQLite, so a write is one transaction there. On other
+databases AUTOCOMMIT is shorter: PostgreSQL's drivers would send a BEGIN.
 
 SQLite's drivers begin a transaction in several ways, some of them by events of the application, and
 autocommit would not end those.

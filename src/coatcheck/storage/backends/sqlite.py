@@ -119,8 +119,8 @@ class _Held:
     The connection of one thread or greenlet: closed when that ends, and by `close`.
 
     Another thread may close it, but not while it is used: SQLite would work on freed memory. Its
-    thread says first that it is busy, and then looks whether it was ended. Who ends it does that
-    first, and then looks whether it is busy. So one of the two sees the other, without a lock.
+    thread first sets `is_busy`, and then reads `is_ended`; the closing thread first sets
+    `is_ended`, and then reads `is_busy`. So one of the two sees the other, without a lock.
     """
 
     def __init__(self, connection: _Connection) -> None:
