@@ -5,7 +5,7 @@ A save that has begun runs to its end, also if its request is cancelled.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from coatcheck._request.adoption import Reader
@@ -52,9 +52,9 @@ class AsyncCalls:
         if self._in_thread:
             save = cast("Callable[[Session], str | None]", self.storage.save)
             return self._shield.wait(asyncio.to_thread(save, session))
-        value = self.storage.save(session)
+        value: Any = self.storage.save(session)
         if self._seldom_waits:
-            return self._shield.begin(cast("Coroutine[Any, Any, str | None]", value))
+            return self._shield.begin(value)
         if value is None or isinstance(value, str):
             return value
         return self._shield.wait(value)

@@ -69,8 +69,8 @@ class AsyncShell:
             visit.opened = opened = candidates[0] if candidates else None
             try:
                 found = self._calls.read(opened.text if opened else None)
-                if type(found) is not Session:  # awaited only
-                    found = await done(found)  # awaited only
+                while type(found) is not Session and hasattr(found, "__await__"):  # awaited only
+                    found = await found  # `done` would be one more coroutine to step through
             except BackendError as error:
                 found = cycle.outages.unread(error)
         if cycle.adoption is not None and type(found) is not Answer:
@@ -103,7 +103,7 @@ class AsyncShell:
         """Do what `Cycle.leaving` found due, and return what to add to the headers."""
         cycle, session, value = self.cycle, visit.session, None
         try:
-            value = await self._save(visit) if due == "save" else None
+            value = await self._save(session, visit) if due == "save" else None
             set_cookie = cycle.answer(visit, value)
         except BackendError as error:
             value = None  # it may be an id, and error reporters print the locals of a frame
@@ -154,7 +154,7 @@ class AsyncShell:
             return
         try:
             if cycle.is_late(session):
-                await self._save(visit)
+                await self._save(session, visit)
         except BaseException as error:
             forget_our_frames(error)
             if not cycle.drops(session, error):
@@ -172,7 +172,7 @@ class AsyncShell:
         """
         if not self.cycle.is_due(session):
             return
-        self.cycle.saved_early(session, await self._keep(session))
+        self.cycle.saved_early(session, await self._save(session))
 
     async def reload(self, session: Session) -> None:
         """
@@ -215,7 +215,7 @@ class AsyncShell:
             return step
         value = None
         try:
-            value = await self._save(visit)
+            value = await self._save(session, visit)
             return device.finish(visit, step, cycle.answer(visit, value))
         except BackendError as error:
             value = None  # it may be an id, and error reporters print the locals of a frame
@@ -292,22 +292,19 @@ class AsyncShell:
         except BackendError as error:
             _logger.warning("the record of an adopted session stays where it was: %s", error)
 
-    async def _save(self, visit: Visit) -> str | None:
-        """Save the session; if that ended it, end those of further cookies of our name, too."""
-        session = visit.session
-        value = await self._keep(session)
-        if visit.others and (value == "" or session._draft.fate == "ends"):
-            await self._end_others(visit)
-        return value
+    async def _save(self, session: Session, visit: Visit | None = None) -> str | None:
+        """
+        Save the session, and tell of it.
 
-    async def _keep(self, session: Session) -> str | None:
-        """Save the session, and tell of it."""
+        Args:
+            visit: If the save ends the session, those of its further cookies of our name end, too.
+        """
         cycle = self.cycle
         begun = 0.0 if cycle.reporter is None else cycle.reporter.monotonic()
         try:
             saved = self._calls.save(session)
-            if not (saved is None or type(saved) is str):  # awaited only
-                saved = await done(saved)  # awaited only
+            while not (saved is None or isinstance(saved, str)):  # awaited only
+                saved = await saved
             value: str | None = saved
         except BackendError as error:
             cycle.outages.unsaved(session, error)
@@ -317,6 +314,8 @@ class AsyncShell:
             raise
         if cycle.reporter is not None:
             cycle.was_saved(session, begun)
+        if visit is not None and visit.others and (value == "" or session._draft.fate == "ends"):
+            await self._end_others(visit)
         return value
 
     async def _first_living(self, visit: Visit, candidates: Sequence[Opened]) -> object:

@@ -103,7 +103,7 @@ class Shell:
         """Do what `Cycle.leaving` found due, and return what to add to the headers."""
         cycle, session, value = self.cycle, visit.session, None
         try:
-            value = self._save(visit) if due == "save" else None
+            value = self._save(session, visit) if due == "save" else None
             set_cookie = cycle.answer(visit, value)
         except BackendError as error:
             value = None  # it may be an id, and error reporters print the locals of a frame
@@ -154,7 +154,7 @@ class Shell:
             return
         try:
             if cycle.is_late(session):
-                self._save(visit)
+                self._save(session, visit)
         except BaseException as error:
             forget_our_frames(error)
             if not cycle.drops(session, error):
@@ -172,7 +172,7 @@ class Shell:
         """
         if not self.cycle.is_due(session):
             return
-        self.cycle.saved_early(session, self._keep(session))
+        self.cycle.saved_early(session, self._save(session))
 
     def reload(self, session: Session) -> None:
         """
@@ -215,7 +215,7 @@ class Shell:
             return step
         value = None
         try:
-            value = self._save(visit)
+            value = self._save(session, visit)
             return device.finish(visit, step, cycle.answer(visit, value))
         except BackendError as error:
             value = None  # it may be an id, and error reporters print the locals of a frame
@@ -292,16 +292,13 @@ class Shell:
         except BackendError as error:
             _logger.warning("the record of an adopted session stays where it was: %s", error)
 
-    def _save(self, visit: Visit) -> str | None:
-        """Save the session; if that ended it, end those of further cookies of our name, too."""
-        session = visit.session
-        value = self._keep(session)
-        if visit.others and (value == "" or session._draft.fate == "ends"):
-            self._end_others(visit)
-        return value
+    def _save(self, session: Session, visit: Visit | None = None) -> str | None:
+        """
+        Save the session, and tell of it.
 
-    def _keep(self, session: Session) -> str | None:
-        """Save the session, and tell of it."""
+        Args:
+            visit: If the save ends the session, those of its further cookies of our name end, too.
+        """
         cycle = self.cycle
         begun = 0.0 if cycle.reporter is None else cycle.reporter.monotonic()
         try:
@@ -315,6 +312,8 @@ class Shell:
             raise
         if cycle.reporter is not None:
             cycle.was_saved(session, begun)
+        if visit is not None and visit.others and (value == "" or session._draft.fate == "ends"):
+            self._end_others(visit)
         return value
 
     def _first_living(self, visit: Visit, candidates: Sequence[Opened]) -> object:

@@ -59,15 +59,12 @@ class Shield:
             result: T = end.value
             return result
         if type(waits_for) is Lasting:
-            return self._go_on(work, waits_for)
+            return self._steps(work, waits_for)
         return self.wait(rest(work, waits_for))
-
-    async def _go_on(self, work: Coroutine[Any, Any, T], waits_for: object) -> T:
-        """Return the result of *work*, which has begun and waits."""
-        return await self._steps(work, waits_for)
 
     @coroutine
     def _steps(self, work: Coroutine[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
+        """Return the result of *work*, which has begun and waits."""
         cancelled: asyncio.CancelledError | None = None
         try:
             while type(waits_for) is Lasting:

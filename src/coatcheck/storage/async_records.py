@@ -27,7 +27,6 @@ from coatcheck._session.plan import (
     WarnOfEviction,
 )
 from coatcheck._session.record import Record
-from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.async_innermost import async_eviction_policy, async_get_many
@@ -96,31 +95,25 @@ class AsyncRecords:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
+        space = self.space
         try:
-            write = saving.first_write(session, self.space)
+            write = saving.first_write(session, space)
+            if write is None:
+                value = await self._in_steps(saving.save_in_steps(session, space))
+            else:
+                call = write.call
+                refused = await self.backend.swap(call.key, call.version, call.record, call.ttl)
+                if refused is None:
+                    value = saving.written(session, write)
+                else:
+                    plan = saving.write_again(session, write, refused, space)
+                    value = await self._in_steps(plan)
         except BaseException as error:
             forget_frames(error)
             raise
-        if write is None:
-            with uncached():
-                value = await self._carry_out(saving.save_in_steps(session, self.space))
-        else:
-            value = await self._write(session, write)
         if value and self._sweep_every:
             await self._sweep_now_and_then(self._sweep_every)
         return value
-
-    async def _write(self, session: Session, write: FirstWrite) -> str | None:
-        call = write.call
-        try:
-            refused = await self.backend.swap(call.key, call.version, call.record, call.ttl)
-            if refused is None:
-                return saving.written(session, write)
-        except BaseException as error:
-            forget_frames(error)
-            raise
-        with uncached():
-            return await self._carry_out(saving.write_again(session, write, refused, self.space))
 
     async def sweep(self, limit: int = 1000) -> int:
         """
@@ -139,6 +132,11 @@ class AsyncRecords:
         """Release what the backend itself opened; it is opened again when it is used again."""
         if isinstance(self.backend, AsyncCloses):
             await self.backend.close()
+
+    async def _in_steps(self, plan: Plan[T]) -> T:
+        """Carry out the plan of a save: what it reads must be true now."""
+        with uncached():
+            return await self._carry_out(plan)
 
     async def _carry_out(self, plan: Plan[T]) -> T:
         """Ask the backend what a plan yields, and return the result of the plan."""

@@ -28,7 +28,6 @@ from coatcheck._session.plan import (
     WarnOfEviction,
 )
 from coatcheck._session.record import Record
-from coatcheck._session.saving import FirstWrite
 from coatcheck._session.session import Session
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import Backend, Sweeps
@@ -97,31 +96,25 @@ class Records:
             SessionConflict: Other requests kept winning the race.
             UnstorableValue, RecordTooLarge: Nothing was written.
         """
+        space = self.space
         try:
-            write = saving.first_write(session, self.space)
+            write = saving.first_write(session, space)
+            if write is None:
+                value = self._in_steps(saving.save_in_steps(session, space))
+            else:
+                call = write.call
+                refused = self.backend.swap(call.key, call.version, call.record, call.ttl)
+                if refused is None:
+                    value = saving.written(session, write)
+                else:
+                    plan = saving.write_again(session, write, refused, space)
+                    value = self._in_steps(plan)
         except BaseException as error:
             forget_frames(error)
             raise
-        if write is None:
-            with uncached():
-                value = self._carry_out(saving.save_in_steps(session, self.space))
-        else:
-            value = self._write(session, write)
         if value and self._sweep_every:
             self._sweep_now_and_then(self._sweep_every)
         return value
-
-    def _write(self, session: Session, write: FirstWrite) -> str | None:
-        call = write.call
-        try:
-            refused = self.backend.swap(call.key, call.version, call.record, call.ttl)
-            if refused is None:
-                return saving.written(session, write)
-        except BaseException as error:
-            forget_frames(error)
-            raise
-        with uncached():
-            return self._carry_out(saving.write_again(session, write, refused, self.space))
 
     def sweep(self, limit: int = 1000) -> int:
         """
@@ -140,6 +133,11 @@ class Records:
         """Release what the backend itself opened; it is opened again when it is used again."""
         if isinstance(self.backend, Closes):
             self.backend.close()
+
+    def _in_steps(self, plan: Plan[T]) -> T:
+        """Carry out the plan of a save: what it reads must be true now."""
+        with uncached():
+            return self._carry_out(plan)
 
     def _carry_out(self, plan: Plan[T]) -> T:
         """Ask the backend what a plan yields, and return the result of the plan."""
