@@ -15,9 +15,10 @@ import pytest
 
 from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage, MemcachedStorage
-from coatcheck.storage.backends.async_memcached_node import AsyncNode, Connection
-from coatcheck.storage.backends.memcached_commands import Command, ConnectionLost, gets, store
+from coatcheck.storage.backends.async_memcached_node import AsyncNode
+from coatcheck.storage.backends.memcached_commands import Command, gets, store
 from coatcheck.storage.backends.memcached_node import UNUSED, Node
+from coatcheck.storage.backends.pipelined import ConnectionLost
 from tests import servers
 from tests.faults.test_outages import FRONTS, reads, signs_in, writes
 from tests.hosts import Browser
@@ -371,42 +372,3 @@ def test_a_command_is_refused_for_a_key_that_is_not_ascii() -> None:
     for make in commands:
         with pytest.raises(UnicodeEncodeError):
             make()
-
-
-class Wire(asyncio.Transport):
-    """A transport that remembers what was written, and sends nothing."""
-
-    def __init__(self, end: socket.socket) -> None:
-        super().__init__({"socket": end})
-        self.written: list[bytes] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written.append(bytes(data))
-
-    def abort(self) -> None:
-        pass
-
-
-def test_commands_of_one_turn_are_sent_together() -> None:
-    """The first goes at once; nothing is sent after the connection was closed."""
-    first, second, third = gets("a"), gets("b"), gets("c")
-
-    async def run() -> None:
-        one, other = socket.socketpair()
-        with one, other:
-            wire, connection = Wire(one), Connection()
-            connection.connection_made(wire)
-            asks = [asyncio.create_task(connection.ask(each)) for each in (first, second, third)]
-            await asyncio.sleep(0)
-            assert wire.written == [first.data]
-            await asyncio.sleep(0)
-            assert wire.written == [first.data, second.data + third.data]
-            asks.append(asyncio.create_task(connection.ask(first)))
-            await asyncio.sleep(0)
-            connection.close()
-            connection.connection_lost(None)
-            answers = await asyncio.gather(*asks, return_exceptions=True)
-            assert [type(each) for each in answers] == [ConnectionLost] * 4
-            assert len(wire.written) == 2
-
-    asyncio.run(run())

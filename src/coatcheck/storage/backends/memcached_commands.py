@@ -30,13 +30,6 @@ class MemcachedError(Exception):
     """The server refused a command, or answered what is no answer to it."""
 
 
-class ConnectionLost(ConnectionError):
-    """The connection was closed before the answer came: the command may have been carried out."""
-
-    def __init__(self) -> None:
-        super().__init__("the server closed the connection before it answered")
-
-
 class Command(NamedTuple):
     """The bytes to send, the keys in them, and the lines that may end the answer."""
 
@@ -99,25 +92,45 @@ def answer_in(received: bytes | bytearray) -> tuple[Reply, int] | None:
         MemcachedError: It is no answer of Memcached.
     """
     items: dict[bytes, Item] = {}
-    at = 0
+    line, end = read_on(received, 0, items)
+    return None if line is None else (Reply(line, items), end)
+
+
+def read_on(
+    received: bytes | bytearray, at: int, items: dict[bytes, Item]
+) -> tuple[bytes | None, int]:
+    """
+    Read on in an answer, of which a part may have come before.
+
+    Args:
+        received: What came.
+        at: Where to begin.
+        items: Gets the items that are whole.
+
+    Returns:
+        The answer's last line, None if that is not whole yet, and where to go on.
+
+    Raises:
+        MemcachedError: It is no answer of Memcached.
+    """
     while True:
         line_end = received.find(b"\r\n", at, at + LONGEST_LINE)
         if line_end < 0:
             if len(received) - at >= LONGEST_LINE:
                 raise _nonsense()
-            return None
+            return None, at
         line = bytes(received[at:line_end])
-        at = line_end + 2
+        begin = line_end + 2
         if not line.startswith(b"VALUE "):
-            return Reply(line, items), at
+            return line, begin
         key, size, version = _value_line(line)
-        data_end = at + size
-        if len(received) < data_end + 2:
-            return None
-        if received[data_end : data_end + 2] != b"\r\n":
+        end = begin + size
+        if len(received) < end + 2:
+            return None, at
+        if received[end : end + 2] != b"\r\n":
             raise _nonsense()
-        items[key] = Item(bytes(received[at:data_end]), version)
-        at = data_end + 2
+        items[key] = Item(bytes(received[begin:end]), version)
+        at = end + 2
 
 
 def check(command: Command, answer: Reply) -> None:
@@ -127,7 +140,9 @@ def check(command: Command, answer: Reply) -> None:
     Raises:
         MemcachedError: It is none.
     """
-    fits = answer.line in command.ends and all(key in command.keys for key in answer.items)
+    fits = answer.line in command.ends
+    for key in answer.items:
+        fits = fits and key in command.keys
     if not fits and answer.line.split(b" ")[0] not in _ERRORS:
         raise _nonsense()
 

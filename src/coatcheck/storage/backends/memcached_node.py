@@ -13,13 +13,13 @@ from collections import deque
 
 from coatcheck.storage.backends.memcached_commands import (
     Command,
-    ConnectionLost,
     Reply,
     answer_in,
     check,
     check_done,
     may_go_on,
 )
+from coatcheck.storage.backends.pipelined import ConnectionLost
 
 Address = tuple[str, int] | str
 """Host and port, or the path of a unix socket."""
