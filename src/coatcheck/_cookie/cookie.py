@@ -163,14 +163,16 @@ class Cookie:
 
     def candidates(self, header: str) -> "Sequence[Opened]":
         """Return what each cookie of this name held whose seal is ours, in order."""
-        values = self._finder.values(header)
-        found: tuple[Opened, ...]
-        if len(values) == 1:  # as most often
-            opened = self._known.get(values[0]) or self._opened(values[0])
-            found = (opened,) if opened else ()
-        else:
+        only = self._finder.only(header)
+        found: tuple[Opened, ...] = ()
+        if only is None:
+            values = self._finder.values(header)
             each = (self._known.get(value) or self._opened(value) for value in values)
             found = tuple(filter(None, each))
+        else:  # as most often
+            opened = self._known.get(only) or self._opened(only)
+            if opened is not None:
+                return (opened,)
         if not found and "," in header:
             self._joined.check(header)
         return found

@@ -71,22 +71,31 @@ class CookieFinder:
         Return the values that a Cookie header gives for the name, in order.
 
         Where it gives several, those beyond `MAX_COOKIES` bytes are ignored: each is to be opened.
+        """
+        only = self.only(header)
+        if only is None:
+            return list(map(_bare, self._pattern.findall(header, 0, MAX_COOKIES)))
+        return [only]
+
+    def only(self, header: str) -> str | None:
+        """
+        Return the one value that a Cookie header gives for the name; None: see `values`.
 
         As browsers write it, the name stands there once, alone or behind "; ". To look for that is
         faster than the pattern, which is left for the rest.
         """
-        value = None
         if ";" not in header and header.startswith(self._first):
             value = header[self._length :]
         elif header.count(self._name) == 1:
             at = 0 if header.startswith(self._first) else header.find(self._later) + 2  # "; "
-            if at != 1:  # 1: written in another way
-                start = at + self._length
-                end = header.find(";", start)
-                value = header[start:] if end < 0 else header[start:end]
-        if value is None:
-            return list(map(_bare, self._pattern.findall(header, 0, MAX_COOKIES)))
-        return [_bare(value)] if '"' in value else [value.strip(_AROUND)]
+            if at == 1:  # written in another way
+                return None
+            start = at + self._length
+            end = header.find(";", start)
+            value = header[start:] if end < 0 else header[start:end]
+        else:
+            return None
+        return _bare(value) if '"' in value else value.strip(_AROUND)
 
 
 def _bare(value: str) -> str:

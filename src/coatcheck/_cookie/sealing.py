@@ -42,7 +42,6 @@ SHORT_SECRET = 32
 """Characters below which a secret draws a warning: 16 random bytes as hex are 32."""
 
 _SIGNATURE = 43  # characters: 32 bytes as unpadded base64url
-_DOT, _SIGNED = -_SIGNATURE - 1, -_SIGNATURE  # where in a signed text it ends
 _NONCE = 12  # bytes: NIST SP 800-38D, 5.2.1.1
 _TAG = 16  # bytes
 
@@ -78,19 +77,19 @@ class Signer:
         self._keys = [_keyed_hashes(_derive(secret, f"sign {purpose}")) for secret in secrets]
 
     def seal(self, text: str) -> str:
-        return f"{text}.{_signature(self._keys[0], text.encode()).decode()}"
+        return f"{text}.{_signature(self._keys[0], text.encode())}"
 
     def open(self, sealed: str) -> Opened | None:
         if len(sealed) > MAX_SEALED or not sealed.isascii():
             return None
-        data = sealed.encode()
-        if data[_DOT:_SIGNED] != b".":
+        text, dot, signature = sealed.rpartition(".")
+        if not dot:
             return None
-        text, signature = data[:_DOT], data[_SIGNED:]
+        data = text.encode()
         for key in self._keys:
             # Compared in base64url, so that only the canonical spelling of a signature passes.
-            if hmac.compare_digest(_signature(key, text), signature):
-                return Opened(sealed[:_DOT], key is not self._keys[0])
+            if hmac.compare_digest(_signature(key, data), signature):
+                return Opened(text, key is not self._keys[0])
         return None
 
 
@@ -188,9 +187,9 @@ def _keyed_hashes(key: bytes) -> _Key:
     return _Key((digests.sha256(inner), digests.sha256(outer)), long)
 
 
-def _signature(key: _Key, data: bytes) -> bytes:
+def _signature(key: _Key, data: bytes) -> str:
     states = key.short if len(data) <= digests.SHORT else key.long
     inner, outer = states[0].copy(), states[1].copy()
     inner.update(data)
     outer.update(inner.digest())
-    return b2a_base64(outer.digest(), newline=False).translate(_TO_URL)[:_SIGNATURE]
+    return b2a_base64(outer.digest(), newline=False).translate(_TO_URL)[:_SIGNATURE].decode()
