@@ -222,7 +222,9 @@ class Connection(Hidden, Visit, msgspec.Struct):
             self.left = True
         return message
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def send(  # noqa: PLR0911 - a call for the first message costs what it does
+        self, message: Message
+    ) -> Awaitable[None]:
         """Pass a message to the client on; the one with the headers after the session is saved."""
         session = self.session
         if message["type"] not in STARTS:
@@ -238,19 +240,14 @@ class Connection(Hidden, Visit, msgspec.Struct):
                 if name == b"content-length":
                     return self.server(message)
             return self._begin(message)
-        return self._start(message)
-
-    def _start(self, message: Message) -> Awaitable[None]:
-        """Send the message that starts the response, with what the session adds to its headers."""
-        failed = message.get("status", 0) >= FAILED
         headers = message.get("headers", ())
-        due = self.cycle.leaving(self, headers, failed=failed)
+        due = cycle.leaving(self, headers, failed=message.get("status", 0) >= FAILED)
         if due:
             shell = self.middleware._in_place
             if shell is not None:
                 return self._start_with(message, shell.carry_out(self, due))
             return self._start_due(message, due)
-        if self.session._accessed:
+        if session._accessed:
             return self.server({**message, "headers": varying(headers)})
         return self._begin(message)
 

@@ -181,9 +181,9 @@ def test_what_was_handed_out_can_be_let_go() -> None:
     """After a failed request, changes inside it are seen no more."""
     draft = found(cart=[1])
     draft.value("cart").append(2)
-    assert draft.watches
+    assert draft.watches()
     draft.forget()
-    assert not draft.watches
+    assert not draft.watches()
     draft.note_changes_in_place()
     assert not draft.changed
 

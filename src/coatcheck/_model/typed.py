@@ -63,7 +63,6 @@ class TypedDraft(Draft, kw_only=True):
             schema.bring(typed.contents)
         return typed
 
-    @property
     def watches(self) -> bool:
         return self.built is not None or bool(self.live)
 

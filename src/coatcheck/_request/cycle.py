@@ -411,33 +411,28 @@ class Cycle:
         Raises:
             UnstorableValue: A value was changed in place into what no record holds.
         """
-        draft = session._draft
-        if visit.opened is not None and visit.opened.stale and draft.fate == "stays":
+        draft, opened = session._draft, visit.opened
+        if opened is not None and opened.stale and draft.fate == "stays":
             draft.fate = "renews"
         if draft.log and visit.method == "HEAD":
             draft.leave_flashes()
         if self._user_key is not None:
             follow(draft, self._user_key)
-        pending = lifecycle.is_pending(session)
-        if (
-            pending
-            and not draft.log
-            and not draft.changed
-            and sets_cookie(self.cookie.name, headers)
-        ):
-            pending = False  # an inner application set the same cookie
-        if pending:
-            if self._user_key is not None:
-                enter(draft, self._user_key)
-            if tells and draft.terms.rotate is not None and lifecycle.rotates(session):
-                draft.move(ROTATES)
-            # What changes while the save waits comes too late for it, so from here on it must reach
-            # a later save, or be loud.
-            draft.reach = self._late_reach
-            return True
-        has_record = type(draft.origin) in _HAVE_RECORD
-        draft.reach = self._late_reach if has_record else "nothing"
-        return False
+        if not lifecycle.is_pending(session) or self._is_told(draft, headers):
+            draft.reach = self._late_reach if type(draft.origin) in _HAVE_RECORD else "nothing"
+            return False
+        if self._user_key is not None:
+            enter(draft, self._user_key)
+        if tells and draft.terms.rotate is not None and lifecycle.rotates(session):
+            draft.move(ROTATES)
+        # What changes while the save waits comes too late for it, so from here on it must reach a
+        # later save, or be loud.
+        draft.reach = self._late_reach
+        return True
+
+    def _is_told(self, draft: Draft, headers: Any) -> bool:
+        """Tell whether an inner application set the same cookie, and nothing else is to be kept."""
+        return not (draft.log or draft.changed) and sets_cookie(self.cookie.name, headers)
 
     def answer(self, visit: Visit, value: str | None) -> str | None:
         """

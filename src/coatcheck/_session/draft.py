@@ -218,9 +218,8 @@ class Draft(Hidden, msgspec.Struct):
         """Whether the request did anything that is not saved yet."""
         return bool(self.log) or self.fate == "ends" or type(self.fate) is Moves
 
-    @property
     def watches(self) -> bool:
-        """Whether the handler holds what it may change in place."""
+        """Tell whether the handler holds what it may change in place."""
         return bool(self.live)
 
     @property

@@ -104,7 +104,7 @@ def settle(
         draft.contents = draft.contents.copy()
         draft.contents.who = record.body.who
     del draft.log[:steps]
-    draft.touched = bool(draft.log) or draft.watches
+    draft.touched = bool(draft.log) or draft.watches()
 
 
 def logged(draft: Draft, contents: Contents) -> Contents:

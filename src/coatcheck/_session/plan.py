@@ -182,15 +182,14 @@ class Keyspace(msgspec.Struct, frozen=True):
     def write(self, there: There, record: Record, now: float) -> Swap:
         """Return the call that keeps a session: its backend may drop it after the grace."""
         record.tag = tag_of(there.key)
-        return self.rewrite(there, record, now)
-
-    def rewrite(self, there: There, record: Record, now: float) -> Swap:
-        """Return what `write` returns, for a record whose tag is that of the key already."""
         ttl = (record.expires - now if record.expires > now else 0.0) + GRACE
+        return Swap(there.key, there.version, self.packed(record, there.id), ttl)
+
+    def packed(self, record: Record, id: str) -> bytes:
+        """Return the bytes to keep of a session, whose tag is that of its key already."""
         if self.cipher is None:
-            return Swap(there.key, there.version, pack(record), ttl)
-        data = pack_encrypted(record, self.cipher, there.id)
-        return Swap(there.key, there.version, data, ttl)
+            return pack(record)
+        return pack_encrypted(record, self.cipher, id)
 
     def bury(self, there: There, now: float, idle: float) -> Swap:
         """Return the call that replaces a session by a tombstone."""

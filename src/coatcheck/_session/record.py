@@ -287,15 +287,13 @@ class Terms(msgspec.Struct, frozen=True):
 
     def renews(self, record: Record, now: float) -> bool:
         """Tell whether a deadline is far from where it would be now, or that an acting is over."""
-        who = record.body.who
-        if who is not None and who.acts_until == OVER:
-            return True
-        idle = self.idle if who is None or who.idle is None else who.idle
-        off = (
-            now + idle - record.expires
-            if self.lifetime is None
-            else self.deadline(record, now) - record.expires
-        )
+        who, idle = record.body.who, self.idle
+        if who is not None:
+            if who.acts_until == OVER:
+                return True
+            idle = idle if who.idle is None else who.idle
+        deadline = now + idle if self.lifetime is None else self.deadline(record, now)
+        off = deadline - record.expires
         slack = self.refresh * idle
         return not -slack < off < slack and off != 0
 

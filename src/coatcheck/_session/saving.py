@@ -73,6 +73,7 @@ from coatcheck._session.next_state import (
 )
 from coatcheck._session.plan import Keyspace, Plan, Swap, There, look
 from coatcheck._session.record import (
+    GRACE,
     Contents,
     Marker,
     Record,
@@ -105,7 +106,7 @@ def save(session: Session, space: Keyspace) -> Plan[str | None]:
     write = first_write(session, space)
     if write is None:
         return (yield from save_in_steps(session, space))
-    refused: Refused | None = yield write.call
+    refused: Refused | None = yield Swap(write.key, write.version, write.data, write.ttl)
     if refused is None:
         return written(session, write)
     return (yield from write_again(session, write, refused, space))
@@ -116,12 +117,16 @@ class FirstWrite(Hidden, msgspec.Struct, frozen=True, gc=False):
     The swap that keeps a session, if no other request was faster.
 
     Args:
+        key, version, data, ttl: See `Swap`.
         record: What it writes.
         now: When it was made.
         steps: How many changes of the log it carries.
     """
 
-    call: Swap
+    key: str
+    version: object
+    data: bytes
+    ttl: float
     record: Record
     now: float
     steps: int
@@ -137,22 +142,23 @@ def first_write(session: Session, space: Keyspace) -> FirstWrite | None:
     draft = session._draft
     if draft.touched:
         draft.note_changes_in_place()
-    origin = draft.origin
+    origin, contents = draft.origin, draft.contents
     if type(origin) is not Found or not origin.digest or origin.version is None or origin.handed:
         return None
-    who = origin.record.body.who
-    if draft.fate not in _STAYS or (who and who.acts_until is not None):
+    base, who = origin.record, origin.record.body.who
+    if draft.fate not in _STAYS or (who is not None and who.acts_until is not None):
         return None
-    if not draft.contents.values and draft.contents.empty:
+    if not contents.values and contents.empty:
         return None
     now = space.clock()
-    record = next_record(draft, origin.record, draft.contents, now)
-    if record is None or record.expires <= now or is_long_over(origin.record, now):
+    record = next_record(draft, base, contents, now)
+    if record is None or record.expires <= now or base.expires <= now:
         return None
-    if draft.terms.rosters is not None and is_due(draft, origin.record, record):
+    if draft.terms.rosters is not None and is_due(draft, base, record):
         return None
-    place = There(origin.id, space.prefix + origin.digest, origin.record, origin.version)
-    return FirstWrite(space.rewrite(place, record, now), record, now, len(draft.log))
+    key, ttl = space.prefix + origin.digest, record.expires - now + GRACE
+    data = space.packed(record, origin.id)
+    return FirstWrite(key, origin.version, data, ttl, record, now, len(draft.log))
 
 
 def written(session: Session, write: FirstWrite) -> str | None:
@@ -171,7 +177,7 @@ def write_again(
     """Keep what a request did, after another one was faster."""
     draft = session._draft
     assert draft.found is not None  # noqa: S101 - `first_write` has looked
-    there = space.there(refused.stored, write.call.key, draft.found.id)
+    there = space.there(refused.stored, write.key, draft.found.id)
     return kept(draft, (yield from _write(draft, there, space, first=False, lost=1)))
 
 

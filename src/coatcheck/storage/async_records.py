@@ -101,8 +101,7 @@ class AsyncRecords:
             if write is None:
                 value = await self._in_steps(saving.save_in_steps(session, space))
             else:
-                call = write.call
-                refused = await self.backend.swap(call.key, call.version, call.record, call.ttl)
+                refused = await self.backend.swap(write.key, write.version, write.data, write.ttl)
                 if refused is None:
                     value = saving.written(session, write)
                 else:

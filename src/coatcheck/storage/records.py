@@ -102,8 +102,7 @@ class Records:
             if write is None:
                 value = self._in_steps(saving.save_in_steps(session, space))
             else:
-                call = write.call
-                refused = self.backend.swap(call.key, call.version, call.record, call.ttl)
+                refused = self.backend.swap(write.key, write.version, write.data, write.ttl)
                 if refused is None:
                     value = saving.written(session, write)
                 else:

@@ -12,9 +12,6 @@ from collections import OrderedDict
 from itertools import islice
 from threading import Lock
 
-import msgspec
-
-from coatcheck._cookie.hidden import Hidden
 from coatcheck._session.record import contents_of, first_key
 from coatcheck._session.revocations import is_list
 from coatcheck.storage.arguments import check_count
@@ -34,8 +31,9 @@ Django, and the messages of Django.
 _PASSING_BYTES = frozenset(key.encode() for key in PASSING)
 
 
-class _Held(Hidden, msgspec.Struct, frozen=True, gc=False):
-    stored: Stored
+class _Held(Stored, frozen=True, gc=False):
+    """A record, and until when it stays."""
+
     until: float
 
 
@@ -76,7 +74,7 @@ class MemoryBackend:
                 if key not in records:
                     (self._kept if passes else self._passing).pop(key, None)
                     self._make_room(records, now)
-            records[key] = _Held(Stored(record, version=record), now + ttl)
+            records[key] = _Held(record, record, now + ttl)
             return None
 
     def delete(self, key: str) -> None:
@@ -103,7 +101,7 @@ class MemoryBackend:
             del records[key]
             return None
         records.move_to_end(key)
-        return held.stored
+        return held
 
     def _make_room(self, records: "OrderedDict[str, _Held]", now: float) -> None:
         if len(records) < self._max_records:
