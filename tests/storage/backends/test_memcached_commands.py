@@ -7,16 +7,23 @@ from coatcheck.storage.backends.memcached_commands import (
     Item,
     MemcachedError,
     Reply,
-    answer_in,
     check,
     check_done,
     delete,
     gets,
     may_go_on,
+    read_on,
     store,
 )
 
 FOUND = b"VALUE key 0 5 42\r\nab\r\nc\r\nEND\r\n"
+
+
+def answer_in(received: bytes) -> tuple[Reply, int] | None:
+    """Return the first answer in what was received, and where it ends; None: it is not whole."""
+    items: dict[bytes, Item] = {}
+    line, end = read_on(received, 0, items)
+    return None if line is None else (Reply(line, items), end)
 
 
 def test_the_bytes_of_each_command() -> None:
@@ -31,6 +38,16 @@ def test_the_bytes_of_each_command() -> None:
 def test_an_answer_that_is_not_whole_is_waited_for(end: int) -> None:
     """Wherever the network cut it."""
     assert answer_in(FOUND[:end]) is None
+
+
+def test_an_answer_is_read_on_where_it_was_cut() -> None:
+    """What is whole of it is not read twice: the items before the cut are kept."""
+    items: dict[bytes, Item] = {}
+    received = b"VALUE a 0 1 7\r\nx\r\n" + FOUND
+    line, at = read_on(received[:-8], 0, items)
+    assert (line, at, list(items)) == (None, 18, [b"a"])
+    assert read_on(received, at, items) == (b"END", len(received))
+    assert items == {b"a": Item(b"x", 7), b"key": Item(b"ab\r\nc", 42)}
 
 
 def test_an_answer_ends_where_the_next_one_begins() -> None:

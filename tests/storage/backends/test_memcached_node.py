@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from coatcheck._request.async_calls import AsyncCalls, done
 from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage, MemcachedStorage
 from coatcheck.storage.backends.async_memcached_node import AsyncNode
@@ -295,6 +296,33 @@ def test_many_commands_share_one_connection_of_an_event_loop(folder: Path) -> No
                 assert stored.record == b"%d" % number
         assert told(path, "total_connections") == before + 1  # this question has its own
         await storage.aio.close()
+
+    with servers.memcached(path):
+        asyncio.run(scenario())
+
+
+def test_a_save_needs_no_task_of_its_own(folder: Path) -> None:
+    """It waits for its answer in the task of the request, and is made if that is cancelled."""
+    path = folder / "m"
+
+    async def scenario() -> None:
+        storage = MemcachedStorage(str(path))
+        assert storage.aio
+        calls = AsyncCalls(storage)
+        session = await storage.aio.read(None)
+        session["n"] = 0
+        value = await done(calls.save(session))
+        session = await storage.aio.read(value)
+        session["n"] = 1
+        before = asyncio.all_tasks()
+        request = asyncio.create_task(done(calls.save(session)))
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {*before, request}
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert (await storage.aio.read(value))["n"] == 1
+        await calls.close()
 
     with servers.memcached(path):
         asyncio.run(scenario())

@@ -25,7 +25,7 @@ from coatcheck.storage.backends.memcached_commands import (
     gets,
     store,
 )
-from coatcheck.storage.backends.memcached_nodes import async_nodes_of, picker
+from coatcheck.storage.backends.memcached_nodes import AsyncNodes, picker
 from coatcheck.storage.clock import TimeSource
 
 MONTH = 30 * 24 * 3600
@@ -57,12 +57,13 @@ class AsyncMemcachedBackend:
     """
 
     def __init__(self, *nodes: str, timeout: float, clock: TimeSource) -> None:
-        self._nodes = async_nodes_of(nodes, timeout)
+        self._nodes = AsyncNodes(nodes, timeout)
         self._pick = picker(*nodes)
         self._clock = clock
 
     async def get(self, key: str) -> Stored | None:
-        return _stored(await self._item(key))
+        item = await self._item(key)
+        return None if item is None else _found(item)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return the records that are there, by key: one command for each node."""
@@ -80,7 +81,7 @@ class AsyncMemcachedBackend:
         name, data = self._pick(key), marked(record)
         command = store(key, data, version, _expiry(ttl, self._clock))
         try:
-            answer = await (await self._nodes.get())[name].ask(command)
+            answer = await self._nodes.ask(name, command)
         except _ERRORS as error:
             raise _unwritten(name, record, error) from error
         if answer.line == STORED:
@@ -95,7 +96,7 @@ class AsyncMemcachedBackend:
     async def delete(self, key: str) -> None:
         name = self._pick(key)
         try:
-            await (await self._nodes.get())[name].ask(delete(key))
+            await self._nodes.ask(name, delete(key))
         except _ERRORS as error:
             raise BackendError(_server(name), "delete") from error
 
@@ -104,13 +105,17 @@ class AsyncMemcachedBackend:
         await self._nodes.close()
 
     async def _item(self, key: str) -> Item | None:
-        command = gets(key)
-        return (await self._items(self._pick(key), command)).get(command.keys[0])
+        name, command = self._pick(key), gets(key)
+        try:
+            answer = await self._nodes.ask(name, command)
+        except _ERRORS as error:
+            raise BackendError(_server(name), "read") from error
+        return answer.items.get(command.keys[0])
 
     async def _items(self, name: str, command: Command) -> Mapping[bytes, Item]:
         """Return what a node has of the keys of a command that reads."""
         try:
-            return (await (await self._nodes.get())[name].ask(command)).items
+            return (await self._nodes.ask(name, command)).items
         except _ERRORS as error:
             raise BackendError(_server(name), "read") from error
 

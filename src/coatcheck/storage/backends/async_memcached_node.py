@@ -7,6 +7,8 @@ whose connection ended is sent once more over a new one.
 
 import asyncio
 
+from msgspec.structs import replace
+
 from coatcheck.storage.backends.memcached_commands import (
     Command,
     Item,
@@ -14,6 +16,7 @@ from coatcheck.storage.backends.memcached_commands import (
     Reply,
     check,
     check_done,
+    fits,
     may_go_on,
     read_on,
 )
@@ -42,12 +45,9 @@ class AsyncNode:
         self._loop = asyncio.get_running_loop()
         self._shared = SharedConnection(self._connect)
 
-    async def ask(self, command: Command, *, lasting: bool = False) -> Reply:
+    async def ask(self, command: Command) -> Reply:
         """
-        Return the answer to a command.
-
-        Args:
-            lasting: A request that is cancelled waits for the answer.
+        Return the answer to a command; a request that is cancelled waits for that of a write.
 
         Raises:
             OSError: There is no connection, or no answer in time.
@@ -58,11 +58,17 @@ class AsyncNode:
             connection = self._shared.current
             if connection is None or not connection.is_usable:
                 connection = await self._renewed(due)
-            return check_done(await connection.ask(command.data, command, lasting=lasting, due=due))
+            return check_done(
+                await connection.ask(command.data, command, lasting=command.writes, due=due)
+            )
         except ConnectionLost:
             connection = await self._renewed(due)
-            reply = await connection.ask(command.data, command, lasting=lasting, due=due)
-            return check_done(reply)._replace(repeated=True)
+            return replace(
+                check_done(
+                    await connection.ask(command.data, command, lasting=command.writes, due=due)
+                ),
+                repeated=True,
+            )
 
     async def close(self) -> None:
         """Close the connection; commands that are under way fail."""
@@ -107,20 +113,22 @@ class Connection(PipelinedConnection[Command]):
 
     def received(self, data: memoryview) -> None:
         self._heard_at = self._loop.time()
-        received, at = self._rest + data, 0
+        received, at, size = self._rest + data, 0, len(self._rest) + len(data)
         try:
-            while at < len(received) and self.is_open:
+            while at < size and self.is_open:
                 line, at = read_on(received, at, self._items)
                 if line is None:
                     break
-                answer, self._items = Reply(line, self._items), {}
-                self._take(answer)
+                command, answer, self._items = self.oldest, Reply(line, self._items), {}
+                if command is not None and fits(command, answer):
+                    self.take(answer)
+                else:
+                    self._take_refusal(command, answer)
         except MemcachedError as error:
             self.fail(error)
         self._rest = received[at:]
 
-    def _take(self, answer: Reply) -> None:
-        command = self.oldest
+    def _take_refusal(self, command: Command | None, answer: Reply) -> None:
         if command is None:
             raise MemcachedError("the server must reply to a command, got a reply to none")
         check(command, answer)

@@ -57,7 +57,12 @@ def MemcachedStorage(
         prefix=prefix,
         clock=clock,
         aio=AsyncKeyedStorage(
-            asynchronous, prefix=prefix, clock=clock, may_evict=True, encrypt=encrypt
+            asynchronous,
+            prefix=prefix,
+            clock=clock,
+            seldom_waits=True,
+            may_evict=True,
+            encrypt=encrypt,
         ),
         may_evict=True,
         encrypt=encrypt,

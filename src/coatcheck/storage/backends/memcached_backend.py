@@ -28,7 +28,7 @@ from coatcheck.storage.backends.memcached_commands import (
     gets,
     store,
 )
-from coatcheck.storage.backends.memcached_nodes import nodes_of, picker
+from coatcheck.storage.backends.memcached_nodes import Nodes, picker
 from coatcheck.storage.clock import TimeSource
 
 MONTH = 30 * 24 * 3600
@@ -60,12 +60,13 @@ class MemcachedBackend:
     """
 
     def __init__(self, *nodes: str, timeout: float, clock: TimeSource) -> None:
-        self._nodes = nodes_of(nodes, timeout)
+        self._nodes = Nodes(nodes, timeout)
         self._pick = picker(*nodes)
         self._clock = clock
 
     def get(self, key: str) -> Stored | None:
-        return _stored(self._item(key))
+        item = self._item(key)
+        return None if item is None else _found(item)
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return the records that are there, by key: one command for each node."""
@@ -83,7 +84,7 @@ class MemcachedBackend:
         name, data = self._pick(key), marked(record)
         command = store(key, data, version, _expiry(ttl, self._clock))
         try:
-            answer = (self._nodes.get())[name].ask(command)
+            answer = self._nodes.ask(name, command)
         except _ERRORS as error:
             raise _unwritten(name, record, error) from error
         if answer.line == STORED:
@@ -98,7 +99,7 @@ class MemcachedBackend:
     def delete(self, key: str) -> None:
         name = self._pick(key)
         try:
-            (self._nodes.get())[name].ask(delete(key))
+            self._nodes.ask(name, delete(key))
         except _ERRORS as error:
             raise BackendError(_server(name), "delete") from error
 
@@ -107,13 +108,17 @@ class MemcachedBackend:
         self._nodes.close()
 
     def _item(self, key: str) -> Item | None:
-        command = gets(key)
-        return (self._items(self._pick(key), command)).get(command.keys[0])
+        name, command = self._pick(key), gets(key)
+        try:
+            answer = self._nodes.ask(name, command)
+        except _ERRORS as error:
+            raise BackendError(_server(name), "read") from error
+        return answer.items.get(command.keys[0])
 
     def _items(self, name: str, command: Command) -> Mapping[bytes, Item]:
         """Return what a node has of the keys of a command that reads."""
         try:
-            return ((self._nodes.get())[name].ask(command)).items
+            return (self._nodes.ask(name, command)).items
         except _ERRORS as error:
             raise BackendError(_server(name), "read") from error
 

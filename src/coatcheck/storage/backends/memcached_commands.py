@@ -15,8 +15,11 @@ Pure: bytes in, bytes out.
 Source: https://github.com/memcached/memcached/blob/master/doc/protocol.txt
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 STORED, DELETED, END = b"STORED", b"DELETED", b"END"
 
@@ -25,27 +28,38 @@ LONGEST_LINE = 2048
 
 _ERRORS = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 
+_VALUE = re.compile(rb"VALUE ([^ ]+) \d+ (\d{1,9}) (\d{1,20})\r\n").match
+
 
 class MemcachedError(Exception):
     """The server refused a command, or answered what is no answer to it."""
 
 
-class Command(NamedTuple):
-    """The bytes to send, the keys in them, and the lines that may end the answer."""
+class Command(msgspec.Struct, frozen=True, gc=False):
+    """
+    A command.
+
+    Args:
+        data: The bytes to send.
+        keys: The keys in them.
+        ends: The lines that may end the answer.
+        writes: Whether it changes anything.
+    """
 
     data: bytes
     keys: tuple[bytes, ...]
     ends: tuple[bytes, ...]
+    writes: bool = True
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """The bytes under a key, and the server's version of them."""
 
     data: bytes
     version: int
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """
     The answer to one command.
 
@@ -62,8 +76,8 @@ class Reply(NamedTuple):
 
 def gets(*keys: str) -> Command:
     """Return the command that reads records and their versions."""
-    names = tuple([key.encode("ascii") for key in keys])
-    return Command(b"gets %b\r\n" % b" ".join(names), names, (END,))
+    names = " ".join(keys).encode("ascii")
+    return Command(b"gets " + names + b"\r\n", tuple(names.split(b" ")), (END,), writes=False)
 
 
 def store(key: str, data: bytes, version: Any, expiry: int) -> Command:
@@ -84,21 +98,7 @@ def delete(key: str) -> Command:
     return Command(b"delete %b\r\n" % name, (name,), (DELETED, b"NOT_FOUND"))
 
 
-def answer_in(received: bytes | bytearray) -> tuple[Reply, int] | None:
-    """
-    Return the first answer in what was received, and where it ends; None: it is not whole yet.
-
-    Raises:
-        MemcachedError: It is no answer of Memcached.
-    """
-    items: dict[bytes, Item] = {}
-    line, end = read_on(received, 0, items)
-    return None if line is None else (Reply(line, items), end)
-
-
-def read_on(
-    received: bytes | bytearray, at: int, items: dict[bytes, Item]
-) -> tuple[bytes | None, int]:
+def read_on(received: bytes, at: int, items: dict[bytes, Item]) -> tuple[bytes | None, int]:
     """
     Read on in an answer, of which a part may have come before.
 
@@ -113,24 +113,32 @@ def read_on(
     Raises:
         MemcachedError: It is no answer of Memcached.
     """
-    while True:
-        line_end = received.find(b"\r\n", at, at + LONGEST_LINE)
-        if line_end < 0:
-            if len(received) - at >= LONGEST_LINE:
-                raise _nonsense()
-            return None, at
-        line = bytes(received[at:line_end])
-        begin = line_end + 2
-        if not line.startswith(b"VALUE "):
-            return line, begin
-        key, size, version = _value_line(line)
-        end = begin + size
+    while value := _VALUE(received, at):
+        key, size, version = value.groups()
+        begin = value.end()
+        end = begin + int(size)
         if len(received) < end + 2:
             return None, at
-        if received[end : end + 2] != b"\r\n":
-            raise _nonsense()
-        items[key] = Item(bytes(received[begin:end]), version)
+        items[key] = Item(received[begin:end], int(version))
         at = end + 2
+        if received.startswith(b"\r\nEND\r\n", end):
+            return END, at + 5
+        if not received.startswith(b"\r\n", end):
+            raise _nonsense()
+    line_end = received.find(b"\r\n", at, at + LONGEST_LINE)
+    if line_end < 0 and len(received) - at < LONGEST_LINE:
+        return None, at
+    if line_end < 0 or received.startswith(b"VALUE ", at):
+        raise _nonsense()
+    return received[at:line_end], line_end + 2
+
+
+def fits(command: Command, answer: Reply) -> bool:
+    """Tell whether an answer says that the command was carried out, or found another record."""
+    for key in answer.items:
+        if key not in command.keys:
+            return False
+    return answer.line in command.ends
 
 
 def check(command: Command, answer: Reply) -> None:
@@ -140,10 +148,7 @@ def check(command: Command, answer: Reply) -> None:
     Raises:
         MemcachedError: It is none.
     """
-    fits = answer.line in command.ends
-    for key in answer.items:
-        fits = fits and key in command.keys
-    if not fits and answer.line.split(b" ")[0] not in _ERRORS:
+    if not (fits(command, answer) or _refuses(answer.line)):
         raise _nonsense()
 
 
@@ -154,21 +159,19 @@ def check_done(answer: Reply) -> Reply:
     Raises:
         MemcachedError: The server refused the command.
     """
-    if answer.line.split(b" ")[0] in _ERRORS:
+    if _refuses(answer.line):
         raise MemcachedError(answer.line.decode("ascii", "replace"))
     return answer
 
 
 def may_go_on(answer: Reply) -> bool:
     """Tell whether the server takes what follows as a command: after CLIENT_ERROR it may not."""
-    return answer.line.split(b" ")[0] not in (b"ERROR", b"CLIENT_ERROR")
+    return not (_refuses(answer.line) and answer.line.startswith((b"ERROR", b"CLIENT_ERROR")))
 
 
-def _value_line(line: bytes) -> tuple[bytes, int, int]:
-    parts = line.split(b" ")
-    if len(parts) != 5 or not all(part.isdigit() for part in parts[2:]):
-        raise _nonsense()
-    return parts[1], int(parts[3]), int(parts[4])
+def _refuses(line: bytes) -> bool:
+    """Tell whether a last line says that the server did not carry out a command."""
+    return line.startswith(_ERRORS) and line.split(b" ")[0] in _ERRORS
 
 
 def _nonsense() -> MemcachedError:

@@ -11,13 +11,16 @@ import socket
 import time
 from collections import deque
 
+from msgspec.structs import replace
+
 from coatcheck.storage.backends.memcached_commands import (
     Command,
+    Item,
     Reply,
-    answer_in,
     check,
     check_done,
     may_go_on,
+    read_on,
 )
 from coatcheck.storage.backends.pipelined import ConnectionLost
 
@@ -57,7 +60,7 @@ class Node:
             return self._ask_once(command, deadline)
         except ConnectionLost:
             self.close()  # the others, which are as old, have most likely ended, too
-            return self._ask_once(command, deadline)._replace(repeated=True)
+            return replace(self._ask_once(command, deadline), repeated=True)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -138,15 +141,17 @@ class Connection:
     def _ask(self, command: Command, deadline: float) -> Reply:
         self._socket.settimeout(_seconds_to(deadline))
         self._socket.sendall(command.data)
-        received = bytearray()
+        rest, items = b"", dict[bytes, Item]()
         while True:
             self._socket.settimeout(_seconds_to(deadline))
             data = self._socket.recv(AT_ONCE)
             if not data:
                 raise ConnectionLost
-            received += data
-            if found := answer_in(received):
-                return found[0]
+            received = rest + data
+            line, at = read_on(received, 0, items)
+            if line is not None:
+                return Reply(line, items)
+            rest = received[at:]
 
 
 def is_readable(fileno: int) -> bool:

@@ -6,11 +6,13 @@ lost moves its own sessions and no others.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from coatcheck.storage.arguments import is_url, not_of_form
 from coatcheck.storage.backends.async_memcached_node import AsyncNode
+from coatcheck.storage.backends.memcached_commands import Command, Reply
 from coatcheck.storage.backends.memcached_node import Address, Node
 from coatcheck.storage.backends.per_loop import PerLoop
 from coatcheck.storage.backends.per_process import PerProcess
@@ -31,32 +33,49 @@ def picker(*nodes: str) -> Callable[[str], str]:
     return pick
 
 
-def nodes_of(names: Sequence[str], timeout: float) -> PerProcess[dict[str, Node]]:
-    """Return the nodes by name, with connections of their own for each process."""
-    addresses = {name: _address(name) for name in names}
+class Nodes(PerProcess[dict[str, Node]]):
+    """The nodes by name, with connections of their own for each process."""
 
-    def open() -> dict[str, Node]:
-        return {name: Node(address, timeout) for name, address in addresses.items()}
+    def __init__(self, names: Sequence[str], timeout: float) -> None:
+        addresses = {name: _address(name) for name in names}
 
-    def release(nodes: dict[str, Node]) -> None:
-        for node in nodes.values():
-            node.close()
+        def open() -> dict[str, Node]:
+            return {name: Node(address, timeout) for name, address in addresses.items()}
 
-    return PerProcess(open, release)
+        def release(nodes: dict[str, Node]) -> None:
+            for node in nodes.values():
+                node.close()
+
+        super().__init__(open, release)
+
+    def ask(self, name: str, command: Command) -> Reply:
+        """Return the answer of a node to a command; see `Node.ask`."""
+        return self.get()[name].ask(command)
 
 
-def async_nodes_of(names: Sequence[str], timeout: float) -> PerLoop[dict[str, AsyncNode]]:
-    """Return the nodes by name, with connections of their own for each event loop."""
-    addresses = {name: _address(name) for name in names}
+class AsyncNodes(PerLoop[dict[str, AsyncNode]]):
+    """The nodes by name, with connections of their own for each event loop."""
 
-    async def open() -> dict[str, AsyncNode]:
-        return {name: AsyncNode(address, timeout) for name, address in addresses.items()}
+    def __init__(self, names: Sequence[str], timeout: float) -> None:
+        addresses = {name: _address(name) for name in names}
 
-    async def release(nodes: dict[str, AsyncNode]) -> None:
-        for node in nodes.values():
-            await node.close()
+        async def open() -> dict[str, AsyncNode]:
+            return {name: AsyncNode(address, timeout) for name, address in addresses.items()}
 
-    return PerLoop(open, release)
+        async def release(nodes: dict[str, AsyncNode]) -> None:
+            for node in nodes.values():
+                await node.close()
+
+        super().__init__(open, release)
+
+    # A coroutine of its own would be one more to step through for each answer.
+    def ask(self, name: str, command: Command) -> Coroutine[Any, Any, Reply]:
+        """Return the answer of a node to a command; see `AsyncNode.ask`."""
+        nodes = self.peek()
+        return nodes[name].ask(command) if nodes else self._open_and_ask(name, command)
+
+    async def _open_and_ask(self, name: str, command: Command) -> Reply:
+        return await (await self.get())[name].ask(command)
 
 
 def _address(name: str) -> Address:
