@@ -19,6 +19,7 @@ from coatcheck.storage import (
     SessionStorage,
 )
 from coatcheck.storage.backends.inline import InlineBackend
+from coatcheck.storage.lasting import Lasting
 from coatcheck.storage.protocol import Powers
 
 
@@ -213,3 +214,21 @@ def test_what_a_thread_returned_to_be_awaited_is_awaited() -> None:
         return inner()
 
     assert asyncio.run(async_calls.done(outer())) == 7
+
+
+def test_a_save_that_waits_for_a_lasting_future_is_awaited() -> None:
+    """It begins in the task of its request, and its result comes later."""
+
+    async def scene() -> None:
+        answer: Lasting[str] = Lasting()
+
+        class Late(Awaited):
+            powers = Powers(seldom_waits=True)
+
+            async def save(self, session: Session) -> str | None:
+                return session.issued_id or await answer
+
+        asyncio.get_running_loop().call_soon(answer.set_result, "value")
+        assert await async_calls.done(AsyncCalls(Late()).save(Session())) == "value"
+
+    asyncio.run(scene())

@@ -6,6 +6,7 @@ A save that has begun runs to its end, also if its request is cancelled.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
+from types import GeneratorType
 from typing import Any, cast
 
 from coatcheck._request.adoption import Reader
@@ -90,6 +91,6 @@ class AsyncCalls:
 
 async def done(result: Any) -> Any:
     """Return what a call returned, awaited if it is to be, also what a thread returned so."""
-    while hasattr(result, "__await__"):
+    while hasattr(result, "__await__") or isinstance(result, GeneratorType):  # of Shield.begin
         result = await result
     return result
