@@ -1,25 +1,20 @@
 """The connection that tells of changes: killed, silent, flooded, refused, and after a failover."""
 
-import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import redis
-import redis.asyncio
 
-from coatcheck.storage import Near, RedisStorage, Stored
-from coatcheck.storage.backends import near_listener
+from coatcheck.storage import Near, Stored
 from coatcheck.storage.backends.near import Copies
 from coatcheck.storage.backends.near_backend import NearRedisBackend
 from coatcheck.storage.backends.near_listener import (
     CHANNEL,
-    AsyncNearListener,
     NearListener,
     told,
 )
@@ -169,99 +164,3 @@ def test_a_child_process_listens_by_itself(server: Node, monkeypatch: pytest.Mon
     listener.stop()
     assert not listener.runs
     client.close()
-
-
-def test_the_awaited_form_survives_kills_and_floods(server: Node) -> None:
-    """It listens in a task, and lets other tasks work."""
-
-    async def run() -> None:
-        client = redis.asyncio.Redis(port=server.port)
-        listener, copies = AsyncNearListener(client, ""), Copies(NEAR)
-        await listener.stop()
-        listener.start(copies)
-
-        async def until(ready: Callable[[], bool]) -> None:
-            async with asyncio.timeout(9):
-                while not ready():  # noqa: ASYNC110 - the server tells no event of ours
-                    await asyncio.sleep(0.01)
-
-        await until(copies.is_proved)
-        copies.keep("0", copies.ask("0"), Stored(b"x", b"markmarkx"))
-        pipe = client.pipeline(transaction=False)
-        for number in range(1000):
-            pipe.set(str(number), "x")
-        await pipe.execute()
-        await until(lambda: len(copies) == 0)
-        await asyncio.to_thread(server.ask, "CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: not copies.is_proved())
-        await until(copies.is_proved)
-        await asyncio.to_thread(server.ask, "CLIENT", "PAUSE", 1500, "ALL")
-        await until(lambda: not copies.is_proved())
-        assert listener.runs
-        listener.start(copies)  # the former run ends by itself
-        await listener.stop()
-        assert not listener.runs
-        await client.aclose()
-
-    asyncio.run(run())
-
-
-class Deaf:
-    """A connection that takes each cancellation for the end of a time limit, as redis-py may."""
-
-    def __init__(self) -> None:
-        self.told = 0
-
-    async def connect(self) -> None:
-        pass
-
-    async def send_command(self, *_: object) -> None:
-        self.told = 0
-
-    async def read_response(self, timeout: float = 0) -> list[bytes] | None:  # noqa: ASYNC109
-        self.told += 1
-        if self.told == 1:
-            return [b"pong", b""]
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(timeout)
-        return None
-
-    async def disconnect(self, *, nowait: bool) -> None:
-        assert nowait
-
-
-def test_a_loop_ends_although_a_client_hears_no_cancellation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """`asyncio.run` cancels each task once, and waits for it for ever."""
-    monkeypatch.setattr(near_listener, "connection_of", lambda *_: Deaf())
-    copies = Copies(NEAR)
-
-    async def run() -> None:
-        AsyncNearListener(redis.asyncio.Redis(), "").start(copies)
-        while not copies.is_proved():  # noqa: ASYNC110 - the connection tells no event
-            await asyncio.sleep(0)
-
-    loop = Thread(target=asyncio.run, args=(run(),), daemon=True)
-    loop.start()
-    loop.join(9)
-    assert not loop.is_alive()
-
-
-def test_loops_that_close_nothing_end(server: Node) -> None:
-    """As those of asynchronous views under WSGI, one for each request."""
-    storage = RedisStorage(redis.asyncio.Redis(port=server.port), near=NEAR)
-
-    async def visit() -> None:
-        session = await storage.read(None)
-        session["visited"] = True
-        await storage.read(await storage.save(session))
-
-    def visits() -> None:
-        for _ in range(3):
-            asyncio.run(visit())
-
-    loops = Thread(target=visits, daemon=True)
-    loops.start()
-    loops.join(9)
-    assert not loops.is_alive()

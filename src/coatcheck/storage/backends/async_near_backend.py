@@ -1,77 +1,58 @@
-"""
-A backend in Redis that keeps copies of the records that were read: see `near`.
+"""A backend in Redis that keeps copies of what was read and written: see `near_connection`."""
 
-`near_backend` is the same text without `async` and `await`, written by `scripts/twins`.
-"""
+import asyncio
 
-from typing import Any
-
-from coatcheck.storage.backend import AsyncBackend, Refused, Stored
-from coatcheck.storage.backends.near import Copies, Near
-from coatcheck.storage.backends.near_listener import AsyncNearListener
+from coatcheck.errors import ConfigurationError
+from coatcheck.storage.backend import Stored
+from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
+from coatcheck.storage.backends.near import Near
+from coatcheck.storage.backends.near_connection import NearConnection
+from coatcheck.storage.backends.near_listener import Losses, check
+from coatcheck.storage.backends.redis_client import AsyncClient, wires_of
+from coatcheck.storage.backends.redis_wire import can_be_taken
 from coatcheck.storage.uncached import reads_uncached
 
 
-class AsyncNearRedisBackend:
+class AsyncNearRedisBackend(AsyncRedisBackend):
     """
-    The records of a backend, and copies of them.
+    A string key a record, and copies of the records in this process.
 
     Args:
-        backend: Over *client*.
-        client: Of one server, or of a Sentinel; the changes are told on a connection of its own.
+        client: Of one server, or of a Sentinel.
         prefix: Of the keys whose changes the server is to tell.
         near: How much is kept.
 
     Raises:
-        ConfigurationError: It is the client of a cluster.
+        ConfigurationError: It is the client of a cluster, or its connections cannot be used.
     """
 
-    def __init__(self, backend: AsyncBackend, client: Any, prefix: str, near: Near) -> None:
-        self._backend = backend
+    def __init__(self, client: AsyncClient, prefix: str, near: Near) -> None:
+        super().__init__(client)
+        check(client)
+        if not can_be_taken(client):
+            raise ConfigurationError(
+                "near needs the package hiredis (pip install 'coatcheck[redis]') and a client of "
+                "redis-py or valkey-py with connections of its own, which encodes texts as UTF-8"
+            )
         self._near = near
-        self.copies = Copies(near)
-        self._listener = AsyncNearListener(client, prefix)
+        self._prefix = prefix
+        self._losses = Losses()
+        self._ask = self._wires = wires_of(client, self._begin, always=True)
 
     async def get(self, key: str) -> Stored | None:
-        if not self._listener.runs:
-            self._begin()
-        copies = self.copies
-        stored = None if reads_uncached() else copies.get(key)
-        if stored is not None:
-            return stored
-        ticket = copies.ask(key)
+        connection = self._wires.current
+        if connection is not None and not reads_uncached():
+            stored = connection.copies.get(key)
+            if stored is not None:
+                return stored
+        return await super().get(key)
+
+    async def _begin(self, stream: asyncio.StreamWriter, limit: float | None) -> NearConnection:
+        connection = NearConnection(self._near, stream, limit)
         try:
-            stored = await self._backend.get(key)
-        except BaseException:
-            copies.drop((key,))
-            raise
-        copies.keep(key, ticket, stored)
-        return stored
-
-    async def swap(self, key: str, version: object, record: bytes, ttl: float) -> Refused | None:
-        self.copies.drop((key,))
-        try:
-            return await self._backend.swap(key, version, record, ttl)
-        finally:
-            self.copies.drop((key,))
-
-    async def delete(self, key: str) -> None:
-        self.copies.drop((key,))
-        try:
-            await self._backend.delete(key)
-        finally:
-            self.copies.drop((key,))
-
-    async def behind(self) -> AsyncBackend:
-        """Return the backend whose records are copied; it always asks the server."""
-        return self._backend
-
-    async def close(self) -> None:
-        """Stop listening, and drop all copies; the next read listens again."""
-        await self._listener.stop()
-        self.copies.lose()
-
-    def _begin(self) -> None:
-        """Listen in this process and event loop, with copies of their own."""
-        self.copies = Copies(self._near)
-        self._listener.start(self.copies)
+            await connection.track(self._prefix)
+        except Exception as error:  # without copies the storage works, too
+            self._losses.note(error)
+        else:
+            self._losses.end()
+        return connection

@@ -18,6 +18,7 @@ from coatcheck.storage.backend import AskAlone, Refused, Stored
 from coatcheck.storage.backends.redis_client import AsyncClient, async_ask_of, check, errors_of
 from coatcheck.storage.backends.redis_commands import REPLACE, REPLACE_SHA, marked, stored
 from coatcheck.storage.backends.redis_connections import server_of
+from coatcheck.storage.protocol import AsyncCloses  # awaited only
 
 
 class AsyncRedisBackend:
@@ -85,6 +86,11 @@ class AsyncRedisBackend:
             await self._ask("DEL", key)
         except self._errors as error:
             raise BackendError(self._server, "delete") from error
+
+    async def close(self) -> None:  # awaited only
+        """Close what this opened in the running event loop."""
+        if isinstance(self._ask, AsyncCloses):
+            await self._ask.close()
 
     async def _replace(self, key: str, version: object, data: bytes, px: int) -> Any:
         """Replace what is there if it is that version; return what was there."""

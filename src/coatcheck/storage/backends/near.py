@@ -110,13 +110,12 @@ class Copies:
             if self._asked.get(key) is not ticket:
                 return
             del self._asked[key]
-            self._drop(key)
-            if stored is None or not self.is_proved() or _size(stored) > self.near.max_bytes:
-                return
-            self._kept[key] = stored
-            self._size += _size(stored)
-            while self._size > self.near.max_bytes:
-                self._drop(next(iter(self._kept)))
+            self._put(key, stored)
+
+    def put(self, key: str, stored: Stored | None) -> None:
+        """Keep what is there now; None, or too large a record: keep nothing."""
+        with self._lock:
+            self._put(key, stored)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Drop the copies of records that changed; a read that asks for one now keeps nothing."""
@@ -143,6 +142,15 @@ class Copies:
         self._asked.clear()
         self._kept.clear()
         self._size = 0
+
+    def _put(self, key: str, stored: Stored | None) -> None:
+        self._drop(key)
+        if stored is None or not self.is_proved() or _size(stored) > self.near.max_bytes:
+            return
+        self._kept[key] = stored
+        self._size += _size(stored)
+        while self._size > self.near.max_bytes:
+            self._drop(next(iter(self._kept)))
 
     def _drop(self, key: str) -> None:
         stored = self._kept.pop(key, None)

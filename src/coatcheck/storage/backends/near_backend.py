@@ -1,10 +1,4 @@
-"""
-Written by scripts/twins from src/coatcheck/storage/backends/async_near_backend.py: change that.
-
-A backend in Redis that keeps copies of the records that were read: see `near`.
-
-`near_backend` is the same text without `async` and `await`, written by `scripts/twins`.
-"""
+"""A plain backend in Redis that keeps copies of the records that were read: see `near`."""
 
 from typing import Any
 

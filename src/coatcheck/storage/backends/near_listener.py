@@ -1,17 +1,16 @@
 """
-Listen to Redis's messages about changed keys: client tracking, in broadcast mode, by prefix.
+Listen to Redis's messages about changed keys in a thread: client tracking, in broadcast mode.
 
     CLIENT TRACKING ON REDIRECT <this connection> BCAST PREFIX <prefix>
     SUBSCRIBE __redis__:invalidate
     PING                            its answer comes after all that was told before
 
 The connection is one of RESP2 that does nothing else, made as the client makes its own: accounts,
-TLS and Sentinel work as there.
+TLS and Sentinel work as there. An event loop needs none: see `near_connection`.
 
 Source: https://redis.io/docs/latest/develop/reference/client-side-caching/
 """
 
-import asyncio
 import logging
 import os
 from threading import Event, Thread
@@ -24,9 +23,6 @@ CHANNEL = "__redis__:invalidate"
 
 RETRY = 0.5
 """Seconds before a lost connection is made again."""
-
-AT_ONCE = 100
-"""Messages after which other tasks of the event loop get their turn."""
 
 SILENT = "the server did not answer a PING in time"
 
@@ -80,14 +76,6 @@ def told(message: Any, copies: Copies) -> bool:
     return False
 
 
-class _AsyncRun(NamedTuple):
-    """One run of a listener in an event loop: its task, and whether it is to stop."""
-
-    loop: asyncio.AbstractEventLoop
-    task: "asyncio.Task[None]"
-    stopped: Event
-
-
 class _Run(NamedTuple):
     """One run of a listener: the process, and whether it is to stop."""
 
@@ -110,106 +98,6 @@ class Losses:
     def end(self) -> None:
         """Note that the server tells changes."""
         self._is_said = False
-
-
-class AsyncNearListener:
-    """
-    Listens in a task of the running event loop.
-
-    Args:
-        client: An asyncio client.
-        prefix: Of the keys whose changes are told.
-    """
-
-    def __init__(self, client: Any, prefix: str) -> None:
-        check(client)
-        self._client = client
-        self._prefix = prefix
-        self._run: _AsyncRun | None = None
-
-    @property
-    def runs(self) -> bool:
-        """Whether it listens in the running event loop."""
-        run = self._run
-        if run is None or run.task.done():
-            return False
-        return run.loop is asyncio.get_running_loop()
-
-    def start(self, copies: Copies) -> None:
-        """Listen for *copies*, from now on."""
-        self._leave()
-        loop, stopped = asyncio.get_running_loop(), Event()
-        task = loop.create_task(self._listen(copies, stopped))
-        self._run = _AsyncRun(loop, task, stopped)
-
-    async def stop(self) -> None:
-        """Stop, and close the connection."""
-        run = self._run
-        self._leave()
-        if run is not None and run.loop is asyncio.get_running_loop():
-            await asyncio.wait((run.task,), timeout=RETRY)
-
-    def _leave(self) -> None:
-        run, self._run = self._run, None
-        if run is not None:
-            run.stopped.set()
-            if not run.loop.is_closed():
-                run.loop.call_soon_threadsafe(run.task.cancel)
-
-    async def _listen(self, copies: Copies, stopped: Event) -> None:
-        losses = Losses()
-        while not _is_over(stopped):
-            try:
-                await self._follow(copies, losses, stopped)
-            except Exception as error:
-                losses.note(error)
-            finally:
-                copies.lose()
-            if not _is_over(stopped):
-                await asyncio.sleep(RETRY)
-
-    async def _follow(self, copies: Copies, losses: "Losses", stopped: Event) -> None:
-        connection = connection_of(self._client, copies.max_stale)
-        try:
-            await connection.connect()
-            await connection.send_command("CLIENT", "ID")
-            await connection.send_command(*tracking(await connection.read_response(), self._prefix))
-            await connection.read_response()
-            await connection.send_command("SUBSCRIBE", CHANNEL)
-            await connection.read_response()
-            while not _is_over(stopped):
-                await self._prove(connection, copies)
-                losses.end()
-        finally:
-            await connection.disconnect(nowait=True)
-
-    async def _prove(self, connection: Any, copies: Copies) -> None:
-        """Ask for a proof, and listen until the next one is due."""
-        sent, is_proved, heard = copies.clock(), False, 0
-        await connection.send_command("PING")
-        while (left := sent + copies.max_stale / PROOFS - copies.clock()) > 0:
-            message = await connection.read_response(timeout=left)
-            if message is None:
-                break
-            if told(message, copies):
-                is_proved = True
-                copies.prove(sent)
-            heard += 1
-            if heard % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        if not is_proved:
-            raise TimeoutError(SILENT)
-
-
-def _is_over(stopped: Event) -> bool:
-    """
-    Tell whether the running task is to end, or was cancelled.
-
-    A client may take a cancellation for an error or for the end of a time limit, and what ends an
-    event loop (`asyncio.run`) cancels each task once, and waits for it without a limit.
-    """
-    task = asyncio.current_task()
-    return stopped.is_set() or (task is not None and task.cancelling() > 0)
 
 
 class NearListener:

@@ -75,6 +75,7 @@ class PerLoop(Generic[T]):
         self._ready.pop(loop, None)
         held = self._held.pop(loop, None)
         if held:
+            await self._end(held.opening)
             await held.ending.aclose()
 
     def __len__(self) -> int:
@@ -101,13 +102,16 @@ class PerLoop(Generic[T]):
             if held and held.opening is opening:
                 del self._held[loop]
                 self._ready.pop(loop, None)
-            opening.cancel()
-            if not opening.done():
-                await asyncio.wait((opening,))
-            if not (opening.cancelled() or opening.exception()):
-                with suppress(Exception):  # the server may be gone
-                    await self._release(opening.result())
+                await self._end(opening)
             raise
+
+    async def _end(self, opening: "asyncio.Task[T]") -> None:
+        opening.cancel()
+        if not opening.done():
+            await asyncio.wait((opening,))
+        if not (opening.cancelled() or opening.exception()):
+            with suppress(Exception):  # the server may be gone
+                await self._release(opening.result())
 
     def _drop_ended(self) -> None:
         """Drop the values of loops that are closed, or that their thread left behind."""

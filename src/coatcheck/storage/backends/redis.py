@@ -13,7 +13,12 @@ from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
 from coatcheck.storage.backends.near import Near
 from coatcheck.storage.backends.near_backend import NearRedisBackend
 from coatcheck.storage.backends.redis_backend import RedisBackend
-from coatcheck.storage.backends.redis_client import AsyncClient, Client, warn_of_names
+from coatcheck.storage.backends.redis_client import (
+    AsyncClient,
+    Client,
+    is_one_server,
+    warn_of_names,
+)
 from coatcheck.storage.clock import TimeSource
 from coatcheck.storage.keyed import AsyncKeyedStorage, KeyedStorage
 
@@ -72,7 +77,13 @@ def RedisStorage(
     warn_of_names(client)
     if _is_async(client):
         waiting = async_backend_of(client, prefix, near)
-        return AsyncKeyedStorage(waiting, prefix=prefix, clock=clock, encrypt=encrypt)
+        return AsyncKeyedStorage(
+            waiting,
+            prefix=prefix,
+            clock=clock,
+            seldom_waits=is_one_server(client),
+            encrypt=encrypt,
+        )
     return KeyedStorage(
         backend_of(client, prefix, near), prefix=prefix, clock=clock, encrypt=encrypt
     )
@@ -86,8 +97,9 @@ def backend_of(client: Client, prefix: str, near: Near | None) -> Backend:
 
 def async_backend_of(client: AsyncClient, prefix: str, near: Near | None) -> AsyncBackend:
     """Return the backend over an asyncio client."""
-    backend = AsyncRedisBackend(client)
-    return backend if near is None else AsyncNearRedisBackend(backend, client, prefix, near)
+    if near is None:
+        return AsyncRedisBackend(client)
+    return AsyncNearRedisBackend(client, prefix, near)
 
 
 def _is_async(client: Client | AsyncClient) -> TypeGuard[AsyncClient]:

@@ -4,11 +4,10 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from inspect import signature
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from coatcheck._cookie.weak import warn_of_weak
 from coatcheck.errors import ConfigurationError
-from coatcheck.storage.backends.redis_batch import PipelineClient, Together
 from coatcheck.storage.backends.redis_connections import (
     asking,
     async_asking,
@@ -16,6 +15,7 @@ from coatcheck.storage.backends.redis_connections import (
     limited,
     options_of,
 )
+from coatcheck.storage.backends.redis_wire import Begin, C, Wires, begin
 
 _ROOTS = {  # library: the roots of its errors
     "redis": ("RedisError", "RedisClusterException"),
@@ -86,20 +86,25 @@ def _takes_every_certificate(client: Any) -> bool:
 
 def ask_of(client: Client) -> Callable[..., Any]:
     """Return the function that sends one command and returns its answer."""
-    execute = client.execute_command if _is_one_server(client) else _over_nodes(client)
+    execute = client.execute_command if is_one_server(client) else _over_nodes(client)
     return asking(client, execute, errors_of(client))
 
 
 def async_ask_of(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
-    """Return the function that sends one command, together with those of the same moment."""
-    limit = limit_of(client)
-    if not _is_one_server(client):
-        return limited(_over_nodes(client), limit)
-    together = Together(cast("PipelineClient", client), refused=_refusal_of(client), limit=limit)
-    return async_asking(client, together.ask, errors_of(client))
+    """Return the function that sends one command and returns its answer, to be awaited."""
+    if not is_one_server(client):
+        return limited(_over_nodes(client), limit_of(client))
+    return wires_of(client, begin)
 
 
-def _is_one_server(client: object) -> bool:
+def wires_of(client: AsyncClient, begin: Begin[C], *, always: bool = False) -> Wires[C]:
+    """Return the wires of a client of one server; *always*: also if the client is watched."""
+    execute = limited(client.execute_command, limit_of(client))
+    by_client = async_asking(client, execute, errors_of(client))
+    return Wires(client, by_client, begin, always=always)
+
+
+def is_one_server(client: object) -> bool:
     """Tell whether a client asks one server: one of a cluster has a pool for each."""
     return hasattr(client, "connection_pool")
 
@@ -128,12 +133,6 @@ def errors_of(client: object) -> tuple[type[Exception], ...]:
     library = _module_of(client, "exceptions")
     roots = (getattr(library, name) for name in _ROOTS[library.__package__])
     return (*roots, OSError, TimeoutError)
-
-
-def _refusal_of(client: object) -> type[Exception]:
-    """Return what a client raises when its server refuses a command."""
-    refusal: type[Exception] = _module_of(client, "exceptions").ResponseError
-    return refusal
 
 
 def _module_of(client: object, name: str) -> Any:

@@ -1,11 +1,13 @@
 """Commands of the backends in Redis: a mark before each record, and a script that replaces one."""
 
+from collections.abc import Sequence
 from hashlib import sha1
+from typing import Any
 
 from coatcheck.storage.backend import Stored
 from coatcheck.storage.backends.marks import marked, unmarked
 
-__all__ = ["REPLACE", "REPLACE_SHA", "marked", "stored"]
+__all__ = ["REPLACE", "REPLACE_SHA", "marked", "stored", "there_after"]
 
 REPLACE = """
 local there = redis.call('GET', KEYS[1])
@@ -22,3 +24,21 @@ REPLACE_SHA = sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
 def stored(data: bytes | None) -> Stored | None:
     """Return what lies under a key, as the storage sees it."""
     return None if data is None else Stored(unmarked(data), version=data)
+
+
+def there_after(command: Sequence[Any], answer: object) -> tuple[str, Stored | None] | None:
+    """
+    Return the key of a command and what lies under it when its answer has come.
+
+    The second is None for nothing, and for what the answer does not tell. For a command that is
+    about no single key, return None.
+    """
+    name = command[0]
+    if name == "GET":
+        return command[1], stored(answer) if isinstance(answer, bytes) else None
+    if name == "SET":  # SET key data IFEQ version GET …, or SET key data PX ttl NX
+        done = command[4] if command[3] == "IFEQ" else b"OK"
+        return command[1], stored(command[2]) if answer == done else None
+    if name in ("EVALSHA", "EVAL"):  # EVALSHA script 1 key version data ttl
+        return command[3], stored(command[5]) if answer == command[4] else None
+    return (command[1], None) if name == "DEL" else None

@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from threading import Semaphore
 from typing import Any, NamedTuple
 
-from coatcheck.storage.backends.per_loop import PerLoop
 from coatcheck.storage.backends.per_process import PerProcess
 
 TRIES = 3
@@ -139,16 +138,9 @@ def asking(
 def async_asking(
     client: Any, execute: Callable[..., Awaitable[Any]], errors: tuple[type[Exception], ...]
 ) -> Callable[..., Awaitable[Any]]:
-    """
-    Return the same as `asking`, awaited, over a function that has its own limit.
-
-    Args:
-        client: Of one server, or of a Sentinel.
-    """
-    loops = PerLoop(_open_nothing, lambda _: client.connection_pool.disconnect())
+    """Return the same as `asking`, awaited, over a function that has its own limit."""
 
     async def ask(*args: Any, **options: Any) -> Any:
-        await loops.get()
         for last in range(1 - TRIES, 1):
             try:
                 return await execute(*args, **options)
@@ -189,7 +181,3 @@ async def async_drop_idle(client: Any) -> None:
     """Close the connections of an asyncio client of one server that are not in use."""
     if pool := getattr(client, "connection_pool", None):
         await pool.disconnect(inuse_connections=False)
-
-
-async def _open_nothing() -> None:
-    """Open nothing: the client opens connections when they are needed."""

@@ -236,7 +236,8 @@ def _redis(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedSto
         lambda: open_async_client(clients.waiting, prefix, near), "AsyncRedisBackend"
     )
     plain = LazyBackend(lambda: open_client(clients.plain, prefix, near), "RedisBackend")
-    return _both(plain, waiting, options, clock)
+    one_server = "cluster" not in url.scheme
+    return _both(plain, waiting, options, clock, seldom_waits=one_server)
 
 
 def _sql(url: SplitResult, options: UrlOptions, clock: TimeSource) -> KeyedStorage:
