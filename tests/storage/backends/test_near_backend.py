@@ -215,7 +215,7 @@ def test_an_asyncio_client_keeps_copies_too(client: redis.Redis, elsewhere: Keye
         for _ in range(2):
             await storage.backend.get("nothing")
             assert isinstance(storage.backend, AsyncNearRedisBackend)
-            connection = storage.backend._wires.current
+            connection = storage.backend.current
             assert connection is not None
             copies = connection.copies
             async with asyncio.timeout(9):

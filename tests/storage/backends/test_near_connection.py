@@ -66,7 +66,7 @@ async def until(ready: Callable[[], bool]) -> None:
 
 
 def connection(backend: AsyncNearRedisBackend) -> NearConnection:
-    found = backend._wires.current
+    found = backend.current
     assert isinstance(found, NearConnection)
     return found
 

@@ -39,6 +39,11 @@ class AsyncNearRedisBackend(AsyncRedisBackend):
         self._losses = Losses()
         self._ask = self._wires = wires_of(client, self._begin, always=True)
 
+    @property
+    def current(self) -> NearConnection | None:
+        """The connection of the running event loop, with its copies; None: there is none yet."""
+        return self._wires.current
+
     async def get(self, key: str) -> Stored | None:
         connection = self._wires.current
         if connection is not None and not reads_uncached():
