@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from coatcheck import Cookie, Session
-from coatcheck._cookie.cache import SIZE, Cache
+from coatcheck._cookie.cache import Cache
 from coatcheck.storage import CookieStorage
 from coatcheck.testing import Clock
 from tests.hosts import SECRET
@@ -16,18 +16,27 @@ def holding(cookie: Cookie, value: str) -> str:
     return cookie.serialize(value).partition(";")[0]
 
 
-def test_there_is_never_more_than_a_bounded_number() -> None:
+def test_there_are_never_more_than_so_many_characters() -> None:
     """When there is no more room, all are forgotten."""
-    memory: Cache[int] = Cache()
-    for number in range(3 * SIZE):
-        assert memory.keep(str(number), number) == number
-        assert len(memory) <= SIZE
-    assert memory[str(3 * SIZE - 1)] == 3 * SIZE - 1
+    memory: Cache[int] = Cache(room=100)
+    for number in range(100, 400):
+        assert memory.keep(str(number) * (number % 7 + 1), number) == number
+        assert sum(map(len, memory)) <= 100
+        assert number in memory.values()
+
+
+def test_a_cookie_that_two_threads_opened_takes_room_only_until_the_next_time() -> None:
+    """What is counted twice is forgotten with the rest."""
+    memory: Cache[int] = Cache(room=100)
+    for _ in range(3):
+        memory.keep("a" * 50, 1)
+    memory.keep("b" * 50, 2)
+    assert set(memory.values()) == {1, 2}
 
 
 def test_it_shows_nothing_of_what_it_holds() -> None:
     """A repr may end up in a log."""
-    memory: Cache[str] = Cache()
+    memory: Cache[str] = Cache(room=100)
     memory.keep("text", "answer")
     assert repr(memory) == "<Cache of 1>"
 

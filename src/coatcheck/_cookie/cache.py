@@ -12,15 +12,18 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-SIZE = 100
-"""
-Entries of a cache: texts of up to 4096 bytes, and the records made from them, which take a few
-times as much memory. Only the application can make them larger.
-"""
-
 
 class Cache(dict[str, Result]):
-    """Results by the text that they were computed from. Look a result up as in any dict."""
+    """
+    Results by the text that they were computed from. Look a result up as in any dict.
+
+    Args:
+        room: Characters that all texts may have together; more than the longest one.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = self._free = room
 
     def keep(self, text: str, answer: Result) -> Result:
         """
@@ -28,8 +31,10 @@ class Cache(dict[str, Result]):
 
         When the cache is full it is emptied, so it need not track the order of use.
         """
-        if len(self) >= SIZE:
+        self._free -= len(text)
+        if self._free < 0:
             self.clear()
+            self._free = self._room - len(text)
         self[text] = answer
         return answer
 

@@ -28,8 +28,8 @@ TAG_BYTES = 8
 
 HANDLE_BYTES = 15
 
-REMEMBERED = 4096
-"""Ids whose digests are remembered: a visitor asks again soon. They take 2 MB at most."""
+REMEMBERED = 11_000
+"""Ids whose digests are remembered, as their cookies are. They take 3 MB at most."""
 
 _match_id = re.compile(r"[A-Za-z0-9_-]{40}").fullmatch
 

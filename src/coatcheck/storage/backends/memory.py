@@ -143,7 +143,8 @@ def MemoryStorage(
             they are encrypted. The lists of `Users` are not counted.
         clock: Seconds since 1970; None: the system's clock.
         encrypt: Encrypt what a session holds, with a key made from its id (extra
-            `coatcheck[encrypt]`): a dump of the memory shows what requests use at that moment.
+            `coatcheck[encrypt]`): a dump of the memory shows sessions of the last visitors alone,
+            whose ids it holds.
 
     Raises:
         ConfigurationError: *max_records* is no integer above 0, or *clock* no function.
