@@ -358,6 +358,32 @@ def test_when_the_loop_ends_no_request_is_left_waiting(lost: str) -> None:
     play(scene)
 
 
+def test_a_request_that_ends_the_program_leaves_none_waiting() -> None:
+    """The others get their answers when the loop runs once more, to end them."""
+    ended: list[str] = []
+
+    async def leave(batching: BatchingBackend) -> None:
+        await batching.swap("b", 1, b"new", HOUR)
+        raise SystemExit
+
+    async def write(batching: BatchingBackend, key: str) -> None:
+        try:
+            await batching.swap(key, 1, b"new", HOUR)
+        finally:
+            ended.append(key)
+
+    async def scene(_: Server, batching: BatchingBackend) -> None:
+        first = asyncio.create_task(write(batching, "a"))
+        leaving = asyncio.create_task(leave(batching))
+        leaving.add_done_callback(asyncio.Task.exception)  # else it is logged
+        others = [asyncio.create_task(write(batching, key)) for key in "cd"]
+        await asyncio.wait([first, leaving, *others])
+
+    with pytest.raises(SystemExit):
+        play(scene)
+    assert ended == ["a", "c", "d"]
+
+
 def test_a_call_waits_so_long_for_a_lane() -> None:
     """Then it is an error; the calls that are under way are not touched, and the next work."""
 

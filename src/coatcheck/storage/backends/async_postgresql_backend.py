@@ -27,7 +27,7 @@ from coatcheck.storage.backends.postgresql_statements import (
     double,
     number,
 )
-from coatcheck.storage.backends.sql_codes import Rejected
+from coatcheck.storage.backends.sql_codes import Lost, Rejected, Undone
 from coatcheck.storage.backends.sql_rounds import deadline
 from coatcheck.storage.clock import TimeSource
 
@@ -50,7 +50,10 @@ class AsyncPostgresqlBackend(AsyncRowBackend):
 
     async def get(self, key: str) -> Stored | None:
         values = (key.encode(), double(self._clock()))
-        found = await self._ask("read", self._sql.get, values)
+        try:  # `_ask` would be one more coroutine to step through
+            found = await self._pool.run("read", self._sql.get, values)
+        except (Undone, Lost) as error:
+            found = await self._again(error, "read", (self._sql.get, values))
         value = found.get_value
         return Stored(value(0, 0), number(value(0, 1))) if found.ntuples else None
 

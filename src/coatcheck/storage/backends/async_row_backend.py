@@ -156,7 +156,7 @@ class AsyncRowBackend:
             return await self._again(error, WRITE, what, tries)
 
     async def _again(
-        self, error: BackendError, doing: str, what: tuple[Any, ...], tries: int
+        self, error: BackendError, doing: str, what: tuple[Any, ...], tries: int = TRIES
     ) -> Any:
         """Run a statement again that failed with *error*."""
         for tried in range(1, tries):

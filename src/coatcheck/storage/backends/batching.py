@@ -12,7 +12,9 @@ which is made. A call that failed because of another one in its batch is made ag
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -33,6 +35,7 @@ from coatcheck.storage.backend import (
 )
 from coatcheck.storage.lasting import Lasting, abandon
 from coatcheck.storage.protocol import AsyncCloses
+from coatcheck.storage.resuming import resume
 
 Call = TypeVar("Call")
 Answer = TypeVar("Answer")
@@ -70,6 +73,11 @@ class Waiting(Hidden, msgspec.Struct, Generic[Call, Answer]):
     call: Call
     answer: Any  # asyncio.Future[Answer]
     since: float
+
+
+Batch = list[Waiting[Any, Any]]
+Answered = asyncio.Task[Sequence[Any]]
+"""The task that makes the calls of a batch, when it is done."""
 
 
 class Batches(Generic[Call, Answer]):
@@ -112,7 +120,7 @@ class Batches(Generic[Call, Answer]):
         self._had_company = False
         """Whether the last batch had several calls: then the next one probably has, too."""
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+        self._tasks: set[Answered] = set()  # the loop itself holds tasks weakly
 
     def begin_alone(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop if the next call is made at once; then `end_one` is to follow it."""
@@ -157,7 +165,7 @@ class Batches(Generic[Call, Answer]):
         while self._waiting and self._under_way < self._limits.lanes:
             batch = self._next_batch(self._limits.lanes - self._under_way)
             self._under_way += 1
-            self._begin(self._do(batch, loop))
+            self._ask(batch, self._end_batch)
         if self._waiting:
             self._watch(loop)
 
@@ -174,43 +182,42 @@ class Batches(Generic[Call, Answer]):
         self._waiting = [each for each in self._waiting if id(each) not in taken]
         return batch
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _ask(self, batch: Batch, then: Callable[[Batch, Answered], None]) -> None:
+        """Make the calls of a batch; *then* gets it, and the task that has the answers."""
+        task = asyncio.ensure_future(self._answers([each.call for each in batch]))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(then, batch))
 
-    async def _do(
-        self, batch: list[Waiting[Call, Answer]], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        """Carry out a batch, and free its lane."""
-        try:
-            answers = await self._answers([each.call for each in batch])
-            for each, answer in zip(batch, answers, strict=True):
-                if each.answer.done():  # its request was cancelled
-                    continue
-                if not isinstance(answer, Exception):
-                    each.answer.set_result(answer)
-                elif isinstance(answer, AskAlone) and len(batch) > 1:
-                    self._begin(self._again(each))
-                else:
-                    each.answer.set_exception(answer)
-        except asyncio.CancelledError:  # the loop ends
+    def _end_batch(self, batch: Batch, task: Answered) -> None:
+        """Free the lane of a batch, and give its answers."""
+        self.end_one(task.get_loop())
+        self._give(batch, task)
+
+    def _give(self, batch: Batch, task: Answered) -> None:
+        """Give its answer to each request of a batch."""
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception():  # the loop ends
             for each in batch:
                 abandon(each.answer)
-            raise
-        finally:
-            self.end_one(loop)
+        else:
+            self._give_each(deque(zip(batch, task.result(), strict=True)), len(batch))
 
-    async def _again(self, waiting: Waiting[Call, Answer]) -> None:
-        """Make a call alone that failed because of its batch."""
-        if waiting.answer.done():
-            return
+    def _give_each(self, answers: "deque[tuple[Waiting[Any, Any], Any]]", size: int) -> None:
+        """Give answers, in the batch's order; each request runs until it waits again."""
         try:
-            (answer,) = await self._answers([waiting.call])
-        except asyncio.CancelledError:
-            abandon(waiting.answer)
-            raise
-        _give(waiting.answer, answer)
+            while answers:
+                waiting, answer = answers.popleft()
+                if waiting.answer.done():  # its request was cancelled
+                    continue
+                if not isinstance(answer, Exception):
+                    resume(waiting.answer, answer)
+                elif size > 1 and isinstance(answer, AskAlone):
+                    self._ask([waiting], self._give)
+                else:
+                    waiting.answer.set_exception(answer)
+        finally:
+            if answers:  # a request ended the loop, which cancels the others and waits for them
+                asyncio.get_running_loop().call_soon(self._give_each, answers, size)
 
     async def _answers(self, calls: list[Call]) -> Sequence[Answer | Exception]:
         try:
@@ -234,20 +241,11 @@ class Batches(Generic[Call, Answer]):
         wait, self._timer = self._limits.wait or 0.0, None
         late = BackendError(self._server, "reach", "no connection was free in time")
         for each in self._waiting:
-            if each.since + wait <= loop.time():
-                _give(each.answer, late)
+            if not each.answer.done() and each.since + wait <= loop.time():
+                each.answer.set_exception(late)
         self._waiting = [each for each in self._waiting if not each.answer.done()]
         if self._waiting:
             self._watch(loop)
-
-
-def _give(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
-    if future.done():  # its request was cancelled
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
 
 
 class BatchingBackend:

@@ -156,7 +156,9 @@ class RowBackend:
         except Undone as error:
             return self._again(error, WRITE, what, tries)
 
-    def _again(self, error: BackendError, doing: str, what: tuple[Any, ...], tries: int) -> Any:
+    def _again(
+        self, error: BackendError, doing: str, what: tuple[Any, ...], tries: int = TRIES
+    ) -> Any:
         """Run a statement again that failed with *error*."""
         for tried in range(1, tries):
             if not isinstance(error, Deadlock):
