@@ -26,6 +26,8 @@ from tests.hosts import Browser
 from tests.storage_kinds import Made, front_of
 from tests.thorough import thorough
 
+FOREVER = 60.0
+
 FORK = multiprocessing.get_context("fork")
 
 
@@ -299,6 +301,30 @@ def test_many_commands_share_one_connection_of_an_event_loop(folder: Path) -> No
 
     with servers.memcached(path):
         asyncio.run(scenario())
+
+
+def test_an_answer_that_is_late_costs_no_other_request(folder: Path) -> None:
+    """Those that are under way get theirs; what comes later has a new connection."""
+    path = folder / "m"
+
+    async def scenario(server: servers.Server) -> None:
+        node, command = AsyncNode(str(path), FOREVER), gets("key")
+        await node.ask(command)
+        connection, now = node._shared.current, asyncio.get_running_loop().time()
+        assert connection
+        server.pause()
+        late = connection.ask(command.data, command, due=now)
+        other = connection.ask(command.data, command, due=now + FOREVER)
+        with pytest.raises(TimeoutError):
+            await late
+        server.resume()
+        assert (await other).line == b"END"
+        await node.ask(command)
+        assert node._shared.current is not connection
+        await node.close()
+
+    with servers.memcached(path) as server:
+        asyncio.run(scenario(server))
 
 
 def test_a_save_needs_no_task_of_its_own(folder: Path) -> None:

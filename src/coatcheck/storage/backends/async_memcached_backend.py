@@ -62,8 +62,12 @@ class AsyncMemcachedBackend:
         self._clock = clock
 
     async def get(self, key: str) -> Stored | None:
-        item = await self._item(key)
-        return None if item is None else _found(item)
+        name, command = self._pick(key), gets(key)
+        try:
+            answer = await self._nodes.ask(name, command)
+        except _ERRORS as error:
+            raise BackendError(_server(name), "read") from error
+        return _stored(answer.items.get(command.keys[0]))
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return the records that are there, by key: one command for each node."""
@@ -105,12 +109,8 @@ class AsyncMemcachedBackend:
         await self._nodes.close()
 
     async def _item(self, key: str) -> Item | None:
-        name, command = self._pick(key), gets(key)
-        try:
-            answer = await self._nodes.ask(name, command)
-        except _ERRORS as error:
-            raise BackendError(_server(name), "read") from error
-        return answer.items.get(command.keys[0])
+        command = gets(key)
+        return (await self._items(self._pick(key), command)).get(command.keys[0])
 
     async def _items(self, name: str, command: Command) -> Mapping[bytes, Item]:
         """Return what a node has of the keys of a command that reads."""

@@ -15,10 +15,10 @@ from coatcheck.storage.backends.memcached_commands import (
     MemcachedError,
     Reply,
     check,
-    check_done,
     fits,
     may_go_on,
     read_on,
+    refusal,
 )
 from coatcheck.storage.backends.memcached_node import Address, is_readable
 from coatcheck.storage.backends.pipelined import (
@@ -58,17 +58,14 @@ class AsyncNode:
             connection = self._shared.current
             if connection is None or not connection.is_usable:
                 connection = await self._renewed(due)
-            return check_done(
-                await connection.ask(command.data, command, lasting=command.writes, due=due)
-            )
+            reply: Reply
+            reply = await connection.ask(command.data, command, lasting=command.writes, due=due)
         except ConnectionLost:
             connection = await self._renewed(due)
-            return replace(
-                check_done(
-                    await connection.ask(command.data, command, lasting=command.writes, due=due)
-                ),
-                repeated=True,
-            )
+            reply = await connection.ask(command.data, command, lasting=command.writes, due=due)
+            return replace(reply, repeated=True)
+        else:
+            return reply
 
     async def close(self) -> None:
         """Close the connection; commands that are under way fail."""
@@ -115,23 +112,25 @@ class Connection(PipelinedConnection[Command]):
         self._heard_at = self._loop.time()
         received, at, size = self._rest + data, 0, len(self._rest) + len(data)
         try:
-            while at < size and self.is_open:
+            while at < size:
                 line, at = read_on(received, at, self._items)
                 if line is None:
                     break
                 command, answer, self._items = self.oldest, Reply(line, self._items), {}
                 if command is not None and fits(command, answer):
                     self.take(answer)
-                else:
-                    self._take_refusal(command, answer)
+                elif not self._goes_on_after(command, answer):
+                    return
         except MemcachedError as error:
             self.fail(error)
         self._rest = received[at:]
 
-    def _take_refusal(self, command: Command | None, answer: Reply) -> None:
+    def _goes_on_after(self, command: Command | None, answer: Reply) -> bool:
+        """Take an answer that refuses a command; return whether the connection is still used."""
         if command is None:
             raise MemcachedError("the server must reply to a command, got a reply to none")
         check(command, answer)
-        self.take(answer)
+        self.refuse(refusal(answer))
         if not may_go_on(answer):
             self.close()
+        return may_go_on(answer)

@@ -65,8 +65,12 @@ class MemcachedBackend:
         self._clock = clock
 
     def get(self, key: str) -> Stored | None:
-        item = self._item(key)
-        return None if item is None else _found(item)
+        name, command = self._pick(key), gets(key)
+        try:
+            answer = self._nodes.ask(name, command)
+        except _ERRORS as error:
+            raise BackendError(_server(name), "read") from error
+        return _stored(answer.items.get(command.keys[0]))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return the records that are there, by key: one command for each node."""
@@ -108,12 +112,8 @@ class MemcachedBackend:
         self._nodes.close()
 
     def _item(self, key: str) -> Item | None:
-        name, command = self._pick(key), gets(key)
-        try:
-            answer = self._nodes.ask(name, command)
-        except _ERRORS as error:
-            raise BackendError(_server(name), "read") from error
-        return answer.items.get(command.keys[0])
+        command = gets(key)
+        return (self._items(self._pick(key), command)).get(command.keys[0])
 
     def _items(self, name: str, command: Command) -> Mapping[bytes, Item]:
         """Return what a node has of the keys of a command that reads."""

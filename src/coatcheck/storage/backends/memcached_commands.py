@@ -160,8 +160,13 @@ def check_done(answer: Reply) -> Reply:
         MemcachedError: The server refused the command.
     """
     if _refuses(answer.line):
-        raise MemcachedError(answer.line.decode("ascii", "replace"))
+        raise refusal(answer)
     return answer
+
+
+def refusal(answer: Reply) -> MemcachedError:
+    """Return the error of a command that the server refused."""
+    return MemcachedError(answer.line.decode("ascii", "replace"))
 
 
 def may_go_on(answer: Reply) -> bool:

@@ -110,12 +110,16 @@ class PipelinedConnection(asyncio.BufferedProtocol, Generic[Note]):
         if not future.done():  # else its request was cancelled, or it was late
             future.set_result(answer)
 
+    def refuse(self, error: Exception) -> None:
+        """Let the request whose answer is next raise *error*."""
+        future = self._waiting.popleft()[0]
+        if not future.done():
+            future.set_exception(error)
+
     def fail(self, error: Exception) -> None:
-        """Close the connection; the command whose answer is next raises *error*."""
+        """Close the connection; a request whose answer is next raises *error*."""
         if self._waiting:
-            future = self._waiting.popleft()[0]
-            if not future.done():
-                future.set_exception(error)
+            self.refuse(error)
         self.close()
 
     def close(self) -> None:
