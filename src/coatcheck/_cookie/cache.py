@@ -21,6 +21,8 @@ class Cache(dict[str, Result]):
         room: Characters that all texts may have together; more than the longest one.
     """
 
+    __slots__ = ("_free", "_room")
+
     def __init__(self, room: int) -> None:
         super().__init__()
         self._room = self._free = room
@@ -31,10 +33,11 @@ class Cache(dict[str, Result]):
 
         When the cache is full it is emptied, so it need not track the order of use.
         """
-        self._free -= len(text)
-        if self._free < 0:
+        free = self._free - len(text)
+        if free < 0:
             self.clear()
-            self._free = self._room - len(text)
+            free = self._room - len(text)
+        self._free = free
         self[text] = answer
         return answer
 

@@ -26,6 +26,8 @@ _VARY_LENGTH = len(VARY[0])
 _CACHED = b"cache-control"
 """The ending of field names for caches: RFC 9213 allows others than this one."""
 
+_CACHED_LENGTH = len(_CACHED)
+
 MAX_COOKIES, MAX_FIELDS = 64 * 1024, 100
 """The bytes and fields of Cookie headers that are read of one request, however they came."""
 
@@ -242,13 +244,14 @@ def amended(
     vary, is_private = "", not private
     for header in given:
         name = header[0]
-        if len(name) == _VARY_LENGTH and name.lower() == b"vary":
+        length = len(name)
+        if length == _VARY_LENGTH and name.lower() == b"vary":
             value = header[1].decode("latin-1")
             vary = f"{vary}, {value}" if vary else value
-        elif private and name[-7:].lower() == b"control" and name.lower().endswith(_CACHED):
+        elif private and length >= _CACHED_LENGTH and name.lower().endswith(_CACHED):
             cached = kept_private(header[1].decode("latin-1"))
             kept.append((name, cached.encode("latin-1")))
-            is_private = is_private or len(name) == len(_CACHED)
+            is_private = is_private or length == _CACHED_LENGTH
         else:
             kept.append(header)
     kept.append((b"vary", with_vary_cookie(vary).encode("latin-1")) if vary else VARY)

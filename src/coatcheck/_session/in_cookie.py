@@ -75,13 +75,15 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
         if draft.contents.empty or isinstance(draft.origin, Lost | Unread):
             return None
         newer: Record | None = new_record(draft, draft.contents, now)
-    elif why := _why_lost(draft, origin.record, now):
+    elif _may_be_lost(origin.record, now) and (why := _why_lost(draft, origin.record, now)):
         discard(draft, why)
         return None
     elif is_emptied(draft, draft.contents):
         return ended(draft, steps, now)
+    elif type(draft.fate) is Moves:
+        newer = _moved(draft, draft.fate, origin.record, now)
     else:
-        newer = _newer(draft, origin.record, now)
+        newer = next_record(draft, origin.record, draft.contents, now)
     if newer is None:
         return None
     if newer.expires <= now:
@@ -99,6 +101,12 @@ def carry(session: Session, now: float, moved: str = "") -> tuple[str, Record] |
     return id, newer
 
 
+def _may_be_lost(record: Record, now: float) -> bool:
+    """Tell whether a request may have come too late: most need not be asked for a reason."""
+    who = record.body.who
+    return record.expires <= now or (who is not None and who.acts_until is not None)
+
+
 def _why_lost(draft: Draft, record: Record, now: float) -> str:
     """Return why nothing of this request is kept, or ""."""
     signs_in = type(draft.fate) is Moves and draft.fate.by == "sign_in"
@@ -107,11 +115,8 @@ def _why_lost(draft: Draft, record: Record, now: float) -> str:
     return ACTED if acted_too_long(draft, now) else ""
 
 
-def _newer(draft: Draft, record: Record, now: float) -> Record | None:
-    """Return the record that the cookie is to carry; None: the one that it has."""
-    move = draft.fate
-    if type(move) is not Moves:
-        return next_record(draft, record, draft.contents, now)
+def _moved(draft: Draft, move: Moves, record: Record, now: float) -> Record:
+    """Return the record that the cookie is to carry under a new id."""
     if is_long_over(record, now):
         return new_record(draft, only_written(draft, move), now)
     return moved_record(draft, move, record, now)

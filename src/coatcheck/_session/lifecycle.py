@@ -113,10 +113,10 @@ def admit(session: Session, terms: Terms, visitor: Visitor) -> Session:
     draft = session._draft
     if draft.shared:
         session._draft = visitor
-    elif not keeps(draft, terms):
-        session._draft = _refused(draft, terms, visitor)
-    else:
+    elif keeps(draft, terms):
         draft.terms = terms
+    else:
+        session._draft = _refused(draft, terms, visitor)
     return session
 
 
