@@ -21,6 +21,8 @@ from typing import Any
 
 import msgspec
 
+from coatcheck._cookie.hidden import Hidden
+
 STORED, DELETED, END = b"STORED", b"DELETED", b"END"
 
 LONGEST_LINE = 2048
@@ -35,7 +37,7 @@ class MemcachedError(Exception):
     """The server refused a command, or answered what is no answer to it."""
 
 
-class Command(msgspec.Struct, frozen=True, gc=False):
+class Command(Hidden, msgspec.Struct, frozen=True, gc=False):
     """
     A command.
 
@@ -52,14 +54,14 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     writes: bool = True
 
 
-class Item(msgspec.Struct, frozen=True, gc=False):
+class Item(Hidden, msgspec.Struct, frozen=True, gc=False):
     """The bytes under a key, and the server's version of them."""
 
     data: bytes
     version: int
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(Hidden, msgspec.Struct, frozen=True):
     """
     The answer to one command.
 
