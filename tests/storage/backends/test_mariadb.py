@@ -118,6 +118,33 @@ async def write_all(backend: BatchingBackend, versions: dict[str, Any]) -> list[
     return await asyncio.gather(*writes, return_exceptions=True)
 
 
+def test_a_key_is_read_as_it_is_also_in_a_batch(play: Play) -> None:
+    """A prefix may be any text, so a key may hold what ends a literal."""
+
+    async def scene(backend: AsyncMariadbBackend, _: str) -> None:
+        plain, *others = keys = [new_key(), "it's:1", "back\\:2", "') OR ('1'='1", '"', "a,b"]
+        await claimed(backend, *keys)
+        for other in others:
+            assert set(await backend.get_many([plain, other])) == {plain, other}
+        assert await backend.get_many(["' OR '1'='1", "x' OR 'x'='x"]) == {}
+
+    play(scene)
+
+
+def test_a_table_may_have_any_name(mariadb_url: str) -> None:
+    """It is quoted, and no marker of a statement."""
+
+    async def scene() -> None:
+        async with awaited(mariadb_url, table="50%s ? `off`") as backend:
+            versions = await claimed(backend, *(new_key() for _ in range(2)))
+            for key, version in versions.items():
+                assert await backend.swap(key, version, b"two", HOUR) is None
+                found = await backend.get(key)
+                assert found and found.record == b"two"
+
+    asyncio.run(scene())
+
+
 def test_each_row_of_a_batch_is_written_or_refused_by_itself(play: Play) -> None:
     """Each gets its own record; a stale one, one that is gone and one that is taken are told."""
 

@@ -16,11 +16,21 @@ from typing import Any
 from coatcheck.errors import BackendError
 from coatcheck.storage.backend import AskAlone, Stored
 from coatcheck.storage.backends.async_mariadb_pool import AsyncMariadbConnection, AsyncMariadbPool
-from coatcheck.storage.backends.async_row_backend import SWEEP_TRIES, AsyncRowBackend, Write, some
+from coatcheck.storage.backends.async_row_backend import (
+    SWEEP_TRIES,
+    TRIES,
+    AsyncRowBackend,
+    Write,
+    some,
+)
 from coatcheck.storage.backends.mariadb_statements import NewRow, Statements
-from coatcheck.storage.backends.sql_codes import Held, Rejected, Taken
+from coatcheck.storage.backends.sql_codes import Held, Lost, Rejected, Taken, Undone
 from coatcheck.storage.backends.sql_rounds import deadline
 from coatcheck.storage.clock import TimeSource
+
+_execute = AsyncMariadbConnection.execute
+_execute_all = AsyncMariadbConnection.execute_all
+_select = AsyncMariadbConnection.select
 
 
 class AsyncMariadbBackend(AsyncRowBackend):
@@ -40,8 +50,12 @@ class AsyncMariadbBackend(AsyncRowBackend):
         self._sql = statements
 
     async def get(self, key: str) -> Stored | None:
-        found = await self._ask("read", _execute, self._sql.get, (key, self._clock()))
-        return Stored(*found.rows[0]) if found.rows else None
+        what = _select, self._sql.get, (key, self._clock())
+        try:  # _ask would be one more coroutine to step through
+            rows = await self._pool.run("read", *what)
+        except (Undone, Lost) as error:
+            rows = await self._again(error, "read", what, TRIES)
+        return Stored(*rows[0]) if rows else None
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Stored]:
         try:
@@ -116,18 +130,6 @@ class AsyncMariadbBackend(AsyncRowBackend):
 def _row(write: Write, now: float) -> NewRow:
     swap = write.swap
     return NewRow(swap.key, swap.version, swap.record, write.version, deadline(now, swap.ttl))
-
-
-async def _execute(connection: AsyncMariadbConnection, text: str, values: Sequence[object]) -> Any:
-    return await connection.execute(text, values)
-
-
-async def _select(connection: AsyncMariadbConnection, text: str) -> Sequence[tuple[Any, ...]]:
-    return await connection.select(text)
-
-
-async def _execute_all(connection: AsyncMariadbConnection, statements: Sequence[str]) -> list[Any]:
-    return await connection.execute_all(statements)
 
 
 async def _in_transaction(

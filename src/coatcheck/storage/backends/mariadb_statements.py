@@ -1,7 +1,8 @@
 """
 The statements of MariaDB's and MySQL's backend.
 
-Values in the text of a statement are numbers and hexadecimal literals, so nothing needs an escape.
+Values in the text of a statement are numbers, hexadecimal literals and keys without quotes or
+backslashes, so nothing needs an escape.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ class Statements:
 
     def __init__(self, table: str) -> None:
         t = self._table = quoted(table)
-        self.get = f"SELECT record, version FROM {t} WHERE `key` = ? AND expires > ?"
+        escaped = t.replace("%", "%%")
+        self.get = f"SELECT record, version FROM {escaped} WHERE `key` = %s AND expires > %s"
         self.replace = (
             f"UPDATE {t} SET record = ?, version = ?, expires = ?"
             " WHERE `key` = ? AND version = ? AND expires > ?"
@@ -46,10 +48,9 @@ class Statements:
 
     def get_many(self, keys: Sequence[str], now: float) -> str:
         """Return the statement that reads several rows."""
-        among = ",".join(map(literal, keys))
         return (
             f"SELECT `key`, record, version FROM {self._table}"
-            f" WHERE `key` IN ({among}) AND expires > {now!r}"
+            f" WHERE `key` IN ({literals(keys)}) AND expires > {now!r}"
         )
 
     def claim_one(self, row: NewRow) -> str:
@@ -108,6 +109,14 @@ def _by_key(keys: Sequence[str], values: Sequence[str]) -> str:
 def quoted(name: str) -> str:
     """Return the name of a table or an index as a statement has it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def literals(keys: Sequence[str]) -> str:
+    """Return keys as a list in a statement has them."""
+    every = "".join(keys)
+    if every.isascii() and "'" not in every and "\\" not in every:
+        return "'" + "','".join(keys) + "'"  # shorter, and much faster to make
+    return ",".join(map(literal, keys))
 
 
 def literal(key: str) -> str:
