@@ -16,7 +16,6 @@ Pure: the only thing from outside is the generator of ids.
 
 import hmac
 import re
-from functools import lru_cache
 from secrets import token_bytes, token_urlsafe
 
 from coatcheck._cookie.base64url import pack_base64url, unpack_base64url
@@ -27,9 +26,6 @@ ID_BYTES, ID_LENGTH = 30, 40
 TAG_BYTES = 8
 
 HANDLE_BYTES = 15
-
-REMEMBERED = 11_000
-"""Ids whose digests are remembered, as their cookies are. They take 3 MB at most."""
 
 _match_id = re.compile(r"[A-Za-z0-9_-]{40}").fullmatch
 
@@ -54,7 +50,6 @@ def is_id(text: str) -> bool:
     return _match_id(text) is not None
 
 
-@lru_cache(maxsize=REMEMBERED)
 def names_of(id: str) -> tuple[str, bytes] | None:
     """Return the SHA-256 of an id, which ends its key, and the tag; None: it looks like no id."""
     if not is_id(id):

@@ -7,6 +7,7 @@ and `await`, written by `scripts/twins`.
 
 import asyncio  # awaited only
 import logging
+from functools import lru_cache
 from typing import TypeVar
 
 from coatcheck._cookie.tracebacks import forget_frames
@@ -37,6 +38,9 @@ from coatcheck.storage.uncached import uncached
 
 T = TypeVar("T")
 
+REMEMBERED = 11_000
+"""Ids whose digests are remembered, as their cookies are. They take 3 MB at most."""
+
 _logger = logging.getLogger("coatcheck")
 
 
@@ -54,6 +58,7 @@ class AsyncRecords:
         self.space = space
         self.clock = space.clock
         self.prefix = space.prefix
+        self._names_of = lru_cache(REMEMBERED)(names_of)
         self._sweep_every = sweep_every
         self._unswept = 0
 
@@ -66,7 +71,7 @@ class AsyncRecords:
         """
         if value is None:
             return Session()
-        names = names_of(value) if len(value) == ID_LENGTH else None
+        names = self._names_of(value) if len(value) == ID_LENGTH else None
         if names is None:
             return lifecycle.refused_session("unknown id")
         (digest, tag), space = names, self.space

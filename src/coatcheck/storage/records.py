@@ -8,6 +8,7 @@ and `await`, written by `scripts/twins`.
 """
 
 import logging
+from functools import lru_cache
 from typing import TypeVar
 
 from coatcheck._cookie.tracebacks import forget_frames
@@ -38,6 +39,9 @@ from coatcheck.storage.uncached import uncached
 
 T = TypeVar("T")
 
+REMEMBERED = 11_000
+"""Ids whose digests are remembered, as their cookies are. They take 3 MB at most."""
+
 _logger = logging.getLogger("coatcheck")
 
 
@@ -55,6 +59,7 @@ class Records:
         self.space = space
         self.clock = space.clock
         self.prefix = space.prefix
+        self._names_of = lru_cache(REMEMBERED)(names_of)
         self._sweep_every = sweep_every
         self._unswept = 0
 
@@ -67,7 +72,7 @@ class Records:
         """
         if value is None:
             return Session()
-        names = names_of(value) if len(value) == ID_LENGTH else None
+        names = self._names_of(value) if len(value) == ID_LENGTH else None
         if names is None:
             return lifecycle.refused_session("unknown id")
         (digest, tag), space = names, self.space
