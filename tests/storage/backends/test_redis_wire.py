@@ -1,6 +1,7 @@
 """The one connection that the requests of an event loop share, over real servers."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
@@ -361,6 +362,22 @@ def test_messages_that_nobody_asked_for_are_no_answers(server: Node) -> None:
             assert wires.current is connection
 
     run(scene)
+
+
+def test_a_storage_that_is_dropped_leaves_no_connection(server: Node) -> None:
+    """Also if its loop ends at that moment."""
+
+    async def scene() -> None:
+        async with redis.asyncio.Redis(port=server.port) as client:
+            storage = RedisStorage(client)
+            await storage.save(await storage.read(None))
+            await storage.read("A" * 40)
+            del storage
+            gc.collect()
+
+    run(scene)
+    gc.collect()  # a connection that is still open would be warned of
+    wait_until(lambda: server.ask("INFO", "clients")["connected_clients"] == 1)
 
 
 def test_a_demoted_server_is_left(server: Node) -> None:

@@ -18,6 +18,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from coatcheck.storage.lasting import Lasting
@@ -126,6 +127,11 @@ class PipelinedConnection(asyncio.BufferedProtocol, Generic[Note]):
         """Close the connection; commands that are under way fail."""
         self.is_open = False
         self._transport.abort()
+
+    def abandon(self) -> None:
+        """Close the connection from any thread, if its loop runs."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.close)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream has
@@ -241,7 +247,16 @@ class SharedConnection(Generic[C]):
             return
         self.current = made = connecting.result()
         self._open.add(made)  # until it has ended: commands may be under way on it for a while
-        made.ended.add_done_callback(lambda _: self._open.discard(made))
+        made.ended.add_done_callback(partial(_forget, self._open, made))
+
+    def __del__(self) -> None:
+        # The loop holds its connections, so they would stay open when nothing else leads to them.
+        for connection in self._open:
+            connection.abandon()
+
+
+def _forget(opened: set[C], ended: C, _: object) -> None:
+    opened.discard(ended)
 
 
 def _closed() -> ConnectionError:

@@ -139,7 +139,11 @@ class Wire(Generic[C]):
 
     async def _connect(self) -> C:
         connection = self._client.connection_pool.make_connection()
-        await connection.connect()
+        try:
+            await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
         stream = getattr(connection, "_writer", None)
         if not isinstance(stream, asyncio.StreamWriter):  # a version that keeps it elsewhere
             self._is_possible = False
