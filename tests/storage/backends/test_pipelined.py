@@ -106,6 +106,34 @@ def test_answers_find_their_requests_in_any_pieces() -> None:
     run(scenario)
 
 
+def test_a_request_goes_on_where_its_answer_arrives() -> None:
+    """Not in the next turn of the loop; it may ask again while other answers are still to come."""
+
+    async def scenario() -> None:
+        _, connection = wired()
+        seen: list[str] = []
+
+        async def ask_twice() -> None:
+            seen.append(await connection.ask(b"", "a"))
+            seen.append(await connection.ask(b"", "c"))
+
+        request = asyncio.create_task(ask_twice())
+        await asyncio.sleep(0)
+        other = connection.ask(b"", "b")
+        told = asyncio.get_running_loop().create_future()
+
+        def arrives() -> None:
+            hears(connection, b"one\ntwo\nthree\n")
+            told.set_result(list(seen))
+
+        asyncio.get_running_loop().call_soon(arrives)
+        assert await told == ["a: one", "c: three"]
+        assert await other == "b: two"
+        await request
+
+    run(scenario)
+
+
 def test_what_is_no_answer_fails_one_request_and_closes_the_connection() -> None:
     """The others behind it learn that the connection was lost, and may ask again."""
 

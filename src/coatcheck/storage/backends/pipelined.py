@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from coatcheck.storage.lasting import Lasting
+from coatcheck.storage.resuming import resume
 
 BUFFER = 65536
 """Bytes that are read at once."""
@@ -106,10 +107,10 @@ class PipelinedConnection(asyncio.BufferedProtocol, Generic[Note]):
         return self._waiting[0][2] if self._waiting else None
 
     def take(self, answer: object) -> None:
-        """Hand the next answer to its request."""
+        """Hand the next answer to its request, which goes on at once."""
         future = self._waiting.popleft()[0]
         if not future.done():  # else its request was cancelled, or it was late
-            future.set_result(answer)
+            resume(future, answer)
 
     def refuse(self, error: Exception) -> None:
         """Let the request whose answer is next raise *error*."""
