@@ -30,10 +30,9 @@ class AsyncPostgresqlPool(AsyncConnections[AsyncPostgresqlConnection]):
         Raises:
             BackendError: When it is awaited; see `sql_codes` for its kinds.
         """
-        connection = self.idle()
-        if connection is None:
-            return self._run_later(doing, statement, values)
-        return connection.ask(doing, statement, values)
+        if self._idle:
+            return self._idle.pop().ask(doing, statement, values)
+        return self._run_later(doing, statement, values)
 
     async def _run_later(
         self, doing: str, statement: Statement, values: Sequence[bytes]
