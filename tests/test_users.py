@@ -198,7 +198,7 @@ def test_encrypted_lists_show_no_label(clock: Clock) -> None:
     browser = Wsgi(storage).browser(users=users)
     browser.ask(signs_in)
     (held,) = storage.backend._rosters.values()  # type: ignore[attr-defined]
-    assert b"a browser" not in held.stored.record
+    assert b"a browser" not in held.record
     newer = Cookie("__session", secrets=["another secret of more than thirty-two", SECRET])
     assert [each.label for each in Users(newer, storage).sessions_of("42")] == ["a browser"]
     assert browser.ask(users.end_others).json == 0
