@@ -200,6 +200,26 @@ def test_a_connection_that_ends_while_it_is_idle_costs_no_call(postgresql_url: s
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_question_that_cannot_be_sent_goes_over_another_connection(
+    postgresql_url: str, together: int
+) -> None:
+    """The connection broke since its last answer: no request fails."""
+
+    async def scene() -> None:
+        async with awaited(postgresql_url, size=1) as backend:
+            pool: Any = backend._pool
+            await backend.get(new_key())
+            (broken,) = pool._idle
+            broken._pg.finish()
+            keys = [new_key() for _ in range(together)]
+            assert await asyncio.gather(*map(backend.get, keys)) == [None] * together
+            assert pool._all
+            assert broken not in pool._all
+
+    asyncio.run(scene())
+
+
 def test_a_request_that_is_cancelled_leaves_its_connection_for_the_next(
     postgresql_url: str,
 ) -> None:
