@@ -34,8 +34,12 @@ class Lines(PipelinedConnection[str]):
             self.take(f"{self.oldest}: {line.decode()}")
 
 
-class Wire(asyncio.Transport):
-    """A transport that remembers what was written, and sends nothing."""
+class Wire(asyncio.BaseTransport):
+    """
+    A transport that remembers what was written, and sends nothing.
+
+    As uvloop's, it is no `asyncio.Transport`.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from coatcheck.storage.lasting import Lasting
 from coatcheck.storage.resuming import resume
@@ -135,8 +135,7 @@ class PipelinedConnection(asyncio.BufferedProtocol, Generic[Note]):
             self._loop.call_soon_threadsafe(self.close)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream has
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is of another class
         self.is_open = True
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
