@@ -16,8 +16,14 @@ import pytest
 from coatcheck._request.async_calls import AsyncCalls, done
 from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage, MemcachedStorage
-from coatcheck.storage.backends.async_memcached_node import AsyncNode
-from coatcheck.storage.backends.memcached_commands import Command, gets, store
+from coatcheck.storage.backends.async_memcached_node import AsyncNode, Connection
+from coatcheck.storage.backends.memcached_commands import (
+    Command,
+    MemcachedError,
+    Reply,
+    gets,
+    store,
+)
 from coatcheck.storage.backends.memcached_node import UNUSED, Node
 from coatcheck.storage.backends.pipelined import ConnectionLost
 from tests import servers
@@ -301,6 +307,38 @@ def test_many_commands_share_one_connection_of_an_event_loop(folder: Path) -> No
 
     with servers.memcached(path):
         asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes_on"),
+    [
+        (b"SERVER_ERROR out of memory", True),
+        (b"CLIENT_ERROR bad command", False),
+        (b"STORED", False),
+        (b"VALUE another 0 1 1\r\nx\r\nEND", False),
+        (b"HTTP/1.1 400 Bad Request", False),
+    ],
+)
+def test_a_refusal_or_nonsense_fails_one_request(answer: bytes, goes_on: bool) -> None:
+    """After nonsense, answers may belong to other commands: the next one is not taken."""
+
+    async def scenario() -> None:
+        one, other = socket.socketpair()
+        loop, command = asyncio.get_running_loop(), gets("key")
+        _, connection = await loop.create_connection(lambda: Connection(FOREVER), sock=one)
+        asks = [connection.ask(command.data, command) for _ in range(2)]
+        other.sendall(answer + b"\r\nEND\r\n")
+        refused, after = await asyncio.gather(*asks, return_exceptions=True)
+        assert type(refused) is MemcachedError
+        if goes_on:
+            assert after == Reply(b"END", {})
+            other.sendall(b"END\r\n")  # an answer to no command is nonsense, too
+        else:
+            assert type(after) is ConnectionLost
+        await connection.ended
+        other.close()
+
+    asyncio.run(scenario())
 
 
 def test_an_answer_that_is_late_costs_no_other_request(folder: Path) -> None:
