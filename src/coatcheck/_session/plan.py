@@ -175,8 +175,10 @@ class Keyspace(msgspec.Struct, frozen=True):
             raise BackendError(
                 self.server, "read", "it answered with the record of another key"
             ) from None
-        if type(kept) is Record and kept.body.who is not None:
-            return as_of(kept, self.clock())
+        if type(kept) is Record:
+            who = kept.body.who
+            if who is not None and who.acts_until is not None:
+                return as_of(kept, self.clock())
         return kept
 
     def write(self, there: There, record: Record, now: float) -> Swap:

@@ -56,7 +56,8 @@ class CookieStorage:
             return lifecycle.refused_session("unknown id")
         if record.expires <= (now := self.clock()):
             return lifecycle.expired_session(record, value[:ID_LENGTH], now)
-        if record.body.who is not None:
+        who = record.body.who
+        if who is not None and who.acts_until is not None:
             record = as_of(record, now)
         # 30 bytes are 40 characters, so that the value begins with the id's own text.
         return lifecycle.found(Carried(record, value[:ID_LENGTH], None, now, value=value))
