@@ -70,7 +70,8 @@ def hears(connection: Lines, data: bytes) -> None:
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario())
+    """Run a scenario that waits for no server: it fails if it waits for ever."""
+    asyncio.run(asyncio.wait_for(scenario(), 10))
 
 
 def test_commands_of_one_turn_are_sent_together() -> None:
