@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from traceback import extract_stack
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import asyncmy
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
@@ -363,6 +365,53 @@ def test_a_request_that_is_cancelled_leaves_a_connection_for_others(play: Play) 
             assert found and found.version == version
 
     play(scene, size=1)
+
+
+@pytest.mark.parametrize("together", [1, 8])
+def test_an_answer_resumes_its_request_where_it_arrives(play: Play, together: int) -> None:
+    """The loop's callback that reads the socket runs the request, in no other turn of the loop."""
+
+    async def scene(backend: AsyncMariadbBackend, _: str) -> None:
+        versions = await claimed(backend, *(new_key() for _ in range(together)))
+        callers: list[set[str]] = []
+
+        async def read() -> None:
+            await (backend.get(key) if together == 1 else backend.get_many(list(versions)))
+            callers.append({frame.name for frame in extract_stack()})
+
+        key = next(iter(versions))
+        await asyncio.gather(read(), read())
+        assert all("buffer_updated" in names for names in callers)
+
+    play(scene, size=2)
+
+
+def test_a_driver_without_that_attribute_is_used_as_it_is(play: Play) -> None:
+    """Then an answer takes one turn of the loop more."""
+
+    async def scene(backend: AsyncMariadbBackend, _: str) -> None:
+        monkeypatch.setattr("coatcheck.storage.backends.async_mariadb_pool.resume", pytest.fail)
+        ((key, version),) = (await claimed(backend, new_key())).items()
+        found = await backend.get(key)
+        assert found and found.version == version
+
+    class Hiding:
+        def __init__(self, opened: Any) -> None:
+            self._opened = opened
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "_proto":
+                raise AttributeError(name)
+            return getattr(self._opened, name)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        connect = asyncmy.connect
+
+        async def connected(**named: Any) -> Any:
+            return Hiding(await connect(**named))
+
+        monkeypatch.setattr(asyncmy, "connect", connected)
+        play(scene)
 
 
 def test_errors_are_told_apart_by_their_codes() -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
+from weakref import ref
 
 import asyncmy
 from asyncmy.constants.CLIENT import FOUND_ROWS, MULTI_STATEMENTS
@@ -29,6 +30,7 @@ from coatcheck.storage.backends.sql_codes import (
     Rejected,
     Taken,
 )
+from coatcheck.storage.resuming import resume
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class AsyncMariadbConnection:
     def __init__(self, opened: Any, ended: Callable[["AsyncMariadbConnection"], None]) -> None:
         self._opened = opened
         self._cursor = opened.cursor()
+        _hasten(opened)
         self._statements: dict[str, Any] = {}
         self._ended = ended
         self.cause: BaseException | None = None
@@ -177,6 +180,28 @@ class AsyncMariadbPool(AsyncConnections[AsyncMariadbConnection]):
             **self.place.arguments,
         )
         return AsyncMariadbConnection(opened, self.ended)
+
+
+def _hasten(opened: Any) -> None:
+    """
+    Let an answer resume its request where it arrives.
+
+    asyncmy resumes it in the next turn of the loop, and has no option for that. So it is if its
+    attributes have other names one day, or if a transport holds the method already (TLS, uvloop).
+    """
+    protocol: Any = getattr(opened, "_proto", None)
+    if not hasattr(protocol, "_read_waiter"):
+        return
+    received, found = type(protocol).buffer_updated, ref(protocol)  # in no cycle with its protocol
+
+    def buffer_updated(size: int) -> None:
+        its: Any = found()
+        waiter, its._read_waiter = its._read_waiter, None
+        received(its, size)
+        if waiter is not None and not waiter.done():
+            resume(waiter, None)
+
+    protocol.buffer_updated = buffer_updated
 
 
 def error_of(error: Exception, server: str, doing: str) -> BackendError:
