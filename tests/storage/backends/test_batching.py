@@ -136,7 +136,7 @@ def test_more_batches_than_lanes_are_never_under_way() -> None:
     play(scene, lanes=2)
 
 
-def test_many_calls_are_spread_over_the_free_lanes() -> None:
+def test_many_calls_are_spread_over_the_lanes() -> None:
     """Each lane gets its share, but no more than a batch holds."""
 
     async def scene(server: Server, batching: BatchingBackend) -> None:
@@ -144,6 +144,23 @@ def test_many_calls_are_spread_over_the_free_lanes() -> None:
         assert [len(call) for call in server.calls] == [1, 3, 2, 2]
 
     play(scene, lanes=3, spread=2)
+
+
+def test_a_busy_lane_gets_its_share_when_it_is_free() -> None:
+    """If all calls went at once, the batches of two lanes would stay as unequal for ever."""
+
+    async def scene(server: Server, batching: BatchingBackend) -> None:
+        server.gate.clear()
+        asked = [asyncio.ensure_future(batching.get("a"))]
+        await turns()
+        asked += [asyncio.ensure_future(batching.get(key)) for key in "bcdefgh"]
+        await turns()
+        assert [len(call) for call in server.calls] == [1, 4]
+        server.gate.set()
+        await asyncio.gather(*asked)
+        assert [len(call) for call in server.calls] == [1, 4, 3]
+
+    play(scene, lanes=2, spread=4)
 
 
 def test_a_batch_holds_so_many_calls() -> None:

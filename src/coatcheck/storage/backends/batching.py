@@ -53,7 +53,7 @@ class Limits(NamedTuple):
         lanes: Batches under way at the same time.
         calls: Calls in a batch.
         size: Bytes of the records in a batch; a larger record goes alone.
-        spread: More calls than this are spread over the lanes that are free.
+        spread: More calls than this are spread over the lanes.
         wait: Seconds that a call may wait for a lane; None: for ever.
     """
 
@@ -162,16 +162,18 @@ class Batches(Generic[Call, Answer]):
         # What was cancelled while it waited is not sent.
         self._waiting = [each for each in self._waiting if not each.answer.done()]
         self._had_company = len(self._waiting) > 1
+        lanes = self._limits.lanes  # also the busy ones: one that is free soon gets its share then
         while self._waiting and self._under_way < self._limits.lanes:
-            batch = self._next_batch(self._limits.lanes - self._under_way)
+            batch = self._next_batch(lanes)
+            lanes -= 1
             self._under_way += 1
             self._ask(batch, self._end_batch)
         if self._waiting:
             self._watch(loop)
 
-    def _next_batch(self, free: int) -> list[Waiting[Call, Answer]]:
-        """Take the calls of the next batch; a call that does not fit keeps its place."""
-        share = max(self._limits.spread, -(-len(self._waiting) // free))
+    def _next_batch(self, lanes: int) -> list[Waiting[Call, Answer]]:
+        """Take the share of one of so many lanes; a call that does not fit keeps its place."""
+        share = max(self._limits.spread, -(-len(self._waiting) // lanes))
         most = min(self._limits.calls, share)
         if self._fit is None:
             batch, self._waiting = self._waiting[:most], self._waiting[most:]
