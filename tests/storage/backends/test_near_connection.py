@@ -15,6 +15,7 @@ import redis
 import redis.asyncio
 
 from coatcheck import ConfigurationError
+from coatcheck.errors import BackendError
 from coatcheck.storage import KeyedStorage, Near, RedisStorage
 from coatcheck.storage.backend import Stored
 from coatcheck.storage.backends import redis_wire
@@ -183,6 +184,58 @@ def test_a_write_that_the_client_sent_ends_all_copies(
         assert _text(await backend.get("near:a")) == b"2"
 
     run(server, scene)
+
+
+def test_a_write_over_an_older_connection_ends_the_copies_of_the_newer(server: Node) -> None:
+    """A connection with a late answer ends with its last one; other requests have a newer one."""
+
+    async def scene(backend: AsyncNearRedisBackend) -> None:
+        await backend.swap("near:a", None, b"1", 9)
+        for record in (b"2", b"3"):  # from now on the server knows the script
+            old = await backend.get("near:a")
+            assert old and await backend.swap("near:a", old.version, record, 9) is None
+        old, first = await backend.get("near:a"), connection(backend)
+        assert old
+        await ask(server, "CLIENT", "PAUSE", 9000, "WRITE")
+        writing = asyncio.ensure_future(backend.swap("near:a", old.version, b"4", 9))
+        await asyncio.sleep(0)
+        first.is_open = False  # as after a late answer
+        await proved(backend)
+        assert _text(await backend.get("near:a")) == b"3"
+        second = connection(backend)
+        assert second.copies.get("near:a")
+        await ask(server, "CLIENT", "UNPAUSE")
+        assert await writing is None
+        assert not second.is_open
+        assert _text(await backend.get("near:a")) == b"4"
+        first.close()
+
+    run(server, scene)
+
+
+def test_a_storage_that_is_closed_leaves_no_connection_that_begins(
+    server: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has not answered the first commands yet."""
+    begun: list[NearConnection] = []
+
+    async def track(connection: NearConnection, _: str) -> None:
+        begun.append(connection)
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(NearConnection, "track", track)
+
+    async def scene() -> None:
+        async with redis.asyncio.Redis(port=server.port) as client:
+            backend = AsyncNearRedisBackend(client, "near:", NEAR)
+            reading = asyncio.ensure_future(backend.get("near:a"))
+            await until(lambda: bool(begun))
+            await backend.close()
+            with pytest.raises(BackendError):
+                await reading
+            assert not begun[0].is_open
+
+    asyncio.run(scene())
 
 
 def test_a_lost_connection_drops_all(server: Node) -> None:

@@ -18,6 +18,7 @@ import valkey.asyncio
 
 from coatcheck.errors import BackendError, CoatcheckWarning
 from coatcheck.storage import KeyedStorage, RedisStorage, storage_from_url
+from coatcheck.storage.backends.redis_client import async_ask_of
 from coatcheck.storage.backends.redis_connections import (
     UNLIMITED,
     Limit,
@@ -421,3 +422,19 @@ def test_a_client_that_compares_no_names_is_warned_of(library: Any) -> None:
 )
 def library(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+def test_each_loop_waits_for_the_clients_connections(redis_socket: str) -> None:
+    """A command that the client sends again waits for one of its connections."""
+    client = redis.asyncio.Redis(unix_socket_path=redis_socket, max_connections=1)
+    wires = async_ask_of(client)
+
+    async def scene() -> None:
+        await wires("DEL", "wire:list")
+        await wires("RPUSH", "wire:list", "x")
+        asking = (wires("GET", "wire:list") for _ in range(3))
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [redis.ResponseError] * 3
+
+    asyncio.run(scene())
+    asyncio.run(scene())

@@ -180,6 +180,44 @@ def test_a_late_answer_is_an_error_and_harms_no_later_command(server: Node) -> N
     run(scene)
 
 
+def test_a_time_limit_that_the_client_has_by_default_holds(server: Node) -> None:
+    """redis-py has had one since version 8, and it is not among the options of a pool."""
+
+    async def scene() -> None:
+        pool = redis.asyncio.ConnectionPool(port=server.port)
+        inner: Any = pool.make_connection
+
+        def impatient() -> Any:
+            connection: Any = inner()
+            connection.socket_timeout = 0.2
+            return connection
+
+        pool.make_connection = impatient  # type: ignore[method-assign]
+        async with redis.asyncio.Redis.from_pool(pool) as client:
+            wires = async_ask_of(client)
+            await wires("GET", "key")
+            server.ask("CLIENT", "PAUSE", 600, "ALL")
+            with pytest.raises(TimeoutError):
+                await wires("GET", "key")
+            await wires.close()  # type: ignore[attr-defined]
+
+    run(scene)
+
+
+def test_a_client_that_retries_late_commands_still_does(server: Node) -> None:
+    """A pause that is longer than its time limit, and shorter than its tries, fails no request."""
+
+    async def scene() -> None:
+        retry, late = Retry(NoBackoff(), 9), [redis.TimeoutError]
+        limits = {"socket_timeout": 0.2, "retry": retry, "retry_on_error": late}
+        async with wires_to(server, **limits) as (_, wires):
+            await wires("SET", "key", b"there")
+            server.ask("CLIENT", "PAUSE", 500, "ALL")
+            assert await asyncio.gather(*(wires("GET", "key") for _ in range(3))) == [b"there"] * 3
+
+    run(scene)
+
+
 @pytest.mark.parametrize("turns", [0, 1, 2])
 def test_a_cancelled_read_leaves_the_others_alone(redis_socket: str, turns: int) -> None:
     """Its answer is dropped, wherever it was."""

@@ -56,6 +56,9 @@ class AsyncNearRedisBackend(AsyncRedisBackend):
         connection = NearConnection(self._near, stream, limit)
         try:
             await connection.track(self._prefix)
+        except asyncio.CancelledError:  # the storage is closed: nothing else knows the connection
+            connection.close()
+            raise
         except Exception as error:  # without copies the storage works, too
             self._losses.note(error)
         else:

@@ -74,6 +74,13 @@ def limit_of(client: Any) -> Limit:
     return Limit(most or UNLIMITED, options.get("socket_timeout"))
 
 
+def retries_late(connection: Any) -> bool:
+    """Tell whether the client of a connection sends a command again whose answer is late."""
+    retry = connection.retry
+    kinds = {kind.__name__ for kind in getattr(retry, "_supported_errors", ())}
+    return "TimeoutError" in kinds and getattr(retry, "_retries", 0) != 0
+
+
 def is_demoted(error: Exception) -> bool:
     """Tell whether a server refused a command because it is no primary any more."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
@@ -154,7 +161,11 @@ def async_asking(
 
 
 def limited(execute: Callable[..., Awaitable[Any]], limit: Limit) -> Callable[..., Awaitable[Any]]:
-    """Return a function that sends no more commands at once than there are connections."""
+    """
+    Return a function that sends no more commands at once than there are connections.
+
+    It serves one event loop.
+    """
     free = asyncio.Semaphore(limit.connections)
 
     async def ask(*args: Any, **options: Any) -> Any:

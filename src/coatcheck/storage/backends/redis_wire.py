@@ -6,8 +6,9 @@ One connection to Redis for each event loop, which all requests share.
 
 A client's own path checks a connection out of its pool and sets a timer for each command, which
 takes longer than the server. Only what ends well is done here: if a server refuses a command, or
-the connection ends before the answer, the client is asked again. So its retries and its errors
-are what they are without a wire. To ask twice is safe: see `async_redis_backend`.
+the connection ends before the answer, the client is asked again. So is a client that retries, if
+an answer is late. So its retries and its errors are what they are without a wire. To ask twice is
+safe: see `async_redis_backend`.
 
 There is no wire, and each command is the client's own, without the package hiredis, for a client
 that is instrumented or of another library, or one that decodes text in another way.
@@ -25,7 +26,7 @@ from coatcheck.storage.backends.pipelined import (
     PipelinedConnection,
     SharedConnection,
 )
-from coatcheck.storage.backends.redis_connections import is_demoted, options_of
+from coatcheck.storage.backends.redis_connections import is_demoted, retries_late
 
 try:
     import hiredis
@@ -63,7 +64,7 @@ class RedisConnection(PipelinedConnection[tuple[Any, ...]]):
         return self.ask(hiredis.pack_command(args), args, lasting=args[0] in WRITES)
 
     def bypassed(self) -> None:
-        """Note that the client sent a write over another connection."""
+        """Note that a write was sent over another connection."""
 
     def pushed(self, message: Sequence[Any]) -> None:
         """Take what the server tells unasked."""
@@ -83,6 +84,9 @@ class RedisConnection(PipelinedConnection[tuple[Any, ...]]):
 
 C = TypeVar("C", bound=RedisConnection)
 
+ByClient = Callable[..., Awaitable[Any]]
+"""Sends a command over a client, from one event loop."""
+
 Begin = Callable[[asyncio.StreamWriter, float | None], Coroutine[Any, Any, C]]
 """
 Takes the stream of a client's connection, and the seconds that an answer may take. Returns the
@@ -95,7 +99,7 @@ class Wire(Generic[C]):
     The connection of one event loop to a client's server.
 
     Args:
-        by_client: Sends a command over the client.
+        by_client: See `ByClient`.
         begin: See `Begin`.
         always: Also for a client that is watched.
     """
@@ -103,7 +107,7 @@ class Wire(Generic[C]):
     def __init__(
         self,
         client: Any,
-        by_client: Callable[..., Awaitable[Any]],
+        by_client: ByClient,
         begin: Begin[C],
         *,
         always: bool = False,
@@ -112,6 +116,7 @@ class Wire(Generic[C]):
         self._by_client = by_client
         self._begin = begin
         self._is_possible = can_be_taken(client) and (always or not is_watched(client))
+        self._retries = False
         self.shared = SharedConnection(self._connect)
 
     async def ask(self, *args: Any, **options: Any) -> Any:
@@ -124,8 +129,13 @@ class Wire(Generic[C]):
                 answer = await connection.send(args)
             except ConnectionLost:
                 pass
+            except TimeoutError:
+                if not self._retries:
+                    raise
             else:
                 if not is_refusal(answer):
+                    if connection is not self.shared.current:
+                        self._bypassed(args[0])
                     return answer
                 if is_demoted(answer):
                     connection.close()
@@ -133,9 +143,13 @@ class Wire(Generic[C]):
         # which they begin.
         await asyncio.sleep(0)
         answer = await self._by_client(*args, **options)
-        if args[0] in WRITES and self.shared.current is not None:
-            self.shared.current.bypassed()
+        self._bypassed(args[0])
         return answer
+
+    def _bypassed(self, name: str) -> None:
+        """Note that a command was answered on another connection than the current one."""
+        if name in WRITES and self.shared.current is not None:
+            self.shared.current.bypassed()
 
     async def _connect(self) -> C:
         connection = self._client.connection_pool.make_connection()
@@ -150,7 +164,8 @@ class Wire(Generic[C]):
             await connection.disconnect()
             raise ConnectionLost
         connection._reader = connection._writer = None
-        return await self._begin(stream, options_of(self._client).get("socket_timeout"))
+        self._retries = retries_late(connection)
+        return await self._begin(stream, connection.socket_timeout)
 
 
 class Wires(Generic[C]):
@@ -159,7 +174,7 @@ class Wires(Generic[C]):
 
     Args:
         client: An asyncio client of one server, or of a Sentinel.
-        by_client: Sends a command over it.
+        by_client: Makes the `ByClient` of an event loop.
         begin: See `Begin`.
         always: Also for a client that is watched.
     """
@@ -167,7 +182,7 @@ class Wires(Generic[C]):
     def __init__(
         self,
         client: Any,
-        by_client: Callable[..., Awaitable[Any]],
+        by_client: Callable[[], ByClient],
         begin: Begin[C],
         *,
         always: bool = False,
@@ -199,7 +214,7 @@ class Wires(Generic[C]):
         return await wire.ask(*args, **options)
 
     async def _open(self) -> Wire[C]:
-        return Wire(self._client, self._by_client, self._begin, always=self._always)
+        return Wire(self._client, self._by_client(), self._begin, always=self._always)
 
     async def _release(self, wire: Wire[C]) -> None:
         await wire.shared.close()
