@@ -39,6 +39,7 @@ CORE = {"_commands", "_cookie", "_model", "_request", "_session", "auth", "forms
 MEASURED = (
     *("_cookie/", "_model/", "_request/", "_session/", "adopt/", "auth/"),
     *("storage/keyed/", "storage/migrating/", "storage/test_", "storage/backends/test_redis"),
+    *("storage/backends/test_near", "storage/backends/test_pipelined"),
     *("frameworks/django/", "frameworks/test_streams_vary", "frameworks/test_user_key"),
     *("test_asgi", "test_bound", "test_context", "test_csrf", "test_early_saves", "test_errors"),
     *("test_event_table", "test_messages", "test_middleware", "test_signing_in", "test_telemetry"),

@@ -64,7 +64,7 @@ def test_copies_near_by_hide_nothing(redis_socket: str) -> None:
 
     async def awaited() -> None:
         assert storage.aio
-        assert type(await async_innermost(storage.aio.backend)) is AsyncRedisBackend
+        assert isinstance(await async_innermost(storage.aio.backend), AsyncRedisBackend)
         await storage.aio.close()
 
     asyncio.run(awaited())

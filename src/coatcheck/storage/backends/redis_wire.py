@@ -17,6 +17,8 @@ that is instrumented or of another library, or one that decodes text in another 
 import asyncio
 import codecs
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from importlib import import_module
 from types import FunctionType
 from typing import Any, Generic, TypeVar
 
@@ -28,10 +30,9 @@ from coatcheck.storage.backends.pipelined import (
 )
 from coatcheck.storage.backends.redis_connections import is_demoted, retries_late
 
-try:
-    import hiredis
-except ImportError:  # redis-py works without it
-    hiredis = None  # type: ignore[assignment]
+hiredis: Any = None
+with suppress(ImportError):  # redis-py works without it
+    hiredis = import_module("hiredis")
 
 READS = frozenset({"GET", "MGET"})
 WRITES = frozenset({"SET", "DEL", "EVALSHA", "EVAL"})
