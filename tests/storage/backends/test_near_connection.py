@@ -299,6 +299,34 @@ def test_a_key_of_another_encoding_drops_all(server: Node) -> None:
     run(server, scene)
 
 
+def test_messages_about_other_things_change_nothing(server: Node) -> None:
+    """A server may send some that we did not ask for."""
+
+    async def scene(backend: AsyncNearRedisBackend) -> None:
+        await ask(server, "SET", "near:a", "markmark1")
+        await backend.get("near:a")
+        connection(backend).received(memoryview(b">2\r\n+other\r\n+near:a\r\n"))
+        assert copies(backend).get("near:a")
+
+    run(server, scene)
+
+
+def test_a_proof_that_does_not_come_proves_nothing(server: Node) -> None:
+    """The connection was lost, or is; no more are asked for."""
+
+    async def scene(backend: AsyncNearRedisBackend) -> None:
+        lost = connection(backend)
+        await ask(server, "CLIENT", "PAUSE", 200, "ALL")
+        lost._prove()
+        lost.close()
+        lost._prove()
+        await asyncio.wait((lost.ended,))
+        await asyncio.sleep(0)
+        assert not lost.copies.is_proved()
+
+    run(server, scene)
+
+
 @pytest.mark.parametrize("server", ["redis", thorough("valkey")], indirect=True)
 def test_in_a_flood_no_copy_is_older_than_stated(server: Node) -> None:
     """Another client writes one key again and again, and thousands of others in between."""

@@ -201,6 +201,35 @@ def test_a_late_answer_ends_a_connection_also_if_its_request_was_cancelled() -> 
     run(scenario)
 
 
+def test_a_connection_whose_answers_have_all_come_stays() -> None:
+    """Its timer finds nothing to do."""
+
+    async def scenario() -> None:
+        wire, connection = wired(0.01)
+        answer = connection.ask(b"", "a")
+        hears(connection, b"in time\n")
+        assert await answer == "a: in time"
+        await asyncio.sleep(0.02)
+        assert connection.is_open
+        assert not wire.aborted.is_set()
+
+    run(scenario)
+
+
+def test_a_connection_is_abandoned_from_any_thread_while_its_loop_runs() -> None:
+    """The garbage collector runs in any of them; a loop that is closed has closed it."""
+    made: list[tuple[Wire, Lines]] = []
+
+    async def scenario() -> None:
+        made.extend((wired(), wired()))
+        await asyncio.to_thread(made[0][1].abandon)
+        await made[0][0].aborted.wait()
+
+    run(scenario)
+    made[1][1].abandon()
+    assert not made[1][0].aborted.is_set()
+
+
 def test_a_command_may_be_due_before_those_that_were_sent_before_it() -> None:
     """One that needed a new connection first has waited already."""
 

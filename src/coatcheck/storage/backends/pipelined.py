@@ -16,6 +16,7 @@ What arrives is read into one buffer that stays; asyncio's streams take new memo
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -37,7 +38,7 @@ class ConnectionLost(ConnectionError):
         super().__init__("the server closed the connection before it answered")
 
 
-class PipelinedConnection(asyncio.BufferedProtocol, Generic[Note]):
+class PipelinedConnection(asyncio.BufferedProtocol, ABC, Generic[Note]):
     """
     A connection, and the commands whose answers have not come yet, in order.
 
@@ -63,9 +64,9 @@ class PipelinedConnection(asyncio.BufferedProtocol, Generic[Note]):
         self.is_open = False
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
+    @abstractmethod
     def received(self, data: memoryview) -> None:
         """Take what arrived; *data* is overwritten when this has returned."""
-        raise NotImplementedError
 
     def ask(
         self, command: bytes, note: Note, *, lasting: bool = False, due: float | None = None
