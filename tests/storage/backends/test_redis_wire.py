@@ -21,7 +21,7 @@ from coatcheck.storage.backends import redis_wire
 from coatcheck.storage.backends.async_redis_backend import AsyncRedisBackend
 from coatcheck.storage.backends.redis_client import async_ask_of
 from coatcheck.storage.backends.redis_wire import RedisConnection, Wires
-from tests import redis_servers
+from tests import redis_servers, servers
 from tests.redis_servers import Node
 from tests.servers import wait_until
 
@@ -143,6 +143,50 @@ def test_commands_on_a_connection_that_ends_are_sent_again(server: Node) -> None
             await client.ping()
 
     run(scene)
+
+
+@pytest.mark.parametrize("program", ["redis", "valkey"])
+@pytest.mark.parametrize("between", [True, False])
+def test_a_write_whose_answer_was_lost_counts_at_most_once(
+    program: str, between: bool, tmp_path: Path
+) -> None:
+    """If another write came between, nothing tells whether it was done: that is an error."""
+    path = servers.valkey_program() if program == "valkey" else None
+
+    async def scene() -> None:
+        async with (
+            redis.asyncio.Redis(port=node.port) as client,
+            redis.asyncio.Redis(port=node.port) as other,
+        ):
+            backend = AsyncRedisBackend(client)
+            assert isinstance(backend._ask, Wires)
+            assert await backend.swap("key", None, b"0", 99) is None
+            for number in (1, 2):  # now the server's way to write is known, and its script
+                found = await backend.get("key")
+                assert found is not None
+                await backend.swap("key", found.version, b"%d" % number, 99)
+            found, connection = await backend.get("key"), backend._ask.current
+            assert found is not None
+            assert connection is not None
+            connection._transport.pause_reading()
+            writing = asyncio.ensure_future(backend.swap("key", found.version, b"ours", 99))
+            while await other.get("key") == found.version:  # noqa: ASYNC110 - no event of ours
+                await asyncio.sleep(0)
+            if between:
+                await other.set("key", "markmarktheirs")
+            connection.close()
+            if between:
+                with pytest.raises(BackendError, match="before it answered"):
+                    await writing
+            else:
+                assert await writing is None
+            there = await backend.get("key")
+            assert there is not None
+            assert there.record == (b"theirs" if between else b"ours")
+            await backend.close()
+
+    with redis_servers.node(tmp_path / "server", program=path) as node:
+        run(scene)
 
 
 def test_a_connection_that_the_server_closed_is_made_again(server: Node) -> None:

@@ -69,7 +69,7 @@ class Copies:
         self._kept: OrderedDict[str, Stored] = OrderedDict()
         self._asked: dict[str, object] = {}  # keys that a read asks for, and which read
         self._size = 0
-        self.proved_at = float("-inf")
+        self.proved_at = self._lost_at = float("-inf")
         self._lock = Lock()
 
     def get(self, key: str) -> Stored | None:
@@ -94,7 +94,8 @@ class Copies:
         Args:
             asked_at: When the proof was asked for.
         """
-        self.proved_at = asked_at
+        if asked_at > self._lost_at:
+            self.proved_at = asked_at
 
     def ask(self, key: str) -> object:
         """Note that a read asks the server for a record, and return what `keep` wants to see."""
@@ -125,9 +126,9 @@ class Copies:
                 self._drop(key)
 
     def lose(self) -> None:
-        """Drop all copies: the server told what cannot be known, or nothing any more."""
+        """Drop all copies: what the server told is not known. A proof must be asked for anew."""
         with self._lock:
-            self.proved_at = float("-inf")
+            self.proved_at, self._lost_at = float("-inf"), self.clock()
             self._clear()
 
     def clear(self) -> None:

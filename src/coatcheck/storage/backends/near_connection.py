@@ -66,7 +66,7 @@ class NearConnection(RedisConnection):
 
     def bypassed(self) -> None:
         # The message about that write may come after a request that knows of it.
-        self.close()
+        self.copies.lose()
 
     def close(self) -> None:
         super().close()

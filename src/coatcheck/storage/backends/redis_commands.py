@@ -7,7 +7,7 @@ from typing import Any
 from coatcheck.storage.backend import Stored
 from coatcheck.storage.backends.marks import marked, unmarked
 
-__all__ = ["REPLACE", "REPLACE_SHA", "marked", "stored", "there_after"]
+__all__ = ["REPLACE", "REPLACE_SHA", "is_unclear", "marked", "stored", "there_after"]
 
 REPLACE = """
 local there = redis.call('GET', KEYS[1])
@@ -24,6 +24,18 @@ REPLACE_SHA = sha1(REPLACE.encode(), usedforsecurity=False).hexdigest()
 def stored(data: bytes | None) -> Stored | None:
     """Return what lies under a key, as the storage sees it."""
     return None if data is None else Stored(unmarked(data), version=data)
+
+
+def is_unclear(command: Sequence[Any], answer: object) -> bool:
+    """
+    Tell whether nothing tells if a write was done that was sent twice, and answered once.
+
+    It found another record than the one that it replaces, and than its own: it may have been done
+    before that one came. Its changes, made again, would count twice.
+    """
+    if command[0] == "SET" and command[3] == "IFEQ":
+        return answer not in (command[4], command[2], None)
+    return command[0] in ("EVALSHA", "EVAL") and answer not in (command[4], command[5], None)
 
 
 def there_after(command: Sequence[Any], answer: object) -> tuple[str, Stored | None] | None:

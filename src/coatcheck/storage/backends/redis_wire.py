@@ -28,6 +28,7 @@ from coatcheck.storage.backends.pipelined import (
     PipelinedConnection,
     SharedConnection,
 )
+from coatcheck.storage.backends.redis_commands import is_unclear
 from coatcheck.storage.backends.redis_connections import is_demoted, retries_late
 
 hiredis: Any = None
@@ -122,12 +123,14 @@ class Wire(Generic[C]):
 
     async def ask(self, *args: Any, **options: Any) -> Any:
         """Return what the client's `execute_command` would; errors are the client's own."""
+        is_sent = False
         if self._is_possible and args[0] in COMMANDS:
             connection = self.shared.current
             try:
                 if connection is None or not connection.is_open:
                     connection = await self.shared.renewed()
-                answer = await connection.send(args)
+                coming, is_sent = connection.send(args), True
+                answer = await coming
             except ConnectionLost:
                 pass
             except TimeoutError:
@@ -138,6 +141,7 @@ class Wire(Generic[C]):
                     if connection is not self.shared.current:
                         self._bypassed(args[0])
                     return answer
+                is_sent = False
                 if is_demoted(answer):
                     connection.close()
         # A save goes on in another task from here: the client's time limits cancel the task in
@@ -145,6 +149,8 @@ class Wire(Generic[C]):
         await asyncio.sleep(0)
         answer = await self._by_client(*args, **options)
         self._bypassed(args[0])
+        if is_sent and is_unclear(args, answer):
+            raise ConnectionLost
         return answer
 
     def _bypassed(self, name: str) -> None:
