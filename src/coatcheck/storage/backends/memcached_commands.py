@@ -25,6 +25,8 @@ from coatcheck._cookie.hidden import Hidden
 
 STORED, DELETED, END = b"STORED", b"DELETED", b"END"
 
+_ENDS_OF_READS = (END,)
+
 LONGEST_LINE = 2048
 """Bytes of a line of an answer: more is no answer of Memcached."""
 
@@ -79,7 +81,8 @@ class Reply(Hidden, msgspec.Struct, frozen=True):
 def gets(*keys: str) -> Command:
     """Return the command that reads records and their versions."""
     names = " ".join(keys).encode("ascii")
-    return Command(b"gets " + names + b"\r\n", tuple(names.split(b" ")), (END,), writes=False)
+    many = (names,) if len(keys) == 1 else tuple(names.split(b" "))
+    return Command(b"gets %b\r\n" % names, many, _ENDS_OF_READS, writes=False)
 
 
 def store(key: str, data: bytes, version: Any, expiry: int) -> Command:
