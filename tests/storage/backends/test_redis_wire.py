@@ -396,11 +396,10 @@ def test_a_client_that_keeps_its_stream_elsewhere_is_asked(
 
     async def scene() -> None:
         async with wires_to(redis_socket) as (client, wires):
-            monkeypatch.setattr(client.connection_pool, "make_connection", Elsewhere)
+            made, make = iter([Elsewhere()]), client.connection_pool.make_connection
+            first = lambda: next(made, None) or make()  # noqa: E731
+            monkeypatch.setattr(client.connection_pool, "make_connection", first)
             ask = async_ask_of(client)
-            with pytest.raises(AttributeError):  # the client's own pool has none of these, either
-                await ask("SET", "wire:elsewhere", b"there")
-            monkeypatch.undo()
             assert await ask("SET", "wire:elsewhere", b"there")
             assert await ask("GET", "wire:elsewhere") == b"there"
             assert isinstance(ask, Wires) and ask.current is None
