@@ -15,7 +15,7 @@ from coatcheck.storage.backends.redis_connections import (
     limited,
     options_of,
 )
-from coatcheck.storage.backends.redis_wire import Begin, ByClient, C, Wires, begin
+from coatcheck.storage.backends.redis_wire import Begin, C, Wire, Wires, begin
 
 _ROOTS = {  # library: the roots of its errors
     "redis": ("RedisError", "RedisClusterException"),
@@ -100,11 +100,12 @@ def async_ask_of(client: AsyncClient) -> Callable[..., Awaitable[Any]]:
 def wires_of(client: AsyncClient, begin: Begin[C], *, always: bool = False) -> Wires[C]:
     """Return the wires of a client of one server; *always*: also if the client is watched."""
 
-    def by_client() -> ByClient:  # a semaphore serves one event loop
+    def make() -> Wire[C]:
         execute = limited(client.execute_command, limit_of(client))
-        return async_asking(client, execute, errors_of(client))
+        by_client = async_asking(client, execute, errors_of(client))
+        return Wire(client, by_client, begin, always=always)
 
-    return Wires(client, by_client, begin, always=always)
+    return Wires(client, make)
 
 
 def is_one_server(client: object) -> bool:

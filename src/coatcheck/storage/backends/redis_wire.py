@@ -7,11 +7,12 @@ One connection to Redis for each event loop, which all requests share.
 A client's own path checks a connection out of its pool and sets a timer for each command, which
 takes longer than the server. Only what ends well is done here: if a server refuses a command, or
 the connection ends before the answer, the client is asked again. So is a client that retries, if
-an answer is late. So its retries and its errors are what they are without a wire. To ask twice is
-safe: see `async_redis_backend`.
+an answer is late. So its retries and its errors are what they are without a wire. A write that is
+sent twice counts once. If another one came between, nothing tells whether the first was done: then
+it is an error (`is_unclear`).
 
 There is no wire, and each command is the client's own, without the package hiredis, for a client
-that is instrumented or of another library, or one that decodes text in another way.
+that is watched or of another library, or one that encodes texts in another way.
 """
 
 import asyncio
@@ -181,23 +182,12 @@ class Wires(Generic[C]):
 
     Args:
         client: An asyncio client of one server, or of a Sentinel.
-        by_client: Makes the `ByClient` of an event loop.
-        begin: See `Begin`.
-        always: Also for a client that is watched.
+        make: Makes the wire of an event loop.
     """
 
-    def __init__(
-        self,
-        client: Any,
-        by_client: Callable[[], ByClient],
-        begin: Begin[C],
-        *,
-        always: bool = False,
-    ) -> None:
+    def __init__(self, client: Any, make: Callable[[], Wire[C]]) -> None:
         self._client = client
-        self._by_client = by_client
-        self._begin = begin
-        self._always = always
+        self._make = make
         self._loops = PerLoop(self._open, self._release)
 
     # A coroutine of its own would be one more to step through for each answer.
@@ -221,7 +211,7 @@ class Wires(Generic[C]):
         return await wire.ask(*args, **options)
 
     async def _open(self) -> Wire[C]:
-        return Wire(self._client, self._by_client(), self._begin, always=self._always)
+        return self._make()
 
     async def _release(self, wire: Wire[C]) -> None:
         await wire.shared.close()
